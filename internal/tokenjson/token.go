@@ -1,0 +1,189 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package tokenjson reads what a host answers to a request for a token: the
+// token itself, or the host's error.
+//
+// Hosts disagree about the types of their fields, and an answer may come from
+// something that is not the expected host. So every field is checked here, and
+// no error that Parse returns contains a byte of the answer.
+package tokenjson
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Token is what a host's successful answer says.
+type Token struct {
+	// AccessToken is never empty and holds only printable ASCII without spaces,
+	// so that it can go into a header as it is.
+	AccessToken string
+
+	// ExpiresOn is in UTC, always later than the time given to Parse, and at
+	// most ten years later.
+	ExpiresOn time.Time
+
+	// RefreshIn is the host's refresh_in, counted from the time given to Parse
+	// and shorter than the token's remaining life. Zero: the host did not say,
+	// or said something unusable.
+	RefreshIn time.Duration
+
+	// ClientID, ObjectID and ResourceID name the identity that the host says it
+	// used; "" if it did not say. They are as the host sent them: quote and
+	// shorten them before printing. ResourceID is msi_res_id, else mi_res_id.
+	ClientID, ObjectID, ResourceID string
+
+	// ClockSkew is how far the host's clock seems to be ahead of this machine's
+	// (negative: behind). It is set only when expires_on and expires_in differ
+	// by more than five minutes, in which case expires_in was used.
+	ClockSkew time.Duration
+}
+
+// answer holds the fields in whatever type they came, because json would
+// refuse the whole answer for one unexpected type.
+type answer struct {
+	AccessToken json.RawMessage `json:"access_token"`
+	TokenType   json.RawMessage `json:"token_type"`
+	ExpiresOn   json.RawMessage `json:"expires_on"`
+	ExpiresIn   json.RawMessage `json:"expires_in"`
+	RefreshIn   json.RawMessage `json:"refresh_in"`
+	ClientID    json.RawMessage `json:"client_id"`
+	ObjectID    json.RawMessage `json:"object_id"`
+	MSIResID    json.RawMessage `json:"msi_res_id"`
+	MIResID     json.RawMessage `json:"mi_res_id"`
+}
+
+// Parse reads the body of a successful answer that arrived at now. Its errors
+// are phrases such as "the answer has no access_token", made to stand after
+// the name of the host.
+func Parse(body []byte, now time.Time) (Token, error) {
+	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
+	var a answer
+	if err := decode(body, &a); err != nil {
+		return Token{}, err
+	}
+	var t Token
+	var err error
+	if t.AccessToken, err = accessToken(a.AccessToken); err != nil {
+		return Token{}, err
+	}
+	// Proof-of-possession tokens are useless to a caller who sends "Bearer".
+	if kind, ok := str(a.TokenType); ok && strings.TrimSpace(kind) != "" && !strings.EqualFold(strings.TrimSpace(kind), "Bearer") {
+		return Token{}, errors.New("the answer's token_type is not Bearer")
+	}
+	if err := a.identity(&t); err != nil {
+		return Token{}, err
+	}
+	if t.ExpiresOn, t.ClockSkew, err = a.expiry(now); err != nil {
+		return Token{}, err
+	}
+	if in, err := lifetime(a.RefreshIn); err == nil && in < t.ExpiresOn.Sub(now) {
+		t.RefreshIn = in
+	}
+	return t, nil
+}
+
+// IsToken reports whether body is a JSON object whose access_token is a
+// string, even an empty one: the shape of a token, whatever it is worth.
+func IsToken(body []byte) bool {
+	var a struct {
+		AccessToken json.RawMessage `json:"access_token"`
+	}
+	if decode(body, &a) != nil {
+		return false
+	}
+	_, ok := str(a.AccessToken)
+	return ok
+}
+
+// decode fills v from body, which must be one JSON object. It words the errors
+// itself because json's quote the byte that they stumbled over.
+func decode(body []byte, v any) error {
+	start := bytes.TrimLeft(body, " \t\r\n")
+	switch {
+	case len(start) == 0:
+		return errors.New("the answer is empty")
+	case start[0] == '<':
+		return errors.New("the answer is a page of HTML or XML, not JSON")
+	}
+	err := json.Unmarshal(body, v)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("the answer is not valid JSON: it goes wrong near byte %d of %d", syntax.Offset, len(body))
+	case start[0] != '{':
+		return errors.New("the answer is JSON but not an object")
+	case err != nil:
+		return errors.New("the answer is not valid JSON")
+	}
+	return nil
+}
+
+func accessToken(raw json.RawMessage) (string, error) {
+	if absent(raw) {
+		return "", errors.New("the answer has no access_token")
+	}
+	token, ok := str(raw)
+	if !ok {
+		return "", errors.New("the answer's access_token is not a string")
+	}
+	if token == "" {
+		return "", errors.New("the answer's access_token is empty")
+	}
+	for i := range len(token) {
+		if token[i] <= ' ' || token[i] > '~' {
+			return "", errors.New("the answer's access_token has a character that no header may carry")
+		}
+	}
+	return token, nil
+}
+
+// identity copies the names of the identity. One of the wrong type is an error
+// rather than "not said", because callers compare it with the identity that
+// they asked for.
+func (a *answer) identity(t *Token) error {
+	var msi, mi string
+	for _, f := range []struct {
+		name string
+		raw  json.RawMessage
+		to   *string
+	}{
+		{"client_id", a.ClientID, &t.ClientID},
+		{"object_id", a.ObjectID, &t.ObjectID},
+		{"msi_res_id", a.MSIResID, &msi},
+		{"mi_res_id", a.MIResID, &mi},
+	} {
+		if absent(f.raw) {
+			continue
+		}
+		s, ok := str(f.raw)
+		if !ok {
+			return fmt.Errorf("the answer's %s is not a string", f.name)
+		}
+		*f.to = s
+	}
+	t.ResourceID = msi
+	if msi == "" {
+		t.ResourceID = mi
+	}
+	return nil
+}
+
+// absent reports whether a field was left out or is null.
+func absent(raw json.RawMessage) bool {
+	return len(raw) == 0 || string(raw) == "null"
+}
+
+// str decodes a field, and reports whether it is a string.
+func str(raw json.RawMessage) (s string, ok bool) {
+	if len(raw) == 0 || raw[0] != '"' {
+		return "", false
+	}
+	err := json.Unmarshal(raw, &s)
+	return s, err == nil
+}
