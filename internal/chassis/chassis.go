@@ -1,0 +1,29 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package chassis recognises an Azure VM by its firmware.
+package chassis
+
+import "bytes"
+
+// azureTag is the asset tag that Azure gives to the virtual chassis of every
+// VM, in every cloud. Its pairs of digits are the ASCII codes of
+// "MSFT AZURE VM". cloud-init recognises Azure by the same tag.
+const azureTag = "7783-7084-3265-9085-8269-3286-77"
+
+// IsAzureVM reports whether the firmware's chassis asset tag is that of an
+// Azure VM. It is a hint: true means that IMDS is worth waiting for, not that
+// the machine has an identity, and false forbids nothing, because containers
+// and sandboxes may hide the firmware.
+//
+// It reads a file on Linux and asks the kernel on Windows; elsewhere it is
+// false. It touches no network and remembers nothing.
+func IsAzureVM() bool {
+	return isAzureTag(assetTag())
+}
+
+// isAzureTag allows for the newline that Linux adds and for the padding of
+// firmware strings; anything else must match exactly.
+func isAzureTag(tag []byte) bool {
+	return string(bytes.TrimRight(tag, " \n\x00")) == azureTag
+}
