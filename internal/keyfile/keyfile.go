@@ -1,0 +1,84 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package keyfile reads the key that the Azure Arc agent leaves on disk for a caller to prove that
+// it may have a token.
+//
+// Whatever listens on the agent's port names the file, and while the agent is down any local user
+// can listen there. Hence [Name] lets through only a key file in the agent's own directory, and
+// [Read] opens that name once, follows no link, waits for nothing and reads no more than a key's
+// worth. The directory itself is trusted: only an administrator can write to it.
+package keyfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"runtime"
+	"strings"
+)
+
+// MaxSize is the size in bytes of the largest key file that is read.
+const MaxSize = 4096
+
+// ErrEmpty says that a key file holds nothing but white space. The agent may be about to write it.
+var ErrEmpty = errors.New("the key file is empty")
+
+var errTooLarge = fmt.Errorf("the key file is larger than %d bytes", MaxSize)
+
+// Read returns the key in dir/name without the white space at its end. The name must be one that
+// [Name] returned, dir an absolute path.
+//
+// It fails with [ErrEmpty] for a file without a key, and with an error that matches
+// [io/fs.ErrNotExist] or [io/fs.ErrPermission] for a file that is missing or out of reach. Errors
+// name the file and hold nothing of its content.
+func Read(dir, name string) (string, error) {
+	if !filepath.IsAbs(dir) {
+		return "", fmt.Errorf("the key directory %.200q is not an absolute path", dir)
+	}
+	if err := checkBase(runtime.GOOS == "windows", name); err != nil {
+		return "", fmt.Errorf("the key file %.200q: %w", name, err)
+	}
+	path := filepath.Join(dir, name)
+	f, err := open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", fmt.Errorf("%s is not a regular file but of type %s", path, info.Mode().Type())
+	case info.Size() > MaxSize:
+		return "", fmt.Errorf("%s: %w", path, errTooLarge)
+	}
+	key, err := read(f)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	return key, nil
+}
+
+// read returns the key that r holds. It bounds what it reads because a file can grow after Stat.
+func read(r io.Reader) (string, error) {
+	content, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
+	if err != nil {
+		return "", err
+	}
+	if len(content) > MaxSize {
+		return "", errTooLarge
+	}
+	key := strings.TrimRight(string(content), " \t\r\n")
+	if key == "" {
+		return "", ErrEmpty
+	}
+	for _, c := range []byte(key) {
+		if c <= ' ' || c > '~' {
+			return "", errors.New("the file does not hold a key: it has white space or a character that is not printable ASCII")
+		}
+	}
+	return key, nil
+}

@@ -1,0 +1,111 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+//go:build unix
+
+package keyfile
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// special fills a new directory with entries that are no key files, and returns it and their names.
+func special(t *testing.T) (dir string, names []string) {
+	dir = t.TempDir()
+	outside := t.TempDir()
+	write(t, outside, "shadow", secret)
+	write(t, outside, "b.key", secret)
+	write(t, dir, "real.key", secret)
+	for name, target := range map[string]string{
+		"outside.key":  filepath.Join(outside, "shadow"),
+		"same.key":     filepath.Join(outside, "b.key"),
+		"relative.key": "real.key",
+		"absolute.key": filepath.Join(dir, "real.key"),
+		"chain.key":    "relative.key",
+		"loop.key":     "loop.key",
+		"dangling.key": "nothing",
+		"zero.key":     "/dev/zero",
+		"tty.key":      "/dev/tty",
+		"proc.key":     "/proc/self/environ",
+		"folder.key":   outside,
+	} {
+		require.NoError(t, os.Symlink(target, filepath.Join(dir, name)))
+		names = append(names, name)
+	}
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "fifo.key"), 0o600))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "dir.key"), 0o700))
+	return dir, append(names, "fifo.key", "dir.key")
+}
+
+func TestReadSpecialFiles(t *testing.T) {
+	dir, names := special(t)
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			info, err := os.Lstat(filepath.Join(dir, name))
+			require.NoError(t, err)
+			key, err := Read(dir, name) // hangs here if a FIFO is waited for
+			require.Empty(t, key)
+			require.ErrorContains(t, err, filepath.Join(dir, name))
+			require.NotContains(t, err.Error(), secret)
+			if info.Mode().Type() == os.ModeSymlink {
+				require.ErrorContains(t, err, "is a link")
+				return
+			}
+			require.ErrorContains(t, err, "is not a regular file")
+		})
+	}
+}
+
+func TestReadSocket(t *testing.T) {
+	// A socket's address is limited to about 100 bytes, which the name of a temporary directory can exceed.
+	t.Chdir(t.TempDir())
+	l, err := net.Listen("unix", "s.key")
+	require.NoError(t, err)
+	defer l.Close()
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	key, err := Read(dir, "s.key")
+	require.ErrorContains(t, err, filepath.Join(dir, "s.key"))
+	require.Empty(t, key)
+}
+
+// TestReadFIFOWithWriter: what comes through a FIFO is not read even when it is there.
+func TestReadFIFOWithWriter(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.key")
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = f.WriteString(secret)
+	require.NoError(t, err)
+	key, err := Read(dir, "a.key")
+	require.ErrorContains(t, err, "is not a regular file")
+	require.Empty(t, key)
+}
+
+// TestReadLinkedDirectory: the directory is the administrator's, who may well have moved it.
+func TestReadLinkedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.key", "key")
+	link := filepath.Join(t.TempDir(), "tokens")
+	require.NoError(t, os.Symlink(dir, link))
+	key, err := Read(link, "a.key")
+	require.NoError(t, err)
+	require.Equal(t, "key", key)
+}
+
+func TestReadHardLink(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.key", "key")
+	require.NoError(t, os.Link(filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key")))
+	key, err := Read(dir, "b.key")
+	require.NoError(t, err)
+	require.Equal(t, "key", key)
+}
