@@ -1,0 +1,204 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+)
+
+// cache holds one token per resource. A hit takes no lock and allocates nothing; everything else
+// goes through the entry's flights (flight.go) by the rules of schedule.go. It knows nothing of
+// HTTP. Make one with newCache.
+//
+//	fresh    returned
+//	stale    returned, and a background flight is started
+//	expired  the caller joins or starts a flight, and waits for it or for its own context
+type cache struct {
+	epoch   time.Time // zero of the monotonic clock; written at construction
+	entries sync.Map  // resource string -> *entry; written under mu, read without
+
+	mu    sync.Mutex // guards the fields below and writes to entries; never held across I/O
+	size  int        // number of entries
+	sweep int        // size at which the next insertion sweeps
+	swept instant    // when the last sweep was
+}
+
+// entry is what the cache knows of one resource.
+type entry struct {
+	resource string                 // written at construction
+	current  atomic.Pointer[cached] // nil before the first token; stored under mu, read without
+
+	mu       sync.Mutex         // guards the fields below; never held across I/O
+	flights  map[string]*flight // by claims, "" for none: those under way, and those that failed a moment ago
+	numbered uint64             // number of the newest flight
+	failures int                // background refreshes that failed in a row
+	removed  bool               // no longer in the cache; look the resource up again
+}
+
+// cached is a token and its schedule. It is immutable: every change is a new one.
+type cached struct {
+	token   azcore.AccessToken
+	due     instant // from here on a call looks whether to renew; at or before expiry
+	expiry  instant
+	flight  uint64 // number of the flight that brought the token
+	refused bool   // it was returned even to callers who said that it had been refused
+}
+
+const (
+	// maxEntries bounds the cache: no program uses this many resources for good.
+	maxEntries = 20_000
+	// minSweep is the size below which an insertion does not look for dead entries.
+	minSweep = 1_000
+	// sweepEvery is how often a landing flight removes the entries that have died meanwhile.
+	sweepEvery = 10 * time.Minute
+)
+
+func newCache() *cache {
+	c := &cache{epoch: time.Now(), sweep: minSweep}
+	c.swept = c.at(c.epoch)
+	return c
+}
+
+// at returns now on both clocks.
+func (c *cache) at(now time.Time) instant {
+	return instant{wall: now.UnixNano(), mono: int64(now.Sub(c.epoch))}
+}
+
+// hit returns the resource's token when there is one that is not due for renewal.
+func (c *cache) hit(resource string, now time.Time) (azcore.AccessToken, bool) {
+	if e, ok := c.entries.Load(resource); ok {
+		if s := e.(*entry).current.Load(); s != nil && !s.due.reached(c.at(now)) {
+			return s.token, true
+		}
+	}
+	return azcore.AccessToken{}, false
+}
+
+// get returns a token for the resource: the cached one while it is valid, else that of a flight,
+// for which it waits until ctx ends. With claims it always waits for a flight.
+func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFunc, log *slog.Logger) (azcore.AccessToken, error) {
+	start := time.Now()
+	if claims == "" {
+		if token, ok := c.hit(resource, start); ok {
+			return token, nil
+		}
+	}
+	e := c.lockedEntry(resource, start)
+	now := c.at(time.Now())
+	if s := e.current.Load(); s != nil && claims == "" && !s.expiry.reached(now) {
+		if s.due.reached(now) {
+			c.renew(ctx, e, s, fetch, log)
+		}
+		e.mu.Unlock()
+		return s.token, nil
+	}
+	if ctx.Err() != nil { // nobody would wait for what this caller starts
+		e.mu.Unlock()
+		return azcore.AccessToken{}, waitEnded(ctx, resource, 0)
+	}
+	f := e.flights[claims]
+	if f == nil || f.failed && f.forget.reached(now) {
+		f = c.takeOff(ctx, e, claims, fetch, log)
+	}
+	f.waiters++
+	e.mu.Unlock()
+
+	select {
+	case <-f.done:
+		return f.token, f.err
+	case <-ctx.Done():
+	}
+	if e.leave(f) {
+		return f.token, f.err // it landed at the same moment
+	}
+	return azcore.AccessToken{}, waitEnded(ctx, resource, time.Since(start))
+}
+
+// lockedEntry returns the resource's entry, made if need be, with its mutex held.
+func (c *cache) lockedEntry(resource string, now time.Time) *entry {
+	for {
+		e := c.entry(resource, now)
+		e.mu.Lock()
+		if !e.removed {
+			return e
+		}
+		e.mu.Unlock()
+	}
+}
+
+func (c *cache) entry(resource string, now time.Time) *entry {
+	if e, ok := c.entries.Load(resource); ok {
+		return e.(*entry)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.entries.Load(resource); ok {
+		return e.(*entry)
+	}
+	if c.size >= c.sweep {
+		c.removeDead(c.at(now))
+	}
+	// The clone keeps a short resource from holding on to the longer scope that it was cut from.
+	e := &entry{resource: strings.Clone(resource)}
+	c.entries.Store(e.resource, e)
+	c.size++
+	return e
+}
+
+// sweepIfDue removes dead entries now and then. A landing flight calls it, so that resources that
+// were used once do not stay for ever in a program that goes on using others.
+func (c *cache) sweepIfDue(now instant) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.swept.add(sweepEvery).reached(now) {
+		c.removeDead(now)
+	}
+}
+
+// removeDead removes the entries that hold nothing of use, and in a full cache a tenth of the
+// others. The caller holds c.mu.
+func (c *cache) removeDead(now instant) {
+	c.remove(func(e *entry) bool {
+		s := e.current.Load()
+		return e.idle(now) && (s == nil || s.expiry.reached(now))
+	})
+	if c.size >= maxEntries {
+		c.remove(func(e *entry) bool { return c.size > maxEntries*9/10 && e.idle(now) })
+	}
+	c.sweep = min(max(2*c.size, minSweep), maxEntries)
+	c.swept = now
+}
+
+// remove removes the entries that condemned, called with the entry's mutex held, picks. The
+// caller holds c.mu.
+func (c *cache) remove(condemned func(*entry) bool) {
+	c.entries.Range(func(_, value any) bool {
+		e := value.(*entry)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if condemned(e) {
+			e.removed = true
+			c.entries.Delete(e.resource)
+			c.size--
+		}
+		return true
+	})
+}
+
+// idle reports whether no flight is under way or remembered. The caller holds e.mu.
+func (e *entry) idle(now instant) bool {
+	for _, f := range e.flights {
+		if !f.failed || !f.forget.reached(now) {
+			return false
+		}
+	}
+	return true
+}

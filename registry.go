@@ -1,0 +1,71 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"weak"
+)
+
+// endpoint is what all requests to one token endpoint share.
+type endpoint struct {
+	slots    chan struct{} // one for each request under way
+	answered atomic.Bool   // IMDS itself has answered here; set once, never cleared
+}
+
+// maxRequests bounds the concurrent requests of one process to one endpoint. IMDS answers five
+// at a time, for all processes of a VM together; one is left to the others.
+const maxRequests = 4
+
+func newEndpoint() *endpoint { return &endpoint{slots: make(chan struct{}, maxRequests)} }
+
+// identity names the tokens of a cache: credentials that agree on all of it get the same ones.
+type identity struct {
+	source   Source
+	endpoint string
+	kind     idKind
+	id       string
+	keyDir   string
+}
+
+// shared is what credentials with default transport and no policies of their own have in common:
+// the only package state that changes. It holds what it hands out weakly, so that the last
+// credential to go takes it along.
+var shared struct {
+	caches    registry[identity, cache]
+	endpoints registry[string, endpoint]
+}
+
+// registry hands out one value per key while anybody holds it. The zero value is empty.
+type registry[K comparable, V any] struct {
+	mu     sync.Mutex // guards values
+	values map[K]weak.Pointer[V]
+}
+
+// get returns the key's value, made if nobody holds one.
+func (r *registry[K, V]) get(key K, create func() *V) *V {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if v := r.values[key].Value(); v != nil {
+		return v
+	}
+	v := create()
+	if r.values == nil {
+		r.values = make(map[K]weak.Pointer[V])
+	}
+	r.values[key] = weak.Make(v)
+	runtime.AddCleanup(v, r.drop, key)
+	return v
+}
+
+// drop forgets a key whose value is gone, unless get has made another meanwhile.
+func (r *registry[K, V]) drop(key K) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.values[key].Value() == nil {
+		delete(r.values, key)
+	}
+}

@@ -1,0 +1,94 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+)
+
+// This file is the cache's policy: when a token is due for renewal and how long failures are
+// remembered, as pure functions of the time and of a random number r in [0,1).
+
+const (
+	// halfLifeAbove is the remaining life above which a token is renewed from its half-life, the
+	// rule of Microsoft's authentication libraries.
+	halfLifeAbove = 2 * time.Hour
+
+	// lastMinutes is when azcore's bearer policy begins to ask for a token without a RefreshOn.
+	lastMinutes = 5 * time.Minute
+
+	// pauseMin and pauseMax bound the pause after a failed background refresh: often enough to
+	// use the host as soon as it is back, rarely enough not to disturb one that is unwell.
+	pauseMin = 30 * time.Second
+	pauseMax = 5 * time.Minute
+
+	// failureMemory is how long a failed flight answers for the host, so that callers queued
+	// behind it fail together instead of each waiting out the host in turn.
+	failureMemory = time.Second
+)
+
+// instant is a moment on both clocks of the machine. The wall clock runs on while the machine is
+// suspended, the monotonic clock does not jump when somebody sets the time.
+type instant struct {
+	wall int64 // nanoseconds since 1970
+	mono int64 // nanoseconds since the cache was made
+}
+
+// reached reports whether t has come, by whichever clock says so first: a token is not used
+// longer because one of the clocks stood still or was set back.
+func (t instant) reached(now instant) bool {
+	return now.wall >= t.wall || now.mono >= t.mono
+}
+
+// add returns the moment d after t.
+func (t instant) add(d time.Duration) instant {
+	return instant{t.wall + int64(d), t.mono + int64(d)}
+}
+
+// earlier returns the earlier of two moments that were computed from one now.
+func earlier(a, b instant) instant {
+	if a.mono < b.mono {
+		return a
+	}
+	return b
+}
+
+// scheduled gives a token that arrived at now its final RefreshOn, and returns how long after
+// now it is due for renewal and how long after now it expires.
+//
+// RefreshOn is the host's, else half-life when more than two hours remain, else zero; up to a
+// tenth earlier, so that a fleet started at once does not renew at once. Without a RefreshOn the
+// token is due five minutes before its expiry or in the last tenth of its life, whichever comes
+// later.
+func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.AccessToken, due, life time.Duration) {
+	life = token.ExpiresOn.Sub(now)
+	switch {
+	case token.RefreshOn.After(now) && token.RefreshOn.Before(token.ExpiresOn):
+		due = token.RefreshOn.Sub(now)
+	case life > halfLifeAbove:
+		due = life / 2
+	default:
+		token.RefreshOn = time.Time{}
+		return token, life - min(lastMinutes, life/10), life
+	}
+	due -= time.Duration(r * float64(due) / 10)
+	token.RefreshOn = now.Add(due).Round(0).UTC() // Round: a monotonic reading would make equal times differ
+	return token, due, life
+}
+
+// pause is how long to leave the host alone after the n-th background refresh in a row failed.
+func pause(n int, r float64) time.Duration {
+	d := pauseMax
+	if n <= 4 { // 30 s, 1 min, 2 min, 4 min
+		d = pauseMin << (n - 1)
+	}
+	return d + time.Duration(r*float64(d)/10)
+}
+
+// forget is how long a failed flight is remembered.
+func forget(r float64) time.Duration {
+	return failureMemory*9/10 + time.Duration(r*float64(failureMemory)/5)
+}
