@@ -1,0 +1,148 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost/internal/keyfile"
+)
+
+// arc is the agent of an Azure Arc-enabled server.
+type arc struct {
+	tokenRequest
+	client *azcore.Client
+}
+
+// arcAddress is where the agent listens. The literal address saves trying ::1 first.
+const arcAddress = "http://127.0.0.1:40342/metadata/identity/oauth2/token"
+
+// newArc returns the source for the agent that writes its keys to agentDir. Retries are azcore's
+// own defaults; the agent's 404 is final.
+func newArc(o *ManagedIdentityCredentialOptions, who identity, at *endpoint, agentDir string) (*arc, *azcore.Client, error) {
+	if agentDir == "" && who.keyDir == "" {
+		return nil, nil, errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set; set ArcKeyDirectory")
+	}
+	o.Retry = withDefaults(o.Retry, policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout})
+	client, err := newClient(o, at, exchange{agentDir: agentDir, keyDir: who.keyDir})
+	return &arc{
+		tokenRequest: tokenRequest{identity: who, host: "Azure Arc", version: "2020-06-01", mustEcho: true, log: o.Logger},
+		client:       client,
+	}, client, err
+}
+
+// fetch asks the agent.
+func (s *arc) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+	req, err := s.build(ctx, resource)
+	if err != nil {
+		return azcore.AccessToken{}, err
+	}
+	resp, err := s.client.Pipeline().Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return azcore.AccessToken{}, s.failed(nil, ctx.Err(), "%v", ctx.Err())
+		}
+		if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "dial" {
+			return azcore.AccessToken{}, s.unavailable(err, "%v. The Arc agent is not running; start himds (Windows) or himdsd.service (Linux), and see azcmagent show", cause(err))
+		}
+		return azcore.AccessToken{}, s.failed(nil, err, "%v", cause(err))
+	}
+	switch status := resp.StatusCode; {
+	case status == http.StatusOK:
+		return s.token(resp)
+	case status == http.StatusUnauthorized:
+		return azcore.AccessToken{}, s.failed(resp, nil, "%s: the agent refused the key that it had named, %d times. See azcmagent show", answered(resp), maxExchanges)
+	case status == http.StatusNotFound && s.id != "":
+		return azcore.AccessToken{}, s.failed(resp, nil, "%s. Is the user-assigned identity with %s %q assigned to this server?", answered(resp), s.kind, s.id)
+	default:
+		return azcore.AccessToken{}, s.failed(resp, nil, "%s. See azcmagent show for the agent's state", answered(resp))
+	}
+}
+
+// exchange is the pipeline policy that answers the agent's challenge. It runs at every attempt of
+// the retry policy, so that every attempt gets a challenge of its own: a key is good for 60 s
+// after its challenge, and a pause between attempts may take longer.
+type exchange struct {
+	agentDir string // where the agent writes its keys
+	keyDir   string // where this program finds them, if elsewhere
+}
+
+const (
+	// maxExchanges bounds the challenges of one attempt when the key that the agent names has
+	// vanished, is empty or is refused, as when two exchanges cross or the agent restarts.
+	maxExchanges = 3
+	// exchangePause, then twice that, lets an agent finish what it is in the middle of.
+	exchangePause = 500 * time.Millisecond
+)
+
+// Do implements [policy.Policy].
+func (x exchange) Do(req *policy.Request) (*http.Response, error) {
+	for n := 1; ; n++ {
+		resp, err := x.once(req)
+		again := err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keyfile.ErrEmpty)) ||
+			err == nil && resp.StatusCode == http.StatusUnauthorized
+		if !again || n == maxExchanges {
+			return resp, err
+		}
+		select {
+		case <-time.After(time.Duration(n) * exchangePause):
+		case <-req.Raw().Context().Done():
+			return nil, req.Raw().Context().Err()
+		}
+	}
+}
+
+// once asks without proof, reads the key that the challenge names and asks with it.
+func (x exchange) once(req *policy.Request) (*http.Response, error) {
+	resp, err := req.Clone(req.Raw().Context()).Next()
+	switch {
+	case err != nil:
+		return nil, err
+	case resp.StatusCode == http.StatusOK:
+		// No agent gives a token away unasked for proof.
+		return nil, final{errors.New("a token without a challenge, which no Arc agent sends: something else listens there")}
+	case resp.StatusCode != http.StatusUnauthorized:
+		return resp, nil
+	}
+	key, err := readKey(resp.Header, x.agentDir, x.keyDir)
+	if err != nil {
+		return nil, final{err}
+	}
+	proven := req.Clone(req.Raw().Context())
+	proven.Raw().Header.Set("Authorization", "Basic "+key)
+	resp, err = proven.Next()
+	switch {
+	case err != nil && strings.Contains(err.Error(), key):
+		return nil, final{errors.New("an answer that repeats the key, which no Arc agent sends")}
+	case err != nil || resp.StatusCode == http.StatusOK:
+		return resp, err
+	}
+	withoutKey(resp, key)
+	return resp, nil
+}
+
+// withoutKey removes the key from an answer on its way into an error: whoever answers might send
+// it back.
+func withoutKey(resp *http.Response, key string) {
+	const removed = "[key]"
+	body := bytes.ReplaceAll(payload(resp), []byte(key), []byte(removed))
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	for _, values := range resp.Header {
+		for i, v := range values {
+			values[i] = strings.ReplaceAll(v, key, removed)
+		}
+	}
+}
+
+var _ policy.Policy = exchange{}

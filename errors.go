@@ -1,0 +1,163 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/azhost/azhost/internal/tokenjson"
+)
+
+// AuthenticationFailedError says that the host was asked for a token and that none came of it:
+// the host refused, its answer was unusable, it stayed unwell until the retries were used up, or
+// the caller's context ended first (errors.Is then finds [context.Canceled] or
+// [context.DeadlineExceeded]).
+//
+// Match it with errors.As; its text is for people and may change. It never contains a token, a
+// challenge key or a header.
+type AuthenticationFailedError struct {
+	// RawResponse is the host's last answer, nil where there was none. Its body can be read, and
+	// is the caller's own; the headers that carry secrets are removed from RawResponse.Request.
+	RawResponse *http.Response
+
+	message string
+	body    []byte // of RawResponse; nil after a success, whose body may hold a token
+	err     error
+}
+
+// Error says what was tried, where, what came back and what to do about it.
+func (e *AuthenticationFailedError) Error() string { return e.message }
+
+// Unwrap returns the cause, such as a context's error or [io/fs.ErrPermission], or nil.
+func (e *AuthenticationFailedError) Unwrap() error { return e.err }
+
+// NonRetriable marks the error for azcore's retry policy: what can be retried already was.
+func (e *AuthenticationFailedError) NonRetriable() {}
+
+// CredentialUnavailableError says that this machine has no managed identity to offer: nothing
+// answers where an Azure host would, something else does, or the host has no identity. A chain of
+// credentials moves on for it; see [ManagedIdentityCredentialOptions.UnavailableError].
+//
+// Match it with errors.As; its text is for people and may change.
+type CredentialUnavailableError struct {
+	message string
+	errs    []error
+}
+
+// Error says what was tried, where, what came back and what to do about it.
+func (e *CredentialUnavailableError) Error() string { return e.message }
+
+// Unwrap returns the cause, and the error made by
+// [ManagedIdentityCredentialOptions.UnavailableError] where that is set.
+func (e *CredentialUnavailableError) Unwrap() []error { return e.errs }
+
+// NonRetriable marks the error for azcore's retry policy: what can be retried already was.
+func (e *CredentialUnavailableError) NonRetriable() {}
+
+var (
+	_ error = (*AuthenticationFailedError)(nil)
+	_ error = (*CredentialUnavailableError)(nil)
+)
+
+// failed returns an AuthenticationFailedError about resp, which may be nil.
+func failed(resp *http.Response, cause error, format string, args ...any) *AuthenticationFailedError {
+	e := &AuthenticationFailedError{message: "azhost: " + fmt.Sprintf(format, args...), err: cause}
+	if resp != nil {
+		e.RawResponse = withoutSecrets(resp)
+		if resp.StatusCode/100 != 2 {
+			e.body = payload(resp)
+		}
+	}
+	return e
+}
+
+// unavailable returns a CredentialUnavailableError.
+func unavailable(cause error, format string, args ...any) *CredentialUnavailableError {
+	e := &CredentialUnavailableError{message: "azhost: " + fmt.Sprintf(format, args...)}
+	if cause != nil {
+		e.errs = []error{cause}
+	}
+	return e
+}
+
+// waitEnded is the error of a caller whose own context ended while a flight went on without it.
+func waitEnded(ctx context.Context, resource string, waited time.Duration) error {
+	text := ctx.Err().Error()
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		text += " (" + cause.Error() + ")"
+	}
+	return failed(nil, ctx.Err(), "the caller's context ended after %s of waiting for a token for %q: %s",
+		waited.Round(time.Millisecond), resource, text)
+}
+
+// delivered returns the copy of a flight's error that one of its callers gets: callers share the
+// flight, not a response body that only one of them could read, nor each other's chain.
+func delivered(err error, unavailableError func(string) error) error {
+	if f, ok := errors.AsType[*AuthenticationFailedError](err); ok {
+		own := *f
+		if f.RawResponse != nil {
+			resp := *f.RawResponse
+			resp.Body = io.NopCloser(bytes.NewReader(f.body))
+			own.RawResponse = &resp
+		}
+		return &own
+	}
+	if u, ok := errors.AsType[*CredentialUnavailableError](err); ok && unavailableError != nil {
+		if marked := unavailableError(u.message); marked != nil {
+			return &CredentialUnavailableError{message: u.message, errs: append([]error{marked}, u.errs...)}
+		}
+	}
+	return err
+}
+
+// secretHeaders carry what proves a request to come from this machine.
+var secretHeaders = []string{"Authorization", "Secret", "X-Identity-Header"}
+
+// withoutSecrets copies resp and its request without the headers that carry secrets.
+func withoutSecrets(resp *http.Response) *http.Response {
+	own := *resp
+	own.Body = http.NoBody
+	if resp.Request != nil {
+		req := resp.Request.Clone(context.Background())
+		for _, name := range secretHeaders {
+			req.Header.Del(name)
+		}
+		own.Request = req
+	}
+	return &own
+}
+
+// answered describes a host's answer in an error: status, the bounded and decoded error text,
+// and the request ID that Azure's support asks for.
+func answered(resp *http.Response) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	if e, ok := tokenjson.ParseError(payload(resp)); ok {
+		for _, part := range []string{e.Code, e.Description} {
+			if part != "" {
+				b.WriteString(": " + part)
+			}
+		}
+	}
+	if id := resp.Header.Get("x-ms-request-id"); id != "" {
+		fmt.Fprintf(&b, " (x-ms-request-id %.64q)", id)
+	}
+	return b.String()
+}
+
+// cause strips the URL, whose query has no place in an error, from what net/http reports.
+func cause(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}

@@ -1,0 +1,518 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost"
+	"github.com/stretchr/testify/require"
+)
+
+const vault = "https://vault.azure.net"
+
+// wire is a transport that answers the n-th request, counted from 1, itself.
+type wire struct {
+	answer func(n int, req *http.Request) (*http.Response, error)
+	n      atomic.Int32
+}
+
+func (w *wire) Do(req *http.Request) (*http.Response, error) {
+	resp, err := w.answer(int(w.n.Add(1)), req)
+	if resp != nil {
+		resp.Request = req
+	}
+	return resp, err
+}
+
+func (w *wire) requests() int { return int(w.n.Load()) }
+
+// always is a wire that gives the same answer to every request.
+func always(answer func(*http.Request) (*http.Response, error)) *wire {
+	return &wire{answer: func(_ int, req *http.Request) (*http.Response, error) { return answer(req) }}
+}
+
+// answer is an answer with a status, a body, and headers as "Name: value".
+func answer(status int, body string, headers ...string) func(*http.Request) (*http.Response, error) {
+	return func(*http.Request) (*http.Response, error) {
+		resp := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
+		for _, h := range headers {
+			name, value, _ := strings.Cut(h, ": ")
+			resp.Header.Add(name, value)
+		}
+		return resp, nil
+	}
+}
+
+// goodToken is IMDS's answer with a token that lives for a day.
+func goodToken(req *http.Request) (*http.Response, error) {
+	now := time.Now().Unix()
+	return answer(200, fmt.Sprintf(`{"access_token":"the.token","expires_in":"86400","expires_on":"%d","resource":%q,"token_type":"Bearer"}`,
+		now+86400, req.URL.Query().Get("resource")), "Server: IMDS/150.870.65.1854")(req)
+}
+
+// refusedDial is what a dialer returns where nobody listens.
+func refusedDial(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+// onVM is a credential for a VM whose IMDS is w. Setting Endpoint keeps the firmware of the
+// machine that runs the tests out of them.
+func onVM(t *testing.T, w policy.Transporter, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
+	t.Helper()
+	o := &azhost.ManagedIdentityCredentialOptions{
+		ClientOptions: azcore.ClientOptions{Transport: w},
+		Source:        azhost.SourceIMDS,
+		Endpoint:      "http://169.254.169.254/metadata/identity/oauth2/token",
+	}
+	for _, f := range adjust {
+		f(o)
+	}
+	cred, err := azhost.NewManagedIdentityCredential(o)
+	require.NoError(t, err)
+	return cred
+}
+
+func token(ctx context.Context, cred *azhost.ManagedIdentityCredential) (azcore.AccessToken, error) {
+	return cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{vault + "/.default"}})
+}
+
+func requireUnavailable(t *testing.T, err error) *azhost.CredentialUnavailableError {
+	t.Helper()
+	var unavailable *azhost.CredentialUnavailableError
+	require.ErrorAs(t, err, &unavailable)
+	return unavailable
+}
+
+func requireFailed(t *testing.T, err error) *azhost.AuthenticationFailedError {
+	t.Helper()
+	var failed *azhost.AuthenticationFailedError
+	require.ErrorAs(t, err, &failed)
+	return failed
+}
+
+func TestIMDSRequest(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		id    azhost.ManagedIDKind
+		query string
+	}{
+		{"system-assigned", nil, "api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net"},
+		{"client ID", azhost.ClientID("c"), "api-version=2018-02-01&client_id=c&resource=https%3A%2F%2Fvault.azure.net"},
+		{"object ID", azhost.ObjectID("o"), "api-version=2018-02-01&object_id=o&resource=https%3A%2F%2Fvault.azure.net"},
+		{"resource ID", azhost.ResourceID("/subscriptions/s"), "api-version=2018-02-01&msi_res_id=%2Fsubscriptions%2Fs&resource=https%3A%2F%2Fvault.azure.net"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got *http.Request
+			cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
+				got = req
+				return goodToken(req)
+			}), func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = test.id })
+			tk, err := token(t.Context(), cred)
+			require.NoError(t, err)
+			require.Equal(t, "the.token", tk.Token)
+			require.Equal(t, "GET http://169.254.169.254/metadata/identity/oauth2/token", got.Method+" "+strings.TrimSuffix(got.URL.String(), "?"+got.URL.RawQuery))
+			require.Equal(t, test.query, got.URL.RawQuery)
+			require.Equal(t, "true", got.Header.Get("Metadata"))
+			require.Contains(t, got.Header.Get("User-Agent"), "azsdk-go-azhost/v")
+			require.Empty(t, got.Header.Get("Authorization"))
+			require.Nil(t, got.Body)
+		})
+	}
+}
+
+func TestResourceIsSentUnchanged(t *testing.T) {
+	for scope, resource := range map[string]string{
+		"https://vault.azure.net/.default":             "https://vault.azure.net",
+		"https://database.windows.net//.default":       "https://database.windows.net/",
+		"https://datalake.azure.net/":                  "https://datalake.azure.net/",
+		"https://vault.azure.net":                      "https://vault.azure.net",
+		"api://00000000-1111/.default/.default":        "api://00000000-1111/.default",
+		"a b&resource=x"[2:] + "/.default":             "b&resource=x",
+		"https://storage.azure.com/user_impersonation": "https://storage.azure.com/user_impersonation",
+	} {
+		t.Run(scope, func(t *testing.T) {
+			var got []string
+			cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
+				got = req.URL.Query()["resource"]
+				return goodToken(req)
+			}))
+			_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
+			require.NoError(t, err)
+			require.Equal(t, []string{resource}, got)
+		})
+	}
+}
+
+func TestIMDSAnswersThatAreNoToken(t *testing.T) {
+	const good = `"access_token":"secret.canary","expires_in":"3600"`
+	for _, test := range []struct {
+		name, body, want string
+	}{
+		{"no token", `{"expires_in":"3600"}`, "no access_token"},
+		{"empty token", `{"access_token":"","expires_in":"3600"}`, "access_token is empty"},
+		{"expired", `{"access_token":"secret.canary","expires_on":"1700000000"}`, "before it arrived"},
+		{"no expiry", `{"access_token":"secret.canary"}`, "does not say when"},
+		{"not JSON", `access_token=secret.canary`, "not valid JSON"},
+		{"truncated JSON", `{` + good, "not valid JSON"},
+		{"array", `[{` + good + `}]`, "not an object"},
+		{"another token type", `{` + good + `,"token_type":"mtls_pop"}`, "token_type"},
+		{"larger than 1 MiB", `{` + good + `,"x":"` + strings.Repeat("x", 1<<20) + `"}`, "more than 1 MiB"},
+		{"another identity", `{` + good + `,"client_id":"22222222"}`, "not \"11111111\""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := always(answer(200, test.body, "Server: IMDS/1.0"))
+			cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("11111111") })
+			tk, err := token(t.Context(), cred)
+			failed := requireFailed(t, err)
+			require.Zero(t, tk)
+			require.ErrorContains(t, err, test.want)
+			require.NotContains(t, err.Error(), "canary")
+			if failed.RawResponse != nil {
+				body, err := io.ReadAll(failed.RawResponse.Body)
+				require.NoError(t, err)
+				require.Empty(t, body, "the body of a success may hold a token")
+			}
+			require.Equal(t, 1, w.requests())
+		})
+	}
+}
+
+func TestIMDSEcho(t *testing.T) {
+	const id = "/subscriptions/s/resourceGroups/G/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+	for _, test := range []struct {
+		name, echo string
+		kind       azhost.ManagedIDKind
+		ok         bool
+	}{
+		{"the same", `"msi_res_id":"` + id + `"`, azhost.ResourceID(id), true},
+		{"in another case", `"msi_res_id":"` + strings.ToUpper(id) + `"`, azhost.ResourceID(id), true},
+		{"in the other spelling", `"mi_res_id":"` + id + `"`, azhost.ResourceID(id), true},
+		{"none", `"x":1`, azhost.ResourceID(id), true},
+		{"another", `"msi_res_id":"` + id + `2"`, azhost.ResourceID(id), false},
+		{"of another kind is not compared", `"client_id":"other"`, azhost.ObjectID("o"), true},
+		{"another object", `"object_id":"other"`, azhost.ObjectID("o"), false},
+		{"not asked for", `"client_id":"any"`, nil, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cred := onVM(t, always(answer(200, `{"access_token":"t","expires_in":3600,`+test.echo+`}`, "Server: IMDS/1.0")),
+				func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = test.kind })
+			_, err := token(t.Context(), cred)
+			if test.ok {
+				require.NoError(t, err)
+			} else {
+				requireFailed(t, err)
+			}
+		})
+	}
+}
+
+func TestIMDSRefusals(t *testing.T) {
+	const imds = "Server: IMDS/150.870.65.1854"
+	notFound := `{"error":"invalid_request","error_description":"Identity not found"}`
+	for _, test := range []struct {
+		name        string
+		status      int
+		body        string
+		id          azhost.ManagedIDKind
+		unavailable bool
+		want        string
+	}{
+		{"no identity", 400, notFound, nil, true, "Does this machine have a managed identity?"},
+		{"not assigned", 400, notFound, azhost.ClientID("11111111"), false, `identity with client ID "11111111" assigned`},
+		{"several", 400, `{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}`, nil, false, "set ID"},
+		{"unknown resource", 400, `{"error":"invalid_resource","error_description":"AADSTS50001: The application was not found"}`, nil, false, "refuses this resource"},
+		{"unknown resource, with an ID", 400, `{"error":"invalid_resource","error_description":"AADSTS500011"}`, azhost.ClientID("11111111"), false, "refuses this resource"},
+		{"AADSTS alone", 400, `{"error":"invalid_request","error_description":"AADSTS65001: no consent"}`, nil, false, "refuses this resource"},
+		{"API version", 400, `{"error":"Bad request. api-version is invalid","newest-versions":["2025-01-01"]}`, nil, false, "does not know the API version"},
+		{"by its schema", 400, `{"code":"BadRequest","message":"nothing"}`, nil, true, "BadRequest: nothing"},
+		{"401", 401, `{"error":"unauthorized_client","error_description":"no"}`, nil, false, "401 Unauthorized: unauthorized_client: no"},
+		{"403", 403, `{"error":"access_denied","error_description":"no"}`, nil, false, "403 Forbidden"},
+		{"405", 405, `{"error":"x","error_description":"y"}`, nil, false, "405 Method Not Allowed"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := always(answer(test.status, test.body, imds, "x-ms-request-id: 1d0ca74a-b05e-4ca1-a41c-cd2b6c0c0f4a"))
+			_, err := token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = test.id }))
+			if test.unavailable {
+				requireUnavailable(t, err)
+			} else {
+				failed := requireFailed(t, err)
+				require.Equal(t, test.status, failed.RawResponse.StatusCode)
+				body, err := io.ReadAll(failed.RawResponse.Body)
+				require.NoError(t, err)
+				require.Equal(t, test.body, string(body))
+			}
+			require.ErrorContains(t, err, test.want)
+			require.ErrorContains(t, err, "GET http://169.254.169.254/metadata/identity/oauth2/token")
+			require.ErrorContains(t, err, "1d0ca74a-b05e-4ca1-a41c-cd2b6c0c0f4a")
+			require.NotContains(t, err.Error(), "api-version=", "the query has no place in an error")
+			require.Equal(t, 1, w.requests(), "final answers are not retried")
+		})
+	}
+}
+
+func TestIMDSThatIsUnwellIsWaitedFor(t *testing.T) {
+	for _, status := range []int{404, 410, 429, 500, 502, 503, 504, 511} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+					if n <= 5 {
+						return answer(status, "", "Server: IMDS/1.0")(req)
+					}
+					return goodToken(req)
+				}}
+				start := time.Now()
+				_, err := token(t.Context(), onVM(t, w))
+				require.NoError(t, err)
+				require.Equal(t, 6, w.requests())
+				waited := time.Since(start)
+				require.GreaterOrEqual(t, waited, 70*time.Second, "an update may take 70 s")
+				require.LessOrEqual(t, waited, 150*time.Second)
+			})
+		})
+	}
+}
+
+func TestIMDSThatStaysUnwell(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		last func(*http.Request) (*http.Response, error)
+	}{
+		{"IMDS's own 503", answer(503, `{"error":"unknown","error_description":"later"}`, "Server: IMDS/1.0")},
+		{"its host's 500", answer(500, "oops", "Server: Microsoft-IIS/10.0", "Content-Type: text/plain")},
+		{"a bare 410", answer(410, "")},
+		{"a bare 429", answer(429, "")},
+		{"a gateway's 504", answer(504, "<html>")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := always(test.last)
+				_, err := token(t.Context(), onVM(t, w))
+				require.NotNil(t, requireFailed(t, err).RawResponse)
+				require.Equal(t, 6, w.requests())
+			})
+		})
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		value  func() string
+		min    time.Duration
+		max    time.Duration
+		retry  bool
+		status int
+	}{
+		{"a second", func() string { return "1" }, time.Second, 2500 * time.Millisecond, true, 429},
+		{"half a minute", func() string { return "30" }, 30 * time.Second, 46 * time.Second, true, 503},
+		{"a minute", func() string { return "60" }, time.Minute, time.Minute, true, 429},
+		{"a date", func() string { return time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat) }, 20 * time.Second, 31 * time.Second, true, 429},
+		{"longer than a minute", func() string { return "61" }, 0, 0, false, 429},
+		{"nonsense", func() string { return "soon" }, 1600 * time.Millisecond, 2600 * time.Millisecond, true, 429},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+					if n == 1 {
+						return answer(test.status, "", "Retry-After: "+test.value(), "Server: IMDS/1.0")(req)
+					}
+					return goodToken(req)
+				}}
+				start := time.Now()
+				_, err := token(t.Context(), onVM(t, w))
+				if !test.retry {
+					requireFailed(t, err)
+					require.Equal(t, 1, w.requests())
+					return
+				}
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, time.Since(start), test.min)
+				require.LessOrEqual(t, time.Since(start), test.max)
+			})
+		})
+	}
+}
+
+// impostors are answers seen at IMDS's address that are not IMDS's.
+var impostors = []struct {
+	name   string
+	answer func(*http.Request) (*http.Response, error)
+}{
+	{"EC2's 404", answer(404, "<?xml version=\"1.0\"?><html><body>404 - Not Found</body></html>", "Server: EC2ws", "Content-Type: text/html")},
+	{"EC2's 401", answer(401, "<html>401 - Unauthorized</html>", "Server: EC2ws")},
+	{"GCE's 403", answer(403, "Missing Metadata-Flavor:Google header.", "Server: Metadata Server for VM", "Metadata-Flavor: Google")},
+	{"GCE's 404", answer(404, "<!DOCTYPE html><title>Error 404 (Not Found)!!1</title>", "Server: Metadata Server for VM")},
+	{"a captive portal", answer(200, "<html><body>Welcome to the hotel</body></html>", "Content-Type: text/html")},
+	{"a portal's large page", answer(200, strings.Repeat("<p>", 1<<20), "Content-Type: text/html")},
+	{"a portal's redirect", answer(302, "", "Location: http://portal.example/login?token=x")},
+	{"a proxy's 404", answer(404, "<h1>404</h1>", "Server: squid/5.7")},
+	{"a proxy's JSON", answer(404, `{"error":"Not Found"}`)},
+	{"JSON of something else", answer(200, `{"status":"ok"}`)},
+	{"an empty 200", answer(200, "")},
+	{"Docker Desktop, in English", answer(403, "connecting to 169.254.169.254:80: connecting to 169.254.169.254:80: dial tcp 169.254.169.254:80: connectex: A socket operation was attempted to an unreachable network.")},
+	{"Docker Desktop, in Norwegian", answer(403, "connecting to 169.254.169.254:80: dial tcp 169.254.169.254:80: connectex: Det ble gjort forsøk på en socketoperasjon mot et nettverk som ikke kan nås.")},
+	{"refused", refusedDial},
+	{"unreachable", func(*http.Request) (*http.Response, error) {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+	}},
+	{"cut short", func(req *http.Request) (*http.Response, error) {
+		resp, _ := answer(200, "")(req)
+		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader("<htm"), failingReader{io.ErrUnexpectedEOF}))
+		return resp, nil
+	}},
+}
+
+type failingReader struct{ err error }
+
+func (r failingReader) Read([]byte) (int, error) { return 0, r.err }
+
+func TestNotOnAzure(t *testing.T) {
+	for _, test := range impostors {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := always(test.answer)
+				made := ""
+				moveOn := errors.New("what a chain moves on for")
+				cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
+					o.UnavailableError = func(message string) error { made = message; return moveOn }
+				})
+				start := time.Now()
+				_, err := token(t.Context(), cred)
+				unavailable := requireUnavailable(t, err)
+				require.Zero(t, time.Since(start))
+				require.Equal(t, 1, w.requests(), "one attempt tells")
+				require.ErrorIs(t, err, moveOn)
+				require.Equal(t, unavailable.Error(), made)
+				require.NotContains(t, err.Error(), "token=x")
+				require.Less(t, len(err.Error()), 1000)
+
+				_, err = token(t.Context(), cred)
+				requireUnavailable(t, err)
+				require.Equal(t, 1, w.requests(), "the verdict is remembered")
+				time.Sleep(1100 * time.Millisecond)
+				w.answer = func(_ int, req *http.Request) (*http.Response, error) { return goodToken(req) }
+				_, err = token(t.Context(), cred)
+				require.NoError(t, err, "for about a second, not for ever")
+			})
+		})
+	}
+}
+
+func TestKnownIMDSIsWaitedFor(t *testing.T) {
+	for _, test := range impostors {
+		if strings.Contains(test.name, "redirect") || strings.Contains(test.name, "large") {
+			continue // final, as TestRedirectIsRefused and TestIMDSAnswersThatAreNoToken show
+		}
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				well := true
+				w := &wire{}
+				w.answer = func(n int, req *http.Request) (*http.Response, error) {
+					if well || n > 4 {
+						return goodToken(req)
+					}
+					return test.answer(req)
+				}
+				cred := onVM(t, w)
+				_, err := token(t.Context(), cred)
+				require.NoError(t, err)
+				well = false
+				_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}})
+				require.NoError(t, err)
+				require.Equal(t, 5, w.requests())
+			})
+		})
+	}
+}
+
+func TestKnownIMDSThatVanishesIsAFailure(t *testing.T) {
+	for _, test := range impostors {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+					if n == 1 {
+						return answer(400, `{"error":"invalid_resource","error_description":"AADSTS500011"}`)(req)
+					}
+					return test.answer(req)
+				}}
+				cred := onVM(t, w)
+				_, err := token(t.Context(), cred)
+				requireFailed(t, err)
+				time.Sleep(2 * time.Second)
+				_, err = token(t.Context(), cred)
+				requireFailed(t, err)
+				require.ErrorContains(t, err, "IMDS has answered here before")
+			})
+		})
+	}
+}
+
+func TestSlowAnswerIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
+			select {
+			case <-time.After(10 * time.Second):
+				return goodToken(req)
+			case <-req.Context().Done():
+				return nil, req.Context().Err()
+			}
+		}))
+		_, err := token(t.Context(), cred)
+		require.NoError(t, err)
+	})
+}
+
+func TestContextEndsEveryWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cred := onVM(t, always(answer(410, "")))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := token(ctx, cred)
+		requireFailed(t, err)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5*time.Second, time.Since(start))
+	})
+}
+
+func TestUsersRetryOptionsWin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := always(answer(503, "", "Server: IMDS/1.0"))
+		cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.Retry = policy.RetryOptions{MaxRetries: 1, RetryDelay: time.Minute, MaxRetryDelay: time.Second}
+		})
+		start := time.Now()
+		_, err := token(t.Context(), cred)
+		requireFailed(t, err)
+		require.Equal(t, 2, w.requests())
+		require.Equal(t, time.Second, time.Since(start))
+
+		w = always(answer(503, "", "Server: IMDS/1.0"))
+		_, err = token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 }))
+		requireFailed(t, err)
+		require.Equal(t, 1, w.requests())
+
+		w = always(answer(418, "", "Server: IMDS/1.0"))
+		_, err = token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.Retry.ShouldRetry = func(resp *http.Response, err error) bool { return resp.StatusCode == 418 }
+		}))
+		requireFailed(t, err)
+		require.Equal(t, 6, w.requests())
+	})
+}

@@ -1,0 +1,87 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/azhost/azhost/internal/tokenjson"
+)
+
+// tryTimeout bounds one attempt: a host may take long to get a token from Microsoft Entra, but
+// not that long.
+const tryTimeout = time.Minute
+
+// tokenRequest is what the token requests of an Azure VM and of an Arc server have in common.
+type tokenRequest struct {
+	identity
+	host     string // for errors
+	version  string // api-version
+	mustEcho bool   // a user-assigned identity counts as used only if the answer names it
+	log      *slog.Logger
+}
+
+// build returns the request for a token, without any proof of where it comes from.
+func (r *tokenRequest) build(ctx context.Context, resource string) (*policy.Request, error) {
+	req, err := runtime.NewRequest(ctx, http.MethodGet, r.endpoint)
+	if err != nil {
+		return nil, r.failed(nil, err, "%v", err)
+	}
+	query := url.Values{"api-version": {r.version}, "resource": {resource}}
+	switch r.kind {
+	case byClientID:
+		query.Set("client_id", r.id)
+	case byObjectID:
+		query.Set("object_id", r.id)
+	case byResourceID:
+		// IMDS takes mi_res_id too; the Arc agent ignores that and answers for another identity.
+		query.Set("msi_res_id", r.id)
+	}
+	req.Raw().URL.RawQuery = query.Encode()
+	req.Raw().Header.Set("Metadata", "true") // shows that no URL-fetching service was tricked into asking
+	return req, nil
+}
+
+// token reads the answer to a request that succeeded. An answer for another identity than the one
+// asked for is an error: the caller would act with rights that nobody gave it.
+func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
+	now := time.Now()
+	t, err := tokenjson.Parse(payload(resp), now)
+	if err != nil {
+		return azcore.AccessToken{}, r.failed(resp, err, "the answer cannot be used: %v", err)
+	}
+	echo := map[idKind]string{byClientID: t.ClientID, byObjectID: t.ObjectID, byResourceID: t.ResourceID}[r.kind]
+	switch {
+	case r.id == "" || strings.EqualFold(echo, r.id):
+	case echo != "":
+		return azcore.AccessToken{}, r.failed(resp, nil, "the answer is a token for the identity with %s %.200q, not %q. Is that identity assigned to this machine?", r.kind, echo, r.id)
+	case r.mustEcho:
+		return azcore.AccessToken{}, r.failed(resp, nil, "the answer does not say that its token is for the identity with %s %q. This agent is too old to select a user-assigned identity; update it, or leave ID nil for the system-assigned one", r.kind, r.id)
+	}
+	if t.ClockSkew != 0 {
+		r.log.Warn("azhost: the host's clock and this machine's disagree; using expires_in", "skew", t.ClockSkew)
+	}
+	token := azcore.AccessToken{Token: t.AccessToken, ExpiresOn: t.ExpiresOn}
+	if t.RefreshIn > 0 {
+		token.RefreshOn = now.Add(t.RefreshIn)
+	}
+	return token, nil
+}
+
+// failed and unavailable make errors that begin with the request they are about.
+func (r *tokenRequest) failed(resp *http.Response, cause error, format string, args ...any) error {
+	return failed(resp, cause, r.host+": GET "+r.endpoint+": "+format, args...)
+}
+
+func (r *tokenRequest) unavailable(cause error, format string, args ...any) error {
+	return unavailable(cause, r.host+": GET "+r.endpoint+": "+format, args...)
+}

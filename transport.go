@@ -1,0 +1,209 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+)
+
+const (
+	module  = "github.com/azhost/azhost"
+	version = "v0.1.0"
+
+	// maxBody bounds an answer; a token with its fields is a few kilobytes.
+	maxBody = 1 << 20
+
+	defaultConnectTimeout = 2 * time.Second
+)
+
+// newClient returns azcore's pipeline for a host endpoint: the options' policies, retries,
+// logging and tracing, over the options' transport or our own. perTry, which may be nil, runs at
+// every attempt.
+func newClient(o *ManagedIdentityCredentialOptions, at *endpoint, perTry policy.Policy) (*azcore.Client, error) {
+	co := o.ClientOptions
+	co.APIVersion = "" // the host dictates it
+	co.Logging.IncludeBody = false
+	co.Logging.AllowedHeaders = slices.DeleteFunc(slices.Clone(co.Logging.AllowedHeaders), secret)
+	next := co.Transport
+	if next == nil {
+		next = newHTTPClient(o.ConnectTimeout)
+	}
+	co.Transport = &transport{next: next, at: at, maxDelay: co.Retry.MaxRetryDelay}
+	pl := runtime.PipelineOptions{
+		Tracing:                runtime.TracingOptions{Namespace: "Microsoft.Entra"},
+		AllowedQueryParameters: []string{"resource", "client_id", "object_id", "msi_res_id", "mi_res_id"},
+	}
+	if perTry != nil {
+		pl.PerRetry = []policy.Policy{perTry}
+	}
+	return azcore.NewClient(module, version, pl, &co)
+}
+
+// withDefaults returns r with what is zero replaced by d's values.
+func withDefaults(r, d policy.RetryOptions) policy.RetryOptions {
+	r.MaxRetries = cmp.Or(r.MaxRetries, d.MaxRetries)
+	r.RetryDelay = cmp.Or(r.RetryDelay, d.RetryDelay)
+	r.MaxRetryDelay = cmp.Or(r.MaxRetryDelay, d.MaxRetryDelay)
+	r.TryTimeout = cmp.Or(r.TryTimeout, d.TryTimeout)
+	if r.StatusCodes == nil {
+		r.StatusCodes = d.StatusCodes
+	}
+	return r
+}
+
+// secret reports whether a header proves a request to come from this machine.
+func secret(header string) bool {
+	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
+}
+
+// newHTTPClient returns the client for host endpoints. All of them are on this machine or one
+// link away, and the requests carry proofs, so nothing may carry them elsewhere.
+func newHTTPClient(connectTimeout time.Duration) *http.Client {
+	if connectTimeout == 0 {
+		connectTimeout = defaultConnectTimeout
+	}
+	dialer := net.Dialer{Timeout: connectTimeout}
+	return &http.Client{
+		// The answer that redirects is returned as it is, and refused.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy: nil, // net/http would send 169.254.169.254 through HTTP_PROXY
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				host, port, err := net.SplitHostPort(address)
+				if err != nil || !strings.EqualFold(host, "localhost") {
+					return dialer.DialContext(ctx, network, address)
+				}
+				// A resolver or a hosts file could send "localhost" anywhere.
+				conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+				if err != nil && ctx.Err() == nil {
+					if conn, err6 := dialer.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
+						return conn, nil
+					}
+				}
+				return conn, err
+			},
+			DisableCompression:     true,            // a small body must not unfold into a large one
+			MaxResponseHeaderBytes: 64 << 10,        // as much as a WWW-Authenticate could ever need
+			MaxIdleConnsPerHost:    maxRequests,     // as many as can be in use
+			IdleConnTimeout:        5 * time.Second, // enough for an Arc exchange and for a burst at start
+		},
+	}
+}
+
+// transport is the last step of the pipeline: it limits concurrent requests, refuses redirects
+// whatever the transport under it did with them, and reads a bounded body.
+type transport struct {
+	next     policy.Transporter
+	at       *endpoint
+	maxDelay time.Duration // of the retry policy
+}
+
+// Do implements [policy.Transporter].
+func (t *transport) Do(req *http.Request) (*http.Response, error) {
+	select {
+	case t.at.slots <- struct{}{}:
+		defer func() { <-t.at.slots }()
+	case <-req.Context().Done():
+		return nil, req.Context().Err()
+	}
+	resp, err := t.next.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	refuse := func(err error) error {
+		return &answerError{server: resp.Header.Get("Server"), status: resp.StatusCode, err: err}
+	}
+	if redirected := resp.Request != nil && resp.Request.Response != nil; redirected {
+		return nil, final{refuse(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(resp.Request.URL)))}
+	}
+	if resp.StatusCode/100 == 3 {
+		to := "nowhere"
+		if u, err := resp.Location(); err == nil {
+			to = place(u)
+		}
+		return nil, final{refuse(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	switch {
+	case err != nil:
+		return nil, refuse(fmt.Errorf("an answer (status %d) that was cut short: %w", resp.StatusCode, cause(err)))
+	case len(body) > maxBody:
+		return nil, final{refuse(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	spreadRetryAfter(resp, t.maxDelay)
+	return resp, nil
+}
+
+// answerError is an answer that could not be taken whole.
+type answerError struct {
+	server string // its Server header
+	status int
+	err    error
+}
+
+func (e *answerError) Error() string { return e.err.Error() }
+func (e *answerError) Unwrap() error { return e.err }
+
+// final marks an error for azcore's retry policy: trying again cannot help.
+type final struct{ error }
+
+func (f final) Unwrap() error { return f.error }
+func (final) NonRetriable()   {}
+
+// place is a URL for an error: no user, no query, bounded.
+func place(u *url.URL) string {
+	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
+}
+
+// spreadRetryAfter adds up to half a delay and a second to a Retry-After of up to maxDelay, which
+// azcore would sleep to the millisecond: clients that were throttled together would come back
+// together.
+func spreadRetryAfter(resp *http.Response, maxDelay time.Duration) {
+	const inMilliseconds = "Retry-After-Ms" // what azcore prefers
+	value := resp.Header.Get("Retry-After")
+	if value == "" || resp.Header.Get(inMilliseconds) != "" {
+		return
+	}
+	var d time.Duration
+	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds <= 1<<20 {
+		d = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		d = time.Until(at)
+	}
+	if d <= 0 || d >= maxDelay {
+		return
+	}
+	d = min(d+rand.N(d/2+time.Second), maxDelay)
+	resp.Header.Set(inMilliseconds, strconv.FormatInt(d.Milliseconds(), 10))
+}
+
+// flightContext is ctx without the caller's response capture, whose variable a flight that
+// outlives the caller would write to behind its back.
+func flightContext(ctx context.Context) context.Context {
+	return policy.WithCaptureResponse(ctx, new(*http.Response))
+}
+
+// payload returns the body of a response that has passed the pipeline.
+func payload(resp *http.Response) []byte {
+	body, _ := runtime.Payload(resp) // in memory, so it cannot fail
+	return body
+}
