@@ -29,9 +29,9 @@ func readKey(header http.Header, agentDir, mountedDir string) (string, error) {
 	}
 	name, err := keyfile.Name(realm, agentDir, mountedDir)
 	if err != nil {
-		// A path in the agent's directory says nothing about what a container calls it: either will do.
 		return "", fmt.Errorf("the challenge names a file that is not read: %w (%s)", err, expected(agentDir, mountedDir))
 	}
+	// The agent names the file by its own path, whatever a container calls that directory.
 	key, err := keyfile.Read(cmp.Or(mountedDir, agentDir), name)
 	if err != nil {
 		return "", fmt.Errorf("read the challenge's key: %w%s", err, remedy(runtime.GOOS, err, mountedDir != ""))
@@ -42,9 +42,9 @@ func readKey(header http.Header, agentDir, mountedDir string) (string, error) {
 // expected says which key files are read.
 func expected(agentDir, mountedDir string) string {
 	if agentDir == "" && mountedDir == "" {
-		return "the agent's key directory is not known on this system"
+		return "which is not known on this system: set ArcKeyDirectory"
 	}
-	return fmt.Sprintf("only key files directly in %.200q are, and something other than the agent may have answered",
+	return fmt.Sprintf("only a .key file directly in %.200q is; something other than the agent may have answered",
 		cmp.Or(agentDir, mountedDir))
 }
 

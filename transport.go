@@ -128,6 +128,8 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
+	proof := proofOf(req)
+	withoutProof(resp.Header, proof)
 	refuse := func(err error) error {
 		return &answerError{server: resp.Header.Get("Server"), status: resp.StatusCode, err: err}
 	}
@@ -148,9 +150,38 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	case len(body) > maxBody:
 		return nil, final{refuse(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
 	}
+	if resp.StatusCode != http.StatusOK && proof != "" {
+		body = bytes.ReplaceAll(body, []byte(proof), []byte(removed))
+	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
 	spreadRetryAfter(resp, t.maxDelay)
 	return resp, nil
+}
+
+// removed stands where an answer repeats a secret of its request.
+const removed = "[removed]"
+
+// proofOf returns the secret by which a request proves where it comes from, "" if it has none.
+func proofOf(req *http.Request) string {
+	for _, name := range secretHeaders {
+		if v := req.Header.Get(name); v != "" {
+			return strings.TrimPrefix(v, "Basic ")
+		}
+	}
+	return ""
+}
+
+// withoutProof removes a request's proof from its answer's headers, which the pipeline's logging
+// and tracing write, as do errors: whoever answers might send it back.
+func withoutProof(header http.Header, proof string) {
+	if proof == "" {
+		return
+	}
+	for _, values := range header {
+		for i, v := range values {
+			values[i] = strings.ReplaceAll(v, proof, removed)
+		}
+	}
 }
 
 // answerError is an answer that could not be taken whole.
