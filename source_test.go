@@ -1,0 +1,146 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/azhost/azhost"
+	"github.com/stretchr/testify/require"
+)
+
+// hostVariables are all the variables that detection reads.
+var hostVariables = []string{
+	"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET",
+}
+
+func TestDetection(t *testing.T) {
+	const arc = "http://localhost:40342/metadata/identity/oauth2/token"
+	for _, test := range []struct {
+		name string
+		env  map[string]string
+		want azhost.Source
+		err  string
+		log  string
+	}{
+		{"nothing", nil, azhost.SourceIMDS, "", "no variable of another host is set"},
+		{"Arc", map[string]string{"IDENTITY_ENDPOINT": arc, "IMDS_ENDPOINT": "http://localhost:40342"}, azhost.SourceAzureArc, "", "IDENTITY_ENDPOINT and IMDS_ENDPOINT are set"},
+		{"App Service", map[string]string{"IDENTITY_ENDPOINT": arc, "IDENTITY_HEADER": "canary"}, "", "this is AppService (IDENTITY_ENDPOINT and IDENTITY_HEADER are set)", ""},
+		{"Service Fabric", map[string]string{"IDENTITY_ENDPOINT": arc, "IDENTITY_HEADER": "canary", "IDENTITY_SERVER_THUMBPRINT": "t"}, "", "this is ServiceFabric", ""},
+		{"Cloud Shell", map[string]string{"MSI_ENDPOINT": arc}, "", "this is CloudShell", ""},
+		{"Azure ML", map[string]string{"MSI_ENDPOINT": arc, "MSI_SECRET": "canary"}, "", "this is AzureML", ""},
+		{"half of App Service", map[string]string{"IDENTITY_HEADER": "canary"}, azhost.SourceIMDS, "", "IDENTITY_HEADER is set without IDENTITY_ENDPOINT"},
+		{"half of Arc", map[string]string{"IMDS_ENDPOINT": "http://localhost:40342"}, azhost.SourceIMDS, "", "IMDS_ENDPOINT is set without IDENTITY_ENDPOINT"},
+		{"Arc elsewhere", map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4:40342/x", "IMDS_ENDPOINT": "x"}, "", "IDENTITY_ENDPOINT \"http://10.0.0.4:40342/x\" does not point to this machine", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, name := range hostVariables {
+				t.Setenv(name, test.env[name])
+			}
+			var logged safeBuffer
+			cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
+				Logger: slog.New(slog.NewTextHandler(&logged, nil)), ArcKeyDirectory: t.TempDir(),
+			})
+			if test.err != "" {
+				require.ErrorContains(t, err, test.err)
+				require.NotContains(t, err.Error(), "canary")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.want, cred.Source())
+			require.Contains(t, logged.String(), "source="+string(test.want))
+			require.Contains(t, logged.String(), test.log)
+			require.NotContains(t, logged.String(), "canary")
+		})
+	}
+}
+
+func TestHalfSetVariablesAreInTheError(t *testing.T) {
+	for _, name := range hostVariables {
+		t.Setenv(name, "")
+	}
+	t.Setenv("IDENTITY_HEADER", "canary")
+	cred := onVM(t, always(refusedDial))
+	_, err := token(t.Context(), cred)
+	requireUnavailable(t, err)
+	require.ErrorContains(t, err, "IDENTITY_HEADER is set without IDENTITY_ENDPOINT")
+	require.NotContains(t, err.Error(), "canary")
+}
+
+func TestSourcePinsTheHost(t *testing.T) {
+	t.Setenv("MSI_ENDPOINT", "http://localhost:1") // would be Cloud Shell
+	for _, source := range []azhost.Source{azhost.SourceIMDS, azhost.SourceAzureArc} {
+		cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{Source: source, ArcKeyDirectory: t.TempDir()})
+		require.NoError(t, err)
+		require.Equal(t, source, cred.Source())
+	}
+}
+
+func TestConstructorRefuses(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		options azhost.ManagedIdentityCredentialOptions
+		want    string
+	}{
+		{"empty client ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("")}, "leave ID nil"},
+		{"empty object ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ObjectID("")}, "leave ID nil"},
+		{"empty resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ResourceID("")}, "leave ID nil"},
+		{"unknown source", azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"}, `unknown Source "Mainframe"`},
+		{"source of a later version", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAppService}, "AppService"},
+		{"negative timeout", azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -time.Second}, "negative ConnectTimeout -1s"},
+		{"relative key directory", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "tokens"}, "not an absolute path"},
+		{"endpoint without scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "169.254.169.254/metadata"}, "not an http or https URL"},
+		{"endpoint that is no URL", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://[::1"}, "not a URL"},
+		{"endpoint of a file", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "file:///etc/passwd"}, "not an http or https URL"},
+		{"endpoint without host", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http:///token"}, "names no host"},
+		{"endpoint with query", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://localhost/token?api-version=1"}, "query"},
+		{"endpoint with user", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://u:canary@localhost/token"}, "user information"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, name := range hostVariables {
+				t.Setenv(name, "")
+			}
+			cred, err := azhost.NewManagedIdentityCredential(&test.options)
+			require.ErrorContains(t, err, test.want)
+			require.NotContains(t, err.Error(), "canary")
+			require.Nil(t, cred)
+		})
+	}
+}
+
+func TestArcEndpointMustBeLoopback(t *testing.T) {
+	dir, err := filepath.Abs(t.TempDir())
+	require.NoError(t, err)
+	for endpoint, ok := range map[string]bool{
+		"http://localhost:40342/x":       true,
+		"http://LocalHost:40342/x":       true,
+		"http://127.0.0.1:40342/x":       true,
+		"http://127.8.8.8/x":             true,
+		"https://[::1]:40342/x":          true,
+		"http://[::ffff:127.0.0.1]/x":    true,
+		"http://169.254.169.254/x":       false,
+		"http://10.0.0.1:40342/x":        false,
+		"http://localhost.example.com/x": false,
+		"http://localhost./x":            false,
+		"http://127.1/x":                 false,
+		"http://2130706433/x":            false,
+		"http://0.0.0.0:40342/x":         false,
+		"http://[::]:40342/x":            false,
+		"http://example.com/x":           false,
+	} {
+		t.Run(endpoint, func(t *testing.T) {
+			_, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
+				Source: azhost.SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: dir,
+			})
+			if ok {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, "does not point to this machine")
+			}
+		})
+	}
+}
