@@ -2,22 +2,55 @@
 // SPDX-License-Identifier: MIT
 
 // Package azhosttest has fakes of the hosts that azhost gets tokens from, for tests of programs
-// that use it: an Azure VM and an Azure Arc-enabled server. They speak the hosts' protocols, over
-// real sockets on loopback or in memory, refuse what the hosts refuse, and fail on demand.
+// that use it: an Azure VM ([NewVM]) and an Azure Arc-enabled server ([NewArc]). They speak the
+// hosts' protocols, refuse what the hosts refuse, and fail on demand.
 //
 //	func TestReport(t *testing.T) {
-//		vm := azhosttest.NewVM(t)
-//		cred, err := azhost.NewManagedIdentityCredential(vm.Options())
-//		require.NoError(t, err)
+//		synctest.Test(t, func(t *testing.T) {
+//			vm := azhosttest.NewVM(t)
+//			cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
+//			require.NoError(t, err)
 //
-//		vm.Fail(azhosttest.Updating()) // IMDS is updated just now
-//		require.NoError(t, report(t.Context(), cred))
-//		vm.RequireRequests(t, 2)
+//			vm.FailUntil(time.Now().Add(70*time.Second), azhosttest.Updating())
+//			require.NoError(t, report(t.Context(), cred)) // takes no time in a bubble
+//			vm.RequireResource(t, "https://storage.azure.com")
+//		})
 //	}
 //
-// Pass InMemory instead of Options in a bubble of testing/synctest, where retries and expiry take
-// no time. The tokens are JSON Web Tokens with honest claims, signed with a key of the fake's own
-// that it publishes, so that a service under test can verify them; Verify does.
+// The fakes need no privileges, keep no state outside themselves, send nothing anywhere and are
+// safe for parallel tests. A program that is not a test uses [ListenVM] or [ListenArc].
 //
-// The fakes need no privileges, have no state outside themselves, and are safe for parallel tests.
+// # Transports
+//
+// Options and InMemory return options for the credential. Options' go over a real socket on
+// loopback. InMemory's call the fake without one, which a bubble of testing/synctest needs, where
+// retries, throttling and expiry take no time, as above. For code that makes its credential
+// itself, Setenv sets the variables that lead it to the fake.
+//
+// # Identities
+//
+// A new host has one system-assigned identity. Identities replaces it, with [SystemAssigned] and
+// [UserAssigned] identities or with none. Which one answers is decided as the real hosts do.
+//
+// # Tokens
+//
+// The tokens are JSON Web Tokens with honest claims, signed with a key of the fake's own. A
+// service under test checks them with Verify or PublicKey, or with the key set at
+// /.well-known/jwks.json. TokenLifetime, RefreshIn, SameToken and Claims shape them, Answer
+// changes the JSON around them.
+//
+// # Trouble
+//
+// Fail, FailWhile, FailUntil and FailRate answer requests with a [Fault]: a status, a header, a
+// body, a delay, a dropped connection, a body that ends early. Latency, Throttle, Stop and Silence
+// make the whole host slow, busy or absent. An [Arc] has trouble of its own: with its key files
+// (KeyFault, KeyLifetime, RefuseKeys), its challenges (Challenge) and its agent (Restart,
+// OldAgent).
+//
+// # Fidelity
+//
+// What the hosts' documentation or captured answers show is as they show it: statuses, fields and
+// their types, the codes and the best-known texts of errors. Texts that are not public are made
+// up, so no program should depend on them. Whether IMDS sends Retry-After and what an agent says
+// to a wrong key is not known; the fakes send the first and repeat the challenge.
 package azhosttest

@@ -4,74 +4,86 @@
 package azhosttest
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 )
 
-// Fault is an answer other than the host's own. The zero value is the host's own answer.
+// Fault is an answer other than the host's own, sent as it is. The zero value is the host's own
+// answer.
 type Fault struct {
-	Status int           // 0: the host's own answer, late or cut
-	Header http.Header   //
-	Body   string        //
+	Status int           // 200 to 599; 0 means 200 with a Body, and the host's own answer without
+	Header http.Header   // for example Retry-After
+	Body   string        // of any form
 	Delay  time.Duration // before the answer
 	Drop   bool          // the connection is closed without an answer
 	Cut    bool          // the connection is closed in the middle of the body
 }
 
+// own reports whether the host's own answer is sent, late or cut.
+func (f Fault) own() bool { return f.Status == 0 && f.Body == "" && !f.Drop }
+
 func (f Fault) reply() reply {
-	header := f.Header.Clone()
-	if header == nil {
-		header = http.Header{}
+	switch {
+	case f.Drop:
+		return reply{drop: true}
+	case f.Status == 0:
+		f.Status = http.StatusOK
+	case f.Status < 200 || f.Status > 599:
+		return jsonReply(http.StatusInternalServerError, "azhosttest", fmt.Sprintf("Fault.Status %d is not 200 to 599", f.Status))
 	}
-	return reply{status: f.Status, header: header, body: []byte(f.Body), drop: f.Drop, cut: f.Cut}
+	header := http.Header{}
+	for name, values := range f.Header {
+		for _, v := range values {
+			header.Add(name, v) // canonical, as a socket would make it
+		}
+	}
+	return reply{status: f.Status, header: header, body: []byte(f.Body), cut: f.Cut}
 }
 
 // Fail answers the next requests with faults, one each, in order.
 func (h *Host) Fail(faults ...Fault) { h.set(func() { h.faults = append(h.faults, faults...) }) }
 
-// FailWhile asks f about every request that Fail has no fault for. A nil f ends that. It is called
-// with the host locked, so it must not call the host.
-func (h *Host) FailWhile(f func(Request) (Fault, bool)) { h.set(func() { h.failWhile = f }) }
+// FailWhile asks f about every request that Fail has no fault for; false means the host's own
+// answer. It may be called from several goroutines at once. A nil f ends that, and so ends
+// FailUntil and FailRate, of which a host has one at a time.
+func (h *Host) FailWhile(f func(Request) (Fault, bool)) {
+	h.set(func() { h.settings.failWhile = f })
+}
 
-// FailUntil answers with the fault until end.
+// FailUntil answers with the fault until end, as in an update of IMDS, which takes up to 70 s.
 func (h *Host) FailUntil(end time.Time, fault Fault) {
 	h.FailWhile(func(r Request) (Fault, bool) { return fault, r.Time.Before(end) })
 }
 
 // FailRate answers a part of the requests, 0 to 1, with one of the faults, by a random sequence
-// that is the same for the same seed.
+// that is the same for the same seed. Without faults it is FailWhile(nil).
 func (h *Host) FailRate(rate float64, seed uint64, faults ...Fault) {
+	if len(faults) == 0 {
+		h.FailWhile(nil)
+		return
+	}
+	var mu sync.Mutex // guards random
 	random := rand.New(rand.NewPCG(seed, seed))
 	h.FailWhile(func(Request) (Fault, bool) {
+		mu.Lock()
+		defer mu.Unlock()
 		return faults[random.IntN(len(faults))], random.Float64() < rate
 	})
 }
 
-// nextFault returns the fault for a request. The caller holds h.mu.
-func (h *Host) nextFault(r Request) (Fault, bool) {
-	if len(h.faults) > 0 {
-		f := h.faults[0]
-		h.faults = h.faults[1:]
-		return f, true
-	}
-	if h.failWhile != nil {
-		if f, ok := h.failWhile(r); ok {
-			return f, true
-		}
-	}
-	return Fault{}, false
-}
-
-// Updating is IMDS while it is updated, for at most 70 s: 410.
+// Updating is IMDS while it is updated: 410.
 func Updating() Fault { return Fault{Status: http.StatusGone} }
 
-// Throttled is a host with too many requests: 429, with a Retry-After unless that is zero.
+// Throttled is a host with too many requests: 429, with a Retry-After of whole seconds, rounded
+// up. Whether IMDS sends one is not known; zero leaves it out.
 func Throttled(retryAfter time.Duration) Fault {
 	f := jsonFault(http.StatusTooManyRequests, "too_many_requests", "Too many requests")
 	if retryAfter > 0 {
-		f.Header.Set("Retry-After", strconv.Itoa(int(retryAfter.Round(time.Second)/time.Second)))
+		f.Header.Set("Retry-After", strconv.FormatInt(int64((retryAfter+time.Second-1)/time.Second), 10))
 	}
 	return f
 }
@@ -94,10 +106,18 @@ func InvalidResource() Fault {
 
 // Portal is a captive portal's page in the place of the host: 200.
 func Portal() Fault {
-	return Fault{Status: http.StatusOK, Body: "<html><body>Please sign in</body></html>", Header: http.Header{"Content-Type": {"text/html"}}}
+	return Fault{Status: http.StatusOK, Body: "<html><body>Please sign in</body></html>",
+		Header: http.Header{"Content-Type": {"text/html"}}}
 }
 
+const jsonType = "application/json; charset=utf-8"
+
+// jsonFault is an answer in the form of both hosts' errors.
 func jsonFault(status int, code, description string) Fault {
-	return Fault{Status: status, Body: string(encode(map[string]any{"error": code, "error_description": description})),
-		Header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}}
+	return Fault{Status: status, Header: http.Header{"Content-Type": {jsonType}},
+		Body: string(encode(map[string]any{"error": code, "error_description": description}))}
+}
+
+func jsonReply(status int, code, description string) reply {
+	return jsonFault(status, code, description).reply()
 }

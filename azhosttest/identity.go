@@ -27,10 +27,14 @@ func SystemAssigned() Identity {
 // the same for the same name.
 func UserAssigned(name string) Identity {
 	return Identity{
-		ClientID: guid(name + " client"), ObjectID: guid(name + " object"), TenantID: guid("tenant"),
-		ResourceID: "/subscriptions/" + guid("subscription") +
-			"/resourceGroups/fake/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name,
+		ClientID: guid(name + " client of user"), ObjectID: guid(name + " object of user"), TenantID: guid("tenant"),
+		ResourceID: resourceGroup() + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name,
 	}
+}
+
+// resourceGroup is where the fictitious machines and identities are.
+func resourceGroup() string {
+	return "/subscriptions/" + guid("subscription") + "/resourceGroups/fake"
 }
 
 // guid derives a version 8 UUID from a name.
@@ -40,33 +44,39 @@ func guid(name string) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// selectors are the query parameters that select an identity, and what they are compared with.
-var selectors = map[string]func(Identity) string{
-	"client_id":  func(i Identity) string { return i.ClientID },
-	"object_id":  func(i Identity) string { return i.ObjectID },
-	"msi_res_id": func(i Identity) string { return i.ResourceID },
-}
-
-// selected returns the one selector in a query as "name=value", and "" for none; it reports false
-// for more than one.
-func selected(query url.Values) (name, value string, ok bool) {
-	for n := range selectors {
-		if query.Has(n) {
-			if name != "" {
-				return "", "", false
-			}
-			name, value = n, query.Get(n)
+// selected returns the selectors in a query that the host knows, as "name=value".
+func (h *Host) selected(query url.Values) []string {
+	var s []string
+	for _, name := range h.selectors {
+		if query.Has(name) {
+			s = append(s, name+"="+query.Get(name))
 		}
 	}
-	return name, value, true
+	return s
 }
 
-// find returns the identity that a selector names.
-func (h *Host) find(name, value string) (Identity, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, id := range h.identities {
-		if value != "" && strings.EqualFold(selectors[name](id), value) {
+// find returns the identity that a selector, "name=value", names. A blank value names none.
+func find(ids []Identity, selector string) (Identity, bool) {
+	name, value, _ := strings.Cut(selector, "=")
+	for _, id := range ids {
+		own := id.ResourceID // msi_res_id, mi_res_id
+		switch name {
+		case "client_id":
+			own = id.ClientID
+		case "object_id":
+			own = id.ObjectID
+		}
+		if value != "" && strings.EqualFold(own, value) {
+			return id, true
+		}
+	}
+	return Identity{}, false
+}
+
+// system returns the system-assigned identity.
+func system(ids []Identity) (Identity, bool) {
+	for _, id := range ids {
+		if id.ResourceID == "" {
 			return id, true
 		}
 	}

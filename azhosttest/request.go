@@ -6,24 +6,28 @@ package azhosttest
 import (
 	"net/http"
 	"net/url"
-	"slices"
+	"strings"
 	"testing"
 	"time"
 )
 
-// Request is a request that a host has answered, without its secrets.
+// Request is a request that a host got, without its secrets.
 type Request struct {
 	Time     time.Time   // when it arrived
-	Method   string      //
-	Path     string      //
-	Query    url.Values  //
-	Resource string      // the resource asked for
+	Method   string      // such as "GET"
+	Path     string      // of the URL
+	Query    url.Values  // of the URL
+	Resource string      // the resource asked for, or ""
 	Selector string      // the identity asked for, such as "client_id=…", or ""
 	Header   http.Header // "[removed]" in the place of secrets
-	Status   int         // of the answer; 0 when the connection was dropped
+	Remote   string      // the client's address, or "" in memory
+	Status   int         // of the answer; 0 when there was none, or none yet
 }
 
-func newRequest(req *http.Request) Request {
+// maxLog bounds the log of a host that serves for days, in requests.
+const maxLog = 10_000
+
+func (h *Host) newRequest(req *http.Request) Request {
 	query := req.URL.Query()
 	header := req.Header.Clone()
 	for _, name := range []string{"Authorization", "Secret", "X-Identity-Header"} {
@@ -33,31 +37,50 @@ func newRequest(req *http.Request) Request {
 	}
 	return Request{
 		Time: time.Now(), Method: req.Method, Path: req.URL.Path, Query: query,
-		Resource: query.Get("resource"), Header: header,
+		Resource: query.Get("resource"), Selector: strings.Join(h.selected(query), "&"),
+		Header: header, Remote: req.RemoteAddr,
 	}
 }
 
-// Requests returns the requests so far, in the order of their answers.
+// record adds a request to the log. The caller holds h.mu.
+func (h *Host) record(r *Request) {
+	h.count++
+	if len(h.log) == maxLog {
+		h.log = h.log[1:]
+	}
+	h.log = append(h.log, r)
+}
+
+// Requests returns the requests so far in the order of their arrival, of more than 10,000 the
+// last. Their maps are not copies. Requests for the signing keys are not among them.
 func (h *Host) Requests() []Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.Clone(h.log)
+	log := make([]Request, len(h.log))
+	for i, r := range h.log {
+		log[i] = *r
+	}
+	return log
 }
 
-// OnRequest calls f after every answer, possibly from several goroutines at once.
-func (h *Host) OnRequest(f func(Request)) { h.set(func() { h.observer = f }) }
+// RequestCount returns how many requests the host has got. On Arc, a token takes two.
+func (h *Host) RequestCount() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.count
+}
 
-// RequireRequests fails the test unless the host has answered n requests.
+// RequireRequests fails the test unless the host has got n requests.
 func (h *Host) RequireRequests(t testing.TB, n int) {
 	t.Helper()
-	log := h.Requests()
-	if len(log) == n {
+	got := h.RequestCount()
+	if got == n {
 		return
 	}
-	for _, r := range log {
+	for _, r := range h.Requests() {
 		t.Logf("%s %s %s %s: %d", r.Method, r.Path, r.Resource, r.Selector, r.Status)
 	}
-	t.Fatalf("the host answered %d requests, want %d", len(log), n)
+	t.Fatalf("the host got %d requests, want %d", got, n)
 }
 
 // RequireResource fails the test unless the host was asked for the resource.

@@ -4,15 +4,9 @@
 package azhosttest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"maps"
-	"math/big"
 	"net/http"
 	"slices"
 	"strconv"
@@ -20,119 +14,99 @@ import (
 	"time"
 )
 
-// keysPath is where a listening host publishes the key that its tokens are signed with.
-const keysPath = "/.well-known/jwks.json"
-
-func newKey() (*ecdsa.PrivateKey, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) }
-
-// PublicKey verifies the signatures (ES256) of this host's tokens. A listening host also publishes
-// it as a JSON Web Key Set at /.well-known/jwks.json.
-func (h *Host) PublicKey() *ecdsa.PublicKey { return &h.key.PublicKey }
-
-func (h *Host) keys() []byte {
-	var x, y [32]byte
-	point, err := h.key.PublicKey.Bytes() // 4, X, Y
-	if err == nil {
-		copy(x[:], point[1:33])
-		copy(y[:], point[33:])
-	}
-	return encode(map[string]any{"keys": []any{map[string]any{
-		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "azhosttest", "x": raw64(x[:]), "y": raw64(y[:]),
-	}}})
+// grant is what a token is for.
+type grant struct {
+	Identity
+	resource string
 }
 
-// Verify checks a token's signature and expiry, and returns its claims.
-func (h *Host) Verify(token string) (map[string]any, error) {
-	signed, signature, _ := strings.Cut(token, ".")
-	payload, signature, ok := strings.Cut(signature, ".")
-	sum := sha256.Sum256([]byte(signed + "." + payload))
-	sig, err := base64.RawURLEncoding.DecodeString(signature)
-	if !ok || err != nil || len(sig) != 64 ||
-		!ecdsa.Verify(h.PublicKey(), sum[:], new(big.Int).SetBytes(sig[:32]), new(big.Int).SetBytes(sig[32:])) {
-		return nil, errUnverified
-	}
-	body, err := base64.RawURLEncoding.DecodeString(payload)
-	if err != nil {
-		return nil, errUnverified
-	}
-	var claims map[string]any
-	if err := json.Unmarshal(body, &claims); err != nil {
-		return nil, errUnverified
-	}
-	if exp, _ := claims["exp"].(float64); time.Now().Unix() >= int64(exp) {
-		return nil, fmt.Errorf("azhosttest: the token expired at %s", time.Unix(int64(exp), 0).UTC().Format(time.RFC3339))
-	}
-	return claims, nil
+// issued is a token and when it is good.
+type issued struct {
+	token       string
+	from, until time.Time
 }
 
-// token returns the fields of a successful answer, as IMDS sends them: all strings.
-func (h *Host) token(resource string, id Identity) map[string]any {
-	h.mu.Lock()
+// Issuer returns the "iss" claim of the tokens: that of the first identity's tenant.
+func (h *Host) Issuer() string {
+	if ids := h.current().identities; len(ids) > 0 {
+		return issuer(ids[0])
+	}
+	return issuer(SystemAssigned())
+}
+
+func issuer(id Identity) string { return "https://sts.windows.net/" + id.TenantID + "/" }
+
+// token returns a token: a new one, or the one so far where that is asked for.
+func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
+	h.mu.Lock() // two requests at once get the same token
 	defer h.mu.Unlock()
-	h.issued++
 	now := time.Now()
-	expires := now.Add(h.lifetime)
+	g := grant{id, resource}
+	if t, ok := h.issued[g]; s.sameToken && ok && now.Before(t.until) {
+		return t, nil
+	}
+	t := issued{from: now, until: now.Add(s.lifetime)}
 	claims := map[string]any{
-		"aud": resource, "iss": "https://sts.windows.net/" + id.TenantID + "/", "tid": id.TenantID,
-		"oid": id.ObjectID, "sub": id.ObjectID, "appid": id.ClientID, "idtyp": "app", "ver": "1.0",
-		"iat": now.Unix(), "nbf": now.Unix(), "exp": expires.Unix(), "uti": fmt.Sprint(h.issued),
+		"aud": resource, "iss": issuer(id), "idp": issuer(id), "tid": id.TenantID,
+		"oid": id.ObjectID, "sub": id.ObjectID, "appid": id.ClientID, "appidacr": "2", "idtyp": "app", "ver": "1.0",
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": t.until.Unix(), "uti": rand.Text(), "xms_mirid": id.ResourceID,
 	}
-	if id.ResourceID != "" {
-		claims["xms_mirid"] = id.ResourceID
+	if id.ResourceID == "" {
+		claims["xms_mirid"] = h.machine
 	}
-	maps.Copy(claims, h.claims)
-	fields := map[string]any{
-		"access_token": h.sign(claims), "token_type": "Bearer", "resource": resource, "client_id": id.ClientID,
-		"expires_in": seconds(expires.Unix() - now.Unix()), "expires_on": seconds(expires.Unix()),
-		"not_before": seconds(now.Unix()), "ext_expires_in": seconds(expires.Unix() - now.Unix()),
-	}
-	if h.refreshIn > 0 {
-		fields["refresh_in"] = seconds(int64(h.refreshIn / time.Second))
-	}
-	return fields
-}
-
-// sign returns a JSON Web Token.
-func (h *Host) sign(claims map[string]any) string {
-	signed := raw64([]byte(`{"alg":"ES256","kid":"azhosttest","typ":"JWT"}`)) + "." + raw64(encode(claims))
-	sum := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, h.key, sum[:])
+	maps.Copy(claims, s.claims)
+	payload, err := json.Marshal(claims)
 	if err != nil {
-		panic(fmt.Sprintf("azhosttest: %v", err)) // with a P-256 key it cannot
+		return t, err
 	}
-	var sig [64]byte
-	r.FillBytes(sig[:32])
-	s.FillBytes(sig[32:])
-	return signed + "." + raw64(sig[:])
+	if t.token, err = h.signer.sign(payload); err != nil {
+		return t, err
+	}
+	if s.sameToken {
+		h.issued[g] = t
+	}
+	return t, nil
 }
 
-// success is the answer with a token for an identity.
-func (h *Host) success(resource string, id Identity, echo map[string]string) reply {
-	h.mu.Lock()
-	known := h.resources == nil || slices.Contains(h.resources, resource)
-	edit := h.edit
-	h.mu.Unlock()
-	if !known {
+// success is the answer with a token for an identity, its fields strings as IMDS sends them. echo
+// is the selector that found the identity, or "".
+func (h *Host) success(s settings, resource string, id Identity, echo string) reply {
+	if s.resources != nil && !slices.Contains(s.resources, resource) {
 		return InvalidResource().reply()
 	}
-	fields := h.token(resource, id)
-	for name, value := range echo {
+	t, err := h.token(s, resource, id)
+	if err != nil {
+		return jsonReply(http.StatusInternalServerError, "azhosttest", "claims: "+err.Error())
+	}
+	left := seconds(t.until.Unix() - time.Now().Unix())
+	fields := map[string]any{
+		"access_token": t.token, "token_type": "Bearer", "resource": resource,
+		"expires_in": left, "ext_expires_in": left,
+		"expires_on": seconds(t.until.Unix()), "not_before": seconds(t.from.Unix()),
+	}
+	if s.refreshIn > 0 {
+		fields["refresh_in"] = seconds(int64(s.refreshIn / time.Second))
+	}
+	if h.server != "" {
+		fields["client_id"] = id.ClientID // IMDS sends it unasked, an Arc agent does not
+	}
+	if name, value, ok := strings.Cut(echo, "="); ok {
 		fields[name] = value
 	}
-	if edit != nil {
-		edit(fields)
+	if s.edit != nil {
+		s.edit(fields)
 	}
-	return reply{status: http.StatusOK, body: encode(fields), header: http.Header{"Content-Type": {"application/json; charset=utf-8"}}}
+	body, err := json.Marshal(fields)
+	if err != nil {
+		return jsonReply(http.StatusInternalServerError, "azhosttest", "fields: "+err.Error())
+	}
+	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}}
 }
 
 func seconds(n int64) string { return strconv.FormatInt(n, 10) }
 
-func raw64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
+// encode returns the JSON of values that are known to have one.
 func encode(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("azhosttest: %v", err)) // a caller's claim that is not JSON
-	}
+	b, _ := json.Marshal(v)
 	return b
 }

@@ -1,0 +1,186 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhosttest_test
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/stretchr/testify/require"
+)
+
+func TestEndpointIsOneForAll(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	endpoints := make([]string, 50)
+	var wg sync.WaitGroup
+	for i := range endpoints {
+		wg.Go(func() { endpoints[i] = vm.Endpoint() })
+	}
+	wg.Wait()
+	for _, e := range endpoints {
+		require.Equal(t, vm.Endpoint(), e)
+	}
+	require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+/metadata/identity/oauth2/token$`, vm.Endpoint())
+}
+
+func TestStopAndStartKeepTheAddress(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	vm.Stop() // before it has ever listened
+	endpoint := vm.Endpoint()
+	_, err := http.Get(endpoint)
+	require.ErrorContains(t, err, "refused")
+	for range 2 { // the second is of no effect
+		require.NoError(t, vm.Start())
+		status, _, _ := get(t, endpoint, "x=y")
+		require.Equal(t, 400, status)
+	}
+	for range 2 {
+		vm.Stop()
+		_, err = http.Get(endpoint)
+		require.ErrorContains(t, err, "refused")
+	}
+	require.Equal(t, endpoint, vm.Endpoint())
+
+	squatter, err := net.Listen("tcp", strings.Split(endpoint, "/")[2])
+	require.NoError(t, err)
+	require.Error(t, vm.Start())
+	require.NoError(t, squatter.Close())
+	require.NoError(t, vm.Start())
+
+	vm.Close()
+	vm.Close()
+	require.ErrorContains(t, vm.Start(), "after Close")
+	_, err = http.Get(endpoint)
+	require.ErrorContains(t, err, "refused")
+}
+
+func TestListenEverywhere(t *testing.T) {
+	t.Parallel()
+	a, err := azhosttest.ListenArc(":0", t.TempDir())
+	require.NoError(t, err)
+	defer a.Close()
+	require.True(t, strings.HasPrefix(a.Endpoint(), "http://127.0.0.1:"))
+	_, err = getToken(t, a.Options())
+	require.NoError(t, err)
+
+	_, err = azhosttest.ListenVM("256.0.0.1:0")
+	require.Error(t, err)
+}
+
+func TestCloseLeavesNothingRunning(t *testing.T) {
+	// Not parallel: it looks for goroutines of the package in the whole process.
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	require.NoError(t, err)
+	arrived := make(chan struct{})
+	vm.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) {
+		close(arrived)
+		return azhosttest.Fault{Delay: time.Hour}, true
+	})
+	ended := make(chan error)
+	go func() {
+		// A body that nobody reads keeps net/http from noticing that a client has left.
+		resp, err := http.Post(vm.Endpoint(), "text/plain", strings.NewReader("unread"))
+		if err == nil {
+			err = errors.Join(errors.New(resp.Status), resp.Body.Close())
+		}
+		ended <- err
+	}()
+	<-arrived
+	vm.Close()
+	require.Error(t, <-ended)
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	require.NotContains(t, string(stacks), "azhosttest.(*Host).ServeHTTP")
+	require.Zero(t, vm.Requests()[0].Status)
+}
+
+func TestStopFromACallback(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	vm.OnRequest(func(azhosttest.Request) { vm.Stop() })
+	resp, err := http.Get(vm.Endpoint())
+	if err == nil { // the answer may be faster
+		require.NoError(t, resp.Body.Close())
+	}
+	_, err = http.Get(vm.Endpoint())
+	require.ErrorContains(t, err, "refused")
+	vm.RequireRequests(t, 1)
+}
+
+func TestStoppedAndSilentInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := azhosttest.NewArc(t)
+		a.Stop()
+		_, err := do(t, memory{a}, t.Context(), good)
+		var dial *net.OpError
+		require.ErrorAs(t, err, &dial)
+		require.Equal(t, "dial", dial.Op)
+		require.Equal(t, "127.0.0.1:40342", dial.Addr.String())
+		require.ErrorIs(t, err, syscall.ECONNREFUSED)
+
+		require.NoError(t, a.Start())
+		a.Silence(true)
+		start := time.Now()
+		_, err = do(t, memory{a}, t.Context(), good)
+		require.ErrorAs(t, err, &dial)
+		require.True(t, dial.Timeout())
+		require.Equal(t, 30*time.Second, time.Since(start))
+		a.Silence(false)
+		a.RequireRequests(t, 0) // none has arrived
+
+		resp, err := do(t, memory{a}, t.Context(), good)
+		require.NoError(t, err)
+		require.Equal(t, 401, resp.StatusCode)
+	})
+}
+
+func TestSetenvOfAVM(t *testing.T) {
+	t.Setenv("IDENTITY_ENDPOINT", "of another host")
+	t.Setenv("MSI_SECRET", "of another host")
+	vm := azhosttest.NewVM(t)
+	vm.Setenv(t)
+	require.Equal(t, vm.Endpoint(), os.Getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")+"/metadata/identity/oauth2/token")
+	require.Empty(t, os.Getenv("IDENTITY_ENDPOINT"))
+	require.Empty(t, os.Getenv("MSI_SECRET"))
+}
+
+func TestOptionsAreNewEachTime(t *testing.T) {
+	t.Parallel()
+	a := azhosttest.NewArc(t)
+	for name, options := range map[string]func() *azhost.ManagedIdentityCredentialOptions{"loopback": a.Options, "memory": a.InMemory} {
+		first := options()
+		first.ID = azhost.ClientID("x")
+		second := options()
+		require.Nil(t, second.ID, name)
+		require.Equal(t, azhost.SourceAzureArc, second.Source, name)
+		require.Equal(t, a.KeyDirectory(), second.ArcKeyDirectory, name)
+	}
+	require.NotSame(t, a.Options().Transport, a.Options().Transport)
+	require.Empty(t, azhosttest.NewVM(t).Options().ArcKeyDirectory)
+}
+
+func TestHostIsAHandler(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	server := httptest.NewServer(vm) // where a test wants TLS or an address of its own
+	defer server.Close()
+	status, _, fields := get(t, server.URL+"/metadata/identity/oauth2/token", good[1:], "Metadata: true")
+	require.Equal(t, 200, status)
+	_, err := vm.Verify(text(fields["access_token"]))
+	require.NoError(t, err)
+}
