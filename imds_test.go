@@ -414,6 +414,15 @@ func TestNotOnAzure(t *testing.T) {
 	}
 }
 
+func TestEndpointInAnErrorIsLiteral(t *testing.T) {
+	const endpoint = "http://127.0.0.1:1/a%20b%25s"
+	for name, w := range map[string]*wire{"unavailable": always(refusedDial), "failed": always(answer(403, "", "Server: IMDS/1.0"))} {
+		_, err := token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = endpoint }))
+		require.ErrorContains(t, err, "GET "+endpoint+": ", name)
+		require.NotContains(t, err.Error(), "%!", name)
+	}
+}
+
 func TestKnownIMDSIsWaitedFor(t *testing.T) {
 	for _, test := range impostors {
 		if strings.Contains(test.name, "redirect") || strings.Contains(test.name, "large") {

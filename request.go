@@ -5,6 +5,7 @@ package azhost
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -79,9 +80,9 @@ func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
 
 // failed and unavailable make errors that begin with the request they are about.
 func (r *tokenRequest) failed(resp *http.Response, cause error, format string, args ...any) error {
-	return failed(resp, cause, r.host+": GET "+r.endpoint+": "+format, args...)
+	return failed(resp, cause, "%s: GET %s: %s", r.host, r.endpoint, fmt.Sprintf(format, args...))
 }
 
 func (r *tokenRequest) unavailable(cause error, format string, args ...any) error {
-	return unavailable(cause, r.host+": GET "+r.endpoint+": "+format, args...)
+	return unavailable(cause, "%s: GET %s: %s", r.host, r.endpoint, fmt.Sprintf(format, args...))
 }
