@@ -31,38 +31,6 @@ func withDefaultTransport(o *azhost.ManagedIdentityCredentialOptions) *azhost.Ma
 	return o
 }
 
-func TestNoProxy(t *testing.T) {
-	var seen atomic.Int32
-	proxy := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { seen.Add(1) }))
-	defer proxy.Close()
-	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
-		t.Setenv(name, proxy.URL)
-	}
-	t.Setenv("NO_PROXY", "")
-	t.Setenv("no_proxy", "")
-	for name, options := range map[string]*azhost.ManagedIdentityCredentialOptions{
-		"VM": azhosttest.NewVM(t).Options(), "Arc": azhosttest.NewArc(t).Options(),
-	} {
-		t.Run(name, func(t *testing.T) {
-			cred, err := azhost.NewManagedIdentityCredential(withDefaultTransport(options))
-			require.NoError(t, err)
-			_, err = token(t.Context(), cred)
-			require.NoError(t, err)
-
-			// net/http never sends loopback addresses to a proxy, so a name shows more: with a
-			// proxy it would arrive there, without one nobody resolves it.
-			if options.Source == azhost.SourceIMDS {
-				options.Endpoint = "http://azhost.invalid/token"
-				cred, err = azhost.NewManagedIdentityCredential(options)
-				require.NoError(t, err)
-				_, err = token(t.Context(), cred)
-				requireUnavailable(t, err)
-			}
-		})
-	}
-	require.Zero(t, seen.Load(), "a request passed the proxy")
-}
-
 func TestRedirectIsRefused(t *testing.T) {
 	var followed atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { followed.Add(1) }))
