@@ -103,9 +103,11 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	<-arrived
 	vm.Close()
 	require.Error(t, <-ended)
+	// net/http reports a connection as closed from within the aborted handler's own unwinding.
 	stacks := make([]byte, 1<<20)
-	stacks = stacks[:runtime.Stack(stacks, true)]
-	require.NotContains(t, string(stacks), "azhosttest.(*Host).ServeHTTP")
+	require.Eventually(t, func() bool {
+		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "azhosttest.(*Host).ServeHTTP")
+	}, 10*time.Second, time.Millisecond)
 	require.Zero(t, vm.Requests()[0].Status)
 }
 
