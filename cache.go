@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -22,21 +21,21 @@ import (
 //	stale    returned, and a background flight is started
 //	expired  the caller joins or starts a flight, and waits for it or for its own context
 type cache struct {
-	epoch   time.Time // zero of the monotonic clock; written at construction
-	entries sync.Map  // resource string -> *entry; written under mu, read without
+	epoch  time.Time // zero of the monotonic clock; written at construction
+	tokens sync.Map  // resource string -> *cached, all that a hit reads; written under the entry's mu
 
-	mu    sync.Mutex // guards the fields below and writes to entries; never held across I/O
-	size  int        // number of entries
-	sweep int        // size at which the next insertion sweeps
-	swept instant    // when the last sweep was
+	mu      sync.Mutex // guards the fields below; never held across I/O; taken before an entry's
+	entries map[string]*entry
+	sweep   int     // number of entries at which the next insertion sweeps
+	swept   instant // when the last sweep was
 }
 
 // entry is what the cache knows of one resource.
 type entry struct {
-	resource string                 // written at construction
-	current  atomic.Pointer[cached] // nil before the first token; stored under mu, read without
+	resource string // written at construction
 
 	mu       sync.Mutex         // guards the fields below; never held across I/O
+	current  *cached            // nil before the first token; the same as in cache.tokens
 	flights  map[string]*flight // by claims, "" for none: those under way, and those that failed a moment ago
 	numbered uint64             // number of the newest flight
 	failures int                // background refreshes that failed in a row
@@ -45,8 +44,8 @@ type entry struct {
 
 // cached is a token and its schedule. It is immutable: every change is a new one.
 type cached struct {
-	token   azcore.AccessToken
 	due     instant // from here on a call looks whether to renew; at or before expiry
+	token   azcore.AccessToken
 	expiry  instant
 	flight  uint64 // number of the flight that brought the token
 	refused bool   // it was returned even to callers who said that it had been refused
@@ -62,7 +61,7 @@ const (
 )
 
 func newCache() *cache {
-	c := &cache{epoch: time.Now(), sweep: minSweep}
+	c := &cache{epoch: time.Now(), entries: map[string]*entry{}, sweep: minSweep}
 	c.swept = c.at(c.epoch)
 	return c
 }
@@ -74,8 +73,8 @@ func (c *cache) at(now time.Time) instant {
 
 // hit returns the resource's token when there is one that is not due for renewal.
 func (c *cache) hit(resource string, now time.Time) (azcore.AccessToken, bool) {
-	if e, ok := c.entries.Load(resource); ok {
-		if s := e.(*entry).current.Load(); s != nil && !s.due.reached(c.at(now)) {
+	if v, ok := c.tokens.Load(resource); ok {
+		if s := v.(*cached); !s.due.reached(c.at(now)) {
 			return s.token, true
 		}
 	}
@@ -93,7 +92,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFun
 	}
 	e := c.lockedEntry(resource, start)
 	now := c.at(time.Now())
-	if s := e.current.Load(); s != nil && claims == "" && !s.expiry.reached(now) {
+	if s := e.current; s != nil && claims == "" && !s.expiry.reached(now) {
 		if s.due.reached(now) {
 			c.renew(ctx, e, s, fetch, log)
 		}
@@ -135,21 +134,17 @@ func (c *cache) lockedEntry(resource string, now time.Time) *entry {
 }
 
 func (c *cache) entry(resource string, now time.Time) *entry {
-	if e, ok := c.entries.Load(resource); ok {
-		return e.(*entry)
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if e, ok := c.entries.Load(resource); ok {
-		return e.(*entry)
+	if e := c.entries[resource]; e != nil {
+		return e
 	}
-	if c.size >= c.sweep {
+	if len(c.entries) >= c.sweep {
 		c.removeDead(c.at(now))
 	}
 	// The clone keeps a short resource from holding on to the longer scope that it was cut from.
 	e := &entry{resource: strings.Clone(resource)}
-	c.entries.Store(e.resource, e)
-	c.size++
+	c.entries[e.resource] = e
 	return e
 }
 
@@ -167,30 +162,35 @@ func (c *cache) sweepIfDue(now instant) {
 // others. The caller holds c.mu.
 func (c *cache) removeDead(now instant) {
 	c.remove(func(e *entry) bool {
-		s := e.current.Load()
-		return e.idle(now) && (s == nil || s.expiry.reached(now))
+		return e.idle(now) && (e.current == nil || e.current.expiry.reached(now))
 	})
-	if c.size >= maxEntries {
-		c.remove(func(e *entry) bool { return c.size > maxEntries*9/10 && e.idle(now) })
+	if len(c.entries) >= maxEntries {
+		c.remove(func(e *entry) bool { return len(c.entries) > maxEntries*9/10 && e.idle(now) })
 	}
-	c.sweep = min(max(2*c.size, minSweep), maxEntries)
+	c.sweep = min(max(2*len(c.entries), minSweep), maxEntries)
 	c.swept = now
 }
 
 // remove removes the entries that condemned, called with the entry's mutex held, picks. The
 // caller holds c.mu.
 func (c *cache) remove(condemned func(*entry) bool) {
-	c.entries.Range(func(_, value any) bool {
-		e := value.(*entry)
+	for resource, e := range c.entries {
 		e.mu.Lock()
-		defer e.mu.Unlock()
 		if condemned(e) {
 			e.removed = true
-			c.entries.Delete(e.resource)
-			c.size--
+			delete(c.entries, resource)
+			c.tokens.Delete(resource)
 		}
-		return true
-	})
+		e.mu.Unlock()
+	}
+}
+
+// store makes s the entry's token. The caller holds e.mu.
+func (c *cache) store(e *entry, s *cached) {
+	e.current = s
+	if !e.removed { // else a successor has the resource
+		c.tokens.Store(e.resource, s)
+	}
 }
 
 // idle reports whether no flight is under way or remembered. The caller holds e.mu.

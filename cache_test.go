@@ -555,11 +555,10 @@ func TestHitsTakeNoLock(t *testing.T) {
 		r.token(t) // a refresh is under way, and held still
 		go r.want(t.Context(), "other", "")
 		synctest.Wait()
-		e, ok := r.entries.Load("r")
-		require.True(t, ok)
-		e.(*entry).mu.Lock() // as a landing flight does
-		r.script.Lock()      // requests cannot even be counted
-		r.cache.mu.Lock()    // as an insertion does
+		e := r.entries["r"]
+		e.mu.Lock()       // as a landing flight does
+		r.script.Lock()   // requests cannot even be counted
+		r.cache.mu.Lock() // as an insertion does
 		for range 100 {
 			token, err := r.want(t.Context(), "r", "")
 			require.NoError(t, err)
@@ -567,7 +566,7 @@ func TestHitsTakeNoLock(t *testing.T) {
 		}
 		r.cache.mu.Unlock()
 		r.script.Unlock()
-		e.(*entry).mu.Unlock()
+		e.mu.Unlock()
 		time.Sleep(2 * time.Minute)
 	})
 }
@@ -589,14 +588,14 @@ func TestThrowAwayResourcesAreSwept(t *testing.T) {
 			_, err := r.want(t.Context(), fmt.Sprint("throw-away ", n), "")
 			require.NoError(t, err)
 		}
-		require.Equal(t, 10_001, r.size)
+		require.Len(t, r.entries, 10_001)
 		time.Sleep(2 * time.Hour)
 		r.token(t) // its refresh lands
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.Equal(t, 1, r.size)
+		require.Len(t, r.entries, 1)
 		left := 0
-		r.entries.Range(func(any, any) bool { left++; return true })
+		r.tokens.Range(func(any, any) bool { left++; return true })
 		require.Equal(t, 1, left)
 	})
 }
@@ -609,7 +608,7 @@ func TestCacheIsBounded(t *testing.T) {
 		for n := range 45_000 {
 			_, err := r.want(t.Context(), fmt.Sprint(n), "")
 			require.NoError(t, err)
-			most = max(most, r.size)
+			most = max(most, len(r.entries))
 		}
 		require.Equal(t, maxEntries, most)
 		token, err := r.want(t.Context(), "44999", "")

@@ -55,7 +55,7 @@ func (c *cache) renew(ctx context.Context, e *entry, s *cached, fetch fetchFunc,
 		f.background = true
 		f.waiters++
 	}
-	e.current.Store(s.dueIn(flightDeadline, c.at(time.Now())))
+	c.store(e, s.dueIn(flightDeadline, c.at(time.Now())))
 }
 
 // dueIn returns s, due d after now or at its expiry.
@@ -106,7 +106,7 @@ func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error, l
 	defer close(f.done)
 	f.token, f.err = token, err
 	if err != nil {
-		if pause := e.landFailed(f, at); pause > 0 {
+		if pause := c.landFailed(e, f, at); pause > 0 {
 			log.Warn("azhost: refresh failed; the cached token is still valid", "resource", e.resource,
 				"next attempt in", pause, "error", err)
 		}
@@ -115,14 +115,14 @@ func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error, l
 	token, due, life := scheduled(token, now, rand.Float64())
 	f.token = token
 	s := &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number}
-	if e.landed(f, s) {
+	if c.landed(e, f, s) {
 		log.Warn("azhost: the host answered a request with claims by the token that was refused", "resource", e.resource)
 	}
 }
 
 // landed stores a flight's token, and reports whether the flight brought back, for the first
 // time, the very token that its callers' claims challenge had refused.
-func (e *entry) landed(f *flight, s *cached) (refused bool) {
+func (c *cache) landed(e *entry, f *flight, s *cached) (refused bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for claims, old := range e.flights {
@@ -133,7 +133,7 @@ func (e *entry) landed(f *flight, s *cached) (refused bool) {
 	if len(e.flights) == 0 {
 		e.flights = nil
 	}
-	old := e.current.Load()
+	old := e.current
 	if old != nil && old.flight > f.number {
 		return false // a flight that started later has landed already, perhaps with claims
 	}
@@ -141,14 +141,14 @@ func (e *entry) landed(f *flight, s *cached) (refused bool) {
 		s.refused = old.refused || f.claims != ""
 		refused = s.refused && !old.refused
 	}
-	e.current.Store(s)
+	c.store(e, s)
 	e.failures = 0
 	return refused
 }
 
 // landFailed remembers a flight's failure, and returns the pause that it imposes on background
 // flights, zero where there is no valid token to live on meanwhile.
-func (e *entry) landFailed(f *flight, now instant) time.Duration {
+func (c *cache) landFailed(e *entry, f *flight, now instant) time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	f.failed = true
@@ -156,13 +156,13 @@ func (e *entry) landFailed(f *flight, now instant) time.Duration {
 	if f.waiters == 0 && e.flights[f.claims] == f {
 		delete(e.flights, f.claims) // cancelled, which says nothing of the host
 	}
-	s := e.current.Load()
+	s := e.current
 	if s == nil || f.claims != "" || !f.background || s.expiry.reached(now) {
 		return 0
 	}
 	e.failures++
 	d := pause(e.failures, rand.Float64())
-	e.current.Store(s.dueIn(d, now))
+	c.store(e, s.dueIn(d, now))
 	return d
 }
 

@@ -139,22 +139,24 @@ const (
 func judge(resp *http.Response, err error) verdict {
 	var server string
 	var status int
-	var shaped bool
 	if partial, ok := errors.AsType[*answerError](err); ok {
 		server, status = partial.server, partial.status
 	} else if err != nil {
 		return silent
 	} else {
-		body := payload(resp)
-		e, isError := tokenjson.ParseError(body)
 		server, status = resp.Header.Get("Server"), resp.StatusCode
-		shaped = tokenjson.IsToken(body) || isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
 	}
 	switch {
-	case shaped || strings.HasPrefix(server, "IMDS/"):
+	case strings.HasPrefix(server, "IMDS/") || err == nil && shaped(payload(resp)):
 		return imdsItself
 	case status == http.StatusGone || status == http.StatusTooManyRequests || status >= 500:
 		return unwell
 	}
 	return impostor
+}
+
+// shaped reports whether a body has the shape of IMDS's tokens or errors.
+func shaped(body []byte) bool {
+	e, isError := tokenjson.ParseError(body)
+	return tokenjson.IsToken(body) || isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
 }

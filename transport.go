@@ -143,17 +143,20 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, final{refuse(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for any usual answer
+	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
 		return nil, refuse(fmt.Errorf("an answer (status %d) that was cut short: %w", resp.StatusCode, cause(err)))
-	case len(body) > maxBody:
+	case body.Len() > maxBody:
 		return nil, final{refuse(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
 	}
+	content := body.Bytes()
 	if resp.StatusCode != http.StatusOK && proof != "" {
-		body = bytes.ReplaceAll(body, []byte(proof), []byte(removed))
+		content = bytes.ReplaceAll(content, []byte(proof), []byte(removed))
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.Body = io.NopCloser(bytes.NewReader(content))
 	spreadRetryAfter(resp, t.maxDelay)
 	return resp, nil
 }

@@ -64,14 +64,15 @@ func instant(raw json.RawMessage, now time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	t, ok := date(text)
+	var t time.Time
 	if s, isNumber := seconds(text); isNumber {
 		if s < 1 || s > maxUnix {
 			return time.Time{}, errors.New("is out of range")
 		}
-		t, ok = time.Unix(int64(s), 0).UTC(), true
-	}
-	if !ok {
+		t = time.Unix(int64(s), 0).UTC()
+	} else if d, isDate := date(text); isDate {
+		t = d
+	} else {
 		return time.Time{}, errors.New("is neither a number of seconds nor a date")
 	}
 	if t.Sub(now).Abs() > maxLife {

@@ -181,9 +181,22 @@ func absent(raw json.RawMessage) bool {
 
 // str decodes a field, and reports whether it is a string.
 func str(raw json.RawMessage) (s string, ok bool) {
-	if len(raw) == 0 || raw[0] != '"' {
+	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
+	}
+	if text := raw[1 : len(raw)-1]; plain(text) { // as tokens are, whose second decoding would cost as much as the first
+		return string(text), true
 	}
 	err := json.Unmarshal(raw, &s)
 	return s, err == nil
+}
+
+// plain reports whether the inside of a JSON string means itself: printable ASCII, no escapes.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
