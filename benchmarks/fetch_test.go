@@ -1,0 +1,135 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost"
+)
+
+const path = "/metadata/identity/oauth2/token"
+
+// claimed asks for a token that no cache may answer: each call is a request, and no cache grows.
+var claimed = policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}, Claims: "{}"}
+
+// BenchmarkFetchVM gets a token that is not cached from a server on loopback.
+func BenchmarkFetchVM(b *testing.B) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Server", "IMDS/150.870.65.1")
+		_, _ = io.WriteString(w, answer())
+	}))
+	b.Cleanup(server.Close)
+	b.Run("floor", func(b *testing.B) {
+		client := bare{b, loopback(b, server.Listener.Addr().String())}
+		for b.Loop() {
+			client.token("http://169.254.169.254"+path+"?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net", "")
+		}
+	})
+	b.Run("azhost", func(b *testing.B) {
+		cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
+			Source: azhost.SourceIMDS, Endpoint: server.URL + path,
+		})
+		check(b, err)
+		for b.Loop() {
+			_, err := cred.GetToken(b.Context(), claimed)
+			check(b, err)
+		}
+	})
+	b.Run("azidentity", func(b *testing.B) {
+		cred := peers[1].make(b, loopback(b, server.Listener.Addr().String()))
+		for b.Loop() {
+			_, err := cred.GetToken(b.Context(), claimed)
+			check(b, err)
+		}
+	})
+}
+
+// BenchmarkFetchArc does the same with an agent, whose key is a new file for every challenge.
+// azidentity is left out: it reads keys from the agent's own directory only.
+func BenchmarkFetchArc(b *testing.B) {
+	dir := b.TempDir()
+	var challenges int
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != "" {
+			_, _ = io.WriteString(w, answer())
+			return
+		}
+		challenges++ // requests come one after the other
+		key := filepath.Join(dir, fmt.Sprintf("%d.key", challenges%16))
+		if err := os.WriteFile(key, []byte("ehJZcpDnEvS1yFLDGiCyhFYwQvmDdDXtHTDNnaAoWB"), 0o600); err != nil {
+			b.Error(err)
+		}
+		w.Header().Set("WWW-Authenticate", "Basic realm="+key)
+		w.WriteHeader(http.StatusUnauthorized)
+	}))
+	b.Cleanup(server.Close)
+	b.Run("floor", func(b *testing.B) {
+		client := bare{b, loopback(b, server.Listener.Addr().String())}
+		url := "http://localhost" + path + "?api-version=2020-06-01&resource=https%3A%2F%2Fvault.azure.net"
+		for b.Loop() {
+			key, err := os.ReadFile(client.challenge(url))
+			check(b, err)
+			client.token(url, "Basic "+string(key))
+		}
+	})
+	b.Run("azhost", func(b *testing.B) {
+		cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
+			Source: azhost.SourceAzureArc, Endpoint: server.URL + path, ArcKeyDirectory: dir,
+		})
+		check(b, err)
+		for b.Loop() {
+			_, err := cred.GetToken(b.Context(), claimed)
+			check(b, err)
+		}
+	})
+}
+
+// bare is what a careful program without a library would write: an answer has a time and a size
+// that it may take, and the expiry is read too.
+type bare struct {
+	testing.TB
+	*http.Client
+}
+
+func (c bare) get(url, proof string) *http.Response {
+	req, err := http.NewRequestWithContext(c.Context(), http.MethodGet, url, nil)
+	check(c, err)
+	req.Header.Set("Metadata", "true")
+	if proof != "" {
+		req.Header.Set("Authorization", proof)
+	}
+	resp, err := c.Do(req)
+	check(c, err)
+	return resp
+}
+
+func (c bare) challenge(url string) string {
+	resp := c.get(url, "")
+	check(c, resp.Body.Close())
+	return resp.Header.Get("WWW-Authenticate")[len("Basic realm="):]
+}
+
+func (c bare) token(url, proof string) {
+	resp := c.get(url, proof)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	check(c, err)
+	var token struct {
+		AccessToken string `json:"access_token"`
+		ExpiresOn   string `json:"expires_on"`
+	}
+	check(c, json.Unmarshal(body, &token))
+	_, err = strconv.ParseInt(token.ExpiresOn, 10, 64)
+	check(c, err)
+}

@@ -1,0 +1,107 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+// lookup is a cache that does nothing but what every cache must: it reads the clock and looks the
+// resource up in a map that needs no lock to be read.
+type lookup struct{ tokens sync.Map }
+
+func (l *lookup) get(opts policy.TokenRequestOptions) azcore.AccessToken {
+	token, _ := l.tokens.Load(opts.Scopes[0])
+	if t := token.(*azcore.AccessToken); time.Now().Before(t.ExpiresOn) {
+		return *t
+	}
+	return azcore.AccessToken{}
+}
+
+// BenchmarkHit asks for a cached token, among as many as the name says.
+func BenchmarkHit(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1_000, 10_000} {
+		all := scopes("hit", n)
+		b.Run(fmt.Sprintf("resources=%d/floor", n), func(b *testing.B) {
+			l := floor(b, all)
+			for i := 0; b.Loop(); i++ {
+				if l.get(all[i%n]).Token == "" {
+					b.Fatal("no token")
+				}
+			}
+		})
+		for _, peer := range peers {
+			cred := filled(b, peer.make(b, memory{}), all)
+			b.Run(fmt.Sprintf("resources=%d/%s", n, peer.name), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					token, err := cred.GetToken(b.Context(), all[i%n])
+					if err != nil || token.Token == "" {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkParallelHit asks for one cached token from as many goroutines as there are cores. Its
+// time per call is that of all of them together.
+func BenchmarkParallelHit(b *testing.B) {
+	all := scopes("parallel", 1)
+	b.Run("floor", func(b *testing.B) {
+		l := floor(b, all)
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if l.get(all[0]).Token == "" {
+					b.Error("no token")
+					return
+				}
+			}
+		})
+	})
+	for _, peer := range peers {
+		cred := filled(b, peer.make(b, memory{}), all)
+		b.Run(peer.name, func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					token, err := cred.GetToken(b.Context(), all[0])
+					if err != nil || token.Token == "" {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// floor returns a lookup whose tokens arrived as those of the libraries do, one request after the
+// other, and lie in memory accordingly.
+func floor(t testing.TB, all []policy.TokenRequestOptions) *lookup {
+	var l lookup
+	cred := peers[0].make(t, memory{})
+	for _, opts := range all {
+		token, err := cred.GetToken(t.Context(), opts)
+		check(t, err)
+		// The key is a copy: a cache is not asked with the very string that it was filled with.
+		l.tokens.Store(strings.Clone(opts.Scopes[0]), &token)
+	}
+	return &l
+}
+
+// filled returns cred once it has cached all tokens.
+func filled(t testing.TB, cred azcore.TokenCredential, all []policy.TokenRequestOptions) azcore.TokenCredential {
+	for _, opts := range all {
+		_, err := cred.GetToken(t.Context(), opts)
+		check(t, err)
+	}
+	return cred
+}

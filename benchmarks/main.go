@@ -1,0 +1,125 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+func main() {
+	args := append([]string{"test", "-run", "^$", "-bench", ".", "-benchmem", "-count", "5", "-benchtime", "300ms", "-timeout", "30m"}, os.Args[1:]...)
+	var out bytes.Buffer
+	cmd := exec.Command("go", args...)
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "benchmarks:", err)
+		os.Exit(1)
+	}
+	if err := table(os.Stdout, &out); err != nil {
+		fmt.Fprintln(os.Stderr, "benchmarks:", err)
+		os.Exit(1)
+	}
+}
+
+// measured is a benchmark's values by unit, one for each time that it ran.
+type measured map[string][]float64
+
+// median is the middle value, which one slow run does not move.
+func (m measured) median(unit string) (float64, bool) {
+	values := slices.Sorted(slices.Values(m[unit]))
+	if len(values) == 0 {
+		return 0, false
+	}
+	return values[len(values)/2], true
+}
+
+// table writes what go test printed as a table, with the ratio of azhost to the floor and of
+// azidentity to azhost.
+func table(w io.Writer, results io.Reader) error {
+	work := map[string]map[string]measured{} // by benchmark, then by peer
+	var order, machine []string
+	lines := bufio.NewScanner(results)
+	for lines.Scan() {
+		fields := strings.Fields(lines.Text())
+		switch {
+		case len(fields) > 1 && (fields[0] == "cpu:" || fields[0] == "goos:" || fields[0] == "goarch:"):
+			machine = append(machine, strings.Join(fields[1:], " "))
+			continue
+		case len(fields) < 4 || !strings.HasPrefix(fields[0], "Benchmark"):
+			continue
+		}
+		name, peer := fields[0][len("Benchmark"):], ""
+		if i := strings.LastIndexByte(name, '/'); i >= 0 {
+			name, peer = name[:i], name[i+1:]
+		}
+		peer, cores, _ := strings.Cut(peer, "-")
+		if len(order) == 0 {
+			machine = append(machine, cores+" cores")
+		}
+		if work[name] == nil {
+			order = append(order, name)
+			work[name] = map[string]measured{}
+		}
+		if work[name][peer] == nil {
+			work[name][peer] = measured{}
+		}
+		for i := 2; i+1 < len(fields); i += 2 {
+			v, err := strconv.ParseFloat(fields[i], 64)
+			if err != nil {
+				return fmt.Errorf("read %q: %w", lines.Text(), err)
+			}
+			work[name][peer][fields[i+1]] = append(work[name][peer][fields[i+1]], v)
+		}
+	}
+	fmt.Fprintf(w, "Medians, %s.\n\n", strings.Join(machine, ", "))
+	fmt.Fprintln(w, "| | unit | floor | azhost | azhost / floor | azidentity | azidentity / azhost |")
+	fmt.Fprintln(w, "| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+	for _, name := range order {
+		for _, unit := range units(work[name]["azhost"]) {
+			low, hasLow := work[name]["floor"].median(unit)
+			ours, _ := work[name]["azhost"].median(unit)
+			theirs, hasTheirs := work[name]["azidentity"].median(unit)
+			fmt.Fprintf(w, "| %s | %s | %s | %s | %s | %s | %s |\n", name, unit,
+				number(low, hasLow), number(ours, true), ratio(ours, low, hasLow),
+				number(theirs, hasTheirs), ratio(theirs, ours, hasTheirs))
+		}
+	}
+	return lines.Err()
+}
+
+// units are those that say something of a benchmark: its own if it has any, else time and
+// allocations.
+func units(m measured) []string {
+	for _, own := range []string{"requests/herd", "B/token"} {
+		if len(m[own]) > 0 {
+			return []string{own}
+		}
+	}
+	return []string{"ns/op", "allocs/op"}
+}
+
+func number(v float64, known bool) string {
+	switch {
+	case !known:
+		return ""
+	case v < 1000:
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 0, 64)
+}
+
+func ratio(v, to float64, known bool) string {
+	if !known || to == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(v/to, 'f', 2, 64)
+}
