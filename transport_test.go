@@ -82,16 +82,6 @@ func TestRedirectIsRefused(t *testing.T) {
 	}
 }
 
-func TestLocalhostNeedsNoResolver(t *testing.T) {
-	a := azhosttest.NewArc(t)
-	o := withDefaultTransport(a.Options())
-	o.Endpoint = strings.Replace(o.Endpoint, "127.0.0.1", "LOCALHOST", 1)
-	cred, err := azhost.NewManagedIdentityCredential(o)
-	require.NoError(t, err)
-	_, err = token(t.Context(), cred)
-	require.NoError(t, err)
-}
-
 func TestOversizedHeadersAndGzip(t *testing.T) {
 	for name, host := range map[string]http.HandlerFunc{
 		"headers without end": func(w http.ResponseWriter, r *http.Request) {

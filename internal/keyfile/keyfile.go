@@ -22,7 +22,8 @@ import (
 // MaxSize is the size in bytes of the largest key file that is read.
 const MaxSize = 4096
 
-// ErrEmpty says that a key file holds nothing but white space. The agent may be about to write it.
+// ErrEmpty says that a key file holds nothing but white space: the agent may be about to write it.
+// A file that another program has opened for itself alone, as is possible on Windows, matches it too.
 var ErrEmpty = errors.New("the key file is empty")
 
 var errTooLarge = fmt.Errorf("the key file is larger than %d bytes", MaxSize)

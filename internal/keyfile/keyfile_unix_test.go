@@ -6,6 +6,7 @@
 package keyfile
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -106,6 +107,62 @@ func TestReadHardLink(t *testing.T) {
 	write(t, dir, "a.key", "key")
 	require.NoError(t, os.Link(filepath.Join(dir, "a.key"), filepath.Join(dir, "b.key")))
 	key, err := Read(dir, "b.key")
+	require.NoError(t, err)
+	require.Equal(t, "key", key)
+}
+
+// TestReadWhileTheFileIsReplaced: whatever takes the file's place while it is checked and read, a
+// link's target is never read.
+func TestReadWhileTheFileIsReplaced(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	write(t, outside, "shadow", secret)
+	write(t, dir, "a.key", "key")
+	stop, stopped := make(chan struct{}), make(chan error)
+	go func() {
+		a, next := filepath.Join(dir, "a.key"), filepath.Join(dir, "next")
+		for {
+			err := errors.Join(os.Symlink(filepath.Join(outside, "shadow"), next), os.Rename(next, a),
+				os.WriteFile(next, []byte("key"), 0o600), os.Rename(next, a))
+			select {
+			case <-stop:
+				stopped <- err
+				return
+			default:
+			}
+			if err != nil {
+				<-stop
+				stopped <- err
+				return
+			}
+		}
+	}()
+	keys, links := 0, 0
+	for n := 0; n < 1e6 && (keys < 100 || links < 100); n++ {
+		switch key, err := Read(dir, "a.key"); {
+		case err == nil:
+			require.Equal(t, "key", key)
+			keys++
+		default:
+			require.ErrorContains(t, err, "is a link")
+			links++
+		}
+	}
+	close(stop)
+	require.NoError(t, <-stopped)
+	require.NotZero(t, keys)
+	require.NotZero(t, links)
+}
+
+// TestKeyIsReplacedAfterItWasOpened: what was checked is what is read.
+func TestKeyIsReplacedAfterItWasOpened(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.key", "key")
+	write(t, dir, "b.key", secret)
+	f, err := open(filepath.Join(dir, "a.key"))
+	require.NoError(t, err)
+	defer f.Close()
+	require.NoError(t, os.Rename(filepath.Join(dir, "b.key"), filepath.Join(dir, "a.key")))
+	key, err := read(f)
 	require.NoError(t, err)
 	require.Equal(t, "key", key)
 }
