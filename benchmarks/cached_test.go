@@ -26,32 +26,6 @@ func (l *lookup) get(opts policy.TokenRequestOptions) azcore.AccessToken {
 	return azcore.AccessToken{}
 }
 
-// BenchmarkHit asks for a cached token, among as many as the name says.
-func BenchmarkHit(b *testing.B) {
-	for _, n := range []int{1, 10, 100, 1_000, 10_000} {
-		all := scopes("hit", n)
-		b.Run(fmt.Sprintf("resources=%d/floor", n), func(b *testing.B) {
-			l := floor(b, all)
-			for i := 0; b.Loop(); i++ {
-				if l.get(all[i%n]).Token == "" {
-					b.Fatal("no token")
-				}
-			}
-		})
-		for _, peer := range peers {
-			cred := filled(b, peer.make(b, memory{}), all)
-			b.Run(fmt.Sprintf("resources=%d/%s", n, peer.name), func(b *testing.B) {
-				for i := 0; b.Loop(); i++ {
-					token, err := cred.GetToken(b.Context(), all[i%n])
-					if err != nil || token.Token == "" {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-	}
-}
-
 // BenchmarkParallelHit asks for one cached token from as many goroutines as there are cores. Its
 // time per call is that of all of them together.
 func BenchmarkParallelHit(b *testing.B) {
@@ -80,6 +54,33 @@ func BenchmarkParallelHit(b *testing.B) {
 				}
 			})
 		})
+	}
+}
+
+// BenchmarkHit asks for a cached token, among as many as the name says. This file is the first to
+// run, so that azidentity's cache, which the process has one of, holds no more than that.
+func BenchmarkHit(b *testing.B) {
+	for _, n := range []int{1, 10, 100, 1_000, 10_000} {
+		all := scopes("hit", n)
+		b.Run(fmt.Sprintf("resources=%d/floor", n), func(b *testing.B) {
+			l := floor(b, all)
+			for i := 0; b.Loop(); i++ {
+				if l.get(all[i%n]).Token == "" {
+					b.Fatal("no token")
+				}
+			}
+		})
+		for _, peer := range peers {
+			cred := filled(b, peer.make(b, memory{}), all)
+			b.Run(fmt.Sprintf("resources=%d/%s", n, peer.name), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					token, err := cred.GetToken(b.Context(), all[i%n])
+					if err != nil || token.Token == "" {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 
