@@ -1,0 +1,79 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package laptop
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/azhost/azhost/azhosttest"
+)
+
+// gen1Audience ends in a slash, and Gen1 compares it exactly.
+const gen1Audience = "https://datalake.azure.net/"
+
+// DataLakeGen1 is a Data Lake Store (Gen1) with one directory, which speaks WebHDFS.
+func DataLakeGen1() (*Service, error) {
+	return start("https://laptop.azuredatalakestore.net", func(vm *azhosttest.VM) http.Handler {
+		return &webHDFS{vm: vm, url: "https://laptop.azuredatalakestore.net", length: make(map[string]int)}
+	})
+}
+
+// webHDFS keeps the length of what is uploaded, and not the content.
+type webHDFS struct {
+	vm  *azhosttest.VM
+	url string
+
+	mu     sync.Mutex
+	length map[string]int // by path; guarded by mu
+}
+
+func (h *webHDFS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, err := caller(h.vm, r, gen1Audience); err != nil {
+		w.Header().Set("WWW-Authenticate", `Bearer authorization_uri="`+tenant()+`", error="invalid_token"`)
+		remoteException(w, http.StatusUnauthorized, "AccessControlException", err.Error())
+		return
+	}
+	path, ok := strings.CutPrefix(r.URL.Path, "/webhdfs/v1/")
+	query := r.URL.Query()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch op := query.Get("op"); {
+	case !ok:
+		remoteException(w, http.StatusNotFound, "FileNotFoundException", "The path does not begin with /webhdfs/v1/.")
+	case r.Method == http.MethodGet && op == "LISTSTATUS" && path == "":
+		writeJSON(w, http.StatusOK, map[string]any{"FileStatuses": map[string]any{"FileStatus": h.list()}})
+	case r.Method == http.MethodPut && op == "CREATE" && !query.Has("write"):
+		// The content is sent once more to where the first answer says.
+		w.Header().Set("Location", h.url+r.URL.Path+"?op=CREATE&write=true")
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	case r.Method == http.MethodPut && op == "CREATE":
+		n, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
+			remoteException(w, http.StatusRequestEntityTooLarge, "IOException", "The content is too large.")
+			return
+		}
+		h.length[path] = int(n)
+		w.WriteHeader(http.StatusCreated)
+	default:
+		remoteException(w, http.StatusBadRequest, "UnsupportedOperationException", "The operation is not known: "+op)
+	}
+}
+
+func (h *webHDFS) list() []map[string]any {
+	status := []map[string]any{{"pathSuffix": "TestFolder", "type": "DIRECTORY", "length": 0, "permission": "770"}}
+	for _, path := range slices.Sorted(maps.Keys(h.length)) {
+		status = append(status, map[string]any{"pathSuffix": path, "type": "FILE", "length": h.length[path], "permission": "770"})
+	}
+	return status
+}
+
+// remoteException answers as WebHDFS does.
+func remoteException(w http.ResponseWriter, status int, exception, message string) {
+	writeJSON(w, status, map[string]any{"RemoteException": map[string]any{"exception": exception, "message": message}})
+}

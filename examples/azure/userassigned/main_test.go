@@ -1,0 +1,55 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/stretchr/testify/require"
+)
+
+func TestLaptop(t *testing.T) {
+	t.Parallel()
+	app := laptop.App()
+	for _, row := range []struct {
+		name string
+		args []string
+	}{
+		{"default", nil},
+		{"client ID", []string{"-client-id", app.ClientID}},
+		{"object ID", []string{"-object-id", app.ObjectID}},
+		{"resource ID", []string{"-resource-id", app.ResourceID}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			require.NoError(t, run(t.Context(), &out, row.args))
+			require.Equal(t, "https://laptop.vault.azure.net/secrets/greeting is \"hello from Key Vault\"\n", out.String())
+		})
+	}
+}
+
+func TestFailures(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, want string
+		args       []string
+	}{
+		{"identity without the right", "Forbidden", []string{"-client-id", azhosttest.SystemAssigned().ClientID}},
+		{"identity that the VM has not", "Identity not found", []string{"-client-id", azhosttest.UserAssigned("other").ClientID}},
+		{"two identities", "give one of", []string{"-client-id", "a", "-object-id", "b"}},
+		{"none on Azure", "give one of", []string{"-vault", "https://v.vault.azure.net"}},
+		{"empty", "empty", []string{"-client-id", ""}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			require.ErrorContains(t, run(t.Context(), &out, row.args), row.want)
+			require.Empty(t, out.String())
+		})
+	}
+}
