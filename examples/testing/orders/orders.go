@@ -1,0 +1,85 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package orders is a small service and its client, as a team of yours might have them. It knows
+// azcore's credential interface and nothing of azhost; see its tests.
+package orders
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+// Audience is the service's App ID URI, which tokens for it have in their aud claim.
+const Audience = "api://orders"
+
+// Client places orders. All fields are required. It is safe for concurrent use.
+type Client struct {
+	URL        string // of the service
+	Credential azcore.TokenCredential
+	HTTP       *http.Client
+}
+
+// Place places an order and returns what the service answers.
+func (c *Client) Place(ctx context.Context, order string) (string, error) {
+	token, err := c.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{Audience + "/.default"}})
+	if err != nil {
+		return "", fmt.Errorf("place order: %w", err)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL, strings.NewReader(order))
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Token)
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	switch {
+	case err != nil:
+		return "", err
+	case resp.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("place order: %s: %s", resp.Status, strings.TrimSpace(string(answer)))
+	}
+	return string(answer), nil
+}
+
+// Service takes orders from the identities whose object IDs are in Buyers. Verify checks a token's
+// signature and expiry and returns its claims, as your library for JSON Web Tokens does.
+type Service struct {
+	Verify func(token string) (claims map[string]any, err error)
+	Buyers []string
+}
+
+// ServeHTTP takes an order.
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !found {
+		http.Error(w, "no bearer token", http.StatusUnauthorized)
+		return
+	}
+	claims, err := s.Verify(token)
+	if err != nil {
+		http.Error(w, "the token does not hold", http.StatusUnauthorized)
+		return
+	}
+	if claims["aud"] != Audience {
+		http.Error(w, "the token is for another service", http.StatusUnauthorized)
+		return
+	}
+	buyer, _ := claims["oid"].(string)
+	if !slices.Contains(s.Buyers, buyer) {
+		http.Error(w, "not a buyer", http.StatusForbidden)
+		return
+	}
+	fmt.Fprintf(w, "ordered by %s", buyer)
+}
