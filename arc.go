@@ -34,8 +34,12 @@ func newArc(o *ManagedIdentityCredentialOptions, who identity, at *endpoint, age
 	o.Retry = withDefaults(o.Retry, policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout})
 	client, err := newClient(o, at, exchange{agentDir: agentDir, keyDir: who.keyDir})
 	return &arc{
-		tokenRequest: tokenRequest{identity: who, host: "Azure Arc", version: "2020-06-01", mustEcho: true, log: o.Logger},
-		client:       client,
+		tokenRequest: tokenRequest{
+			identity: who, host: "Azure Arc", version: "2020-06-01", log: o.Logger,
+			resourceID: "msi_res_id", // the agent ignores mi_res_id, and answers for another identity
+			mustEcho:   true,
+		},
+		client: client,
 	}, client, err
 }
 

@@ -44,7 +44,7 @@ func newIMDS(o *ManagedIdentityCredentialOptions, who identity, at *endpoint, on
 	o.Retry = withDefaults(o.Retry, imdsRetry)
 	client, err := newClient(o, at, nil)
 	return &imds{
-		tokenRequest: tokenRequest{identity: who, host: "IMDS", version: "2018-02-01", log: o.Logger},
+		tokenRequest: tokenRequest{identity: who, host: "IMDS", version: "2018-02-01", resourceID: "msi_res_id", log: o.Logger},
 		client:       client,
 		at:           at,
 		retry:        o.Retry,

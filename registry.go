@@ -4,6 +4,7 @@
 package azhost
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,14 @@ type identity struct {
 	kind     idKind
 	id       string
 	keyDir   string
+}
+
+// systemOnly refuses a user-assigned identity, with the reason.
+func (i identity) systemOnly(reason string) error {
+	if i.id == "" {
+		return nil
+	}
+	return fmt.Errorf("ID selects a user-assigned identity, and %s; leave ID nil", reason)
 }
 
 // shared is what credentials with default transport and no policies of their own have in common:

@@ -4,6 +4,7 @@
 package azhost
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -22,21 +23,20 @@ import (
 // not that long.
 const tryTimeout = time.Minute
 
-// tokenRequest is what the token requests of an Azure VM and of an Arc server have in common.
+// tokenRequest is what the token requests of all hosts have in common.
 type tokenRequest struct {
 	identity
-	host     string // for errors
-	version  string // api-version
-	mustEcho bool   // a user-assigned identity counts as used only if the answer names it
-	log      *slog.Logger
+	host       string // for errors
+	method     string // "" is GET
+	version    string // api-version
+	resourceID string // parameter that selects an identity by its resource ID
+	mustEcho   bool   // a user-assigned identity counts as used only if the answer names it
+	log        *slog.Logger
 }
 
-// build returns the request for a token, without any proof of where it comes from.
+// build returns the request for a token, without any proof of where it comes from. The parameters
+// are those of IMDS, which the Arc agent and App Service have taken over.
 func (r *tokenRequest) build(ctx context.Context, resource string) (*policy.Request, error) {
-	req, err := runtime.NewRequest(ctx, http.MethodGet, r.endpoint)
-	if err != nil {
-		return nil, r.failed(nil, err, "%v", err)
-	}
 	query := url.Values{"api-version": {r.version}, "resource": {resource}}
 	switch r.kind {
 	case byClientID:
@@ -44,11 +44,22 @@ func (r *tokenRequest) build(ctx context.Context, resource string) (*policy.Requ
 	case byObjectID:
 		query.Set("object_id", r.id)
 	case byResourceID:
-		// IMDS takes mi_res_id too; the Arc agent ignores that and answers for another identity.
-		query.Set("msi_res_id", r.id)
+		query.Set(r.resourceID, r.id)
+	}
+	req, err := r.ask(ctx, query)
+	if err == nil {
+		req.Raw().Header.Set("Metadata", "true") // shows that no URL-fetching service was tricked into asking
+	}
+	return req, err
+}
+
+// ask returns a request with a query.
+func (r *tokenRequest) ask(ctx context.Context, query url.Values) (*policy.Request, error) {
+	req, err := runtime.NewRequest(ctx, cmp.Or(r.method, http.MethodGet), r.endpoint)
+	if err != nil {
+		return nil, r.failed(nil, err, "%v", err)
 	}
 	req.Raw().URL.RawQuery = query.Encode()
-	req.Raw().Header.Set("Metadata", "true") // shows that no URL-fetching service was tricked into asking
 	return req, nil
 }
 
@@ -80,7 +91,7 @@ func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
 
 // failed and unavailable make errors that begin with the request they are about.
 func (r *tokenRequest) failed(resp *http.Response, cause error, format string, args ...any) error {
-	return failed(resp, cause, "%s: GET %s: %s", r.host, r.endpoint, fmt.Sprintf(format, args...))
+	return failed(resp, cause, "%s: %s %s: %s", r.host, cmp.Or(r.method, http.MethodGet), r.endpoint, fmt.Sprintf(format, args...))
 }
 
 func (r *tokenRequest) unavailable(cause error, format string, args ...any) error {

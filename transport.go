@@ -48,7 +48,7 @@ func newClient(o *ManagedIdentityCredentialOptions, at *endpoint, perTry policy.
 	co.Transport = &transport{next: next, at: at, maxDelay: co.Retry.MaxRetryDelay}
 	pl := runtime.PipelineOptions{
 		Tracing:                runtime.TracingOptions{Namespace: "Microsoft.Entra"},
-		AllowedQueryParameters: []string{"resource", "client_id", "object_id", "msi_res_id", "mi_res_id"},
+		AllowedQueryParameters: []string{"resource", "client_id", "clientid", "object_id", "msi_res_id", "mi_res_id"},
 	}
 	if perTry != nil {
 		pl.PerRetry = []policy.Policy{perTry}

@@ -268,7 +268,6 @@ func troubles() map[string]trouble {
 	add("is empty; for the system-assigned identity leave ID nil", options(azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("")}))
 	add("negative ConnectTimeout", options(azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -1}))
 	add("unknown Source", options(azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"}))
-	add("which this version cannot get tokens from", options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceCloudShell}))
 	add("does not point to this machine", endpoint(azhost.SourceAzureArc, "http://10.0.0.4/x"))
 	add("is not a URL", endpoint(azhost.SourceIMDS, "http://[::1"))
 	add("is not an http or https URL", endpoint(azhost.SourceIMDS, "localhost:80"))
@@ -278,5 +277,8 @@ func troubles() map[string]trouble {
 	add("is not an absolute path", options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "keys"}))
 	only(!linux, "the directory of the Arc agent's keys is unknown", options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc}, "ProgramData", ""))
 	only(false, "the Arc agent is installed (", nil) // which takes an agent
+	for message, make := range platformTroubles() {
+		add(message, make)
+	}
 	return list
 }

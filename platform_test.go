@@ -1,0 +1,306 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/azhost/azhost"
+	"github.com/stretchr/testify/require"
+)
+
+// platforms are the variables with which each platform starts a program.
+var platforms = map[azhost.Source]map[string]string{
+	azhost.SourceAppService: {"IDENTITY_ENDPOINT": "http://localhost:4141/msi/token", "IDENTITY_HEADER": "canary-secret"},
+	azhost.SourceCloudShell: {"MSI_ENDPOINT": "http://localhost:50342/oauth2/token"},
+	azhost.SourceAzureML:    {"MSI_ENDPOINT": "http://10.0.0.4:4142/token", "MSI_SECRET": "canary-secret", "DEFAULT_IDENTITY_CLIENT_ID": "default-id"},
+	azhost.SourceServiceFabric: {
+		"IDENTITY_ENDPOINT": "https://localhost:2377/metadata/identity/oauth2/token", "IDENTITY_HEADER": "canary-secret",
+		"IDENTITY_SERVER_THUMBPRINT": "0123456789ABCDEF0123456789ABCDEF01234567",
+	},
+}
+
+// setHost makes the environment that of a platform, "" for none.
+func setHost(t *testing.T, source azhost.Source) {
+	t.Helper()
+	for _, name := range append(hostVariables, "DEFAULT_IDENTITY_CLIENT_ID") {
+		t.Setenv(name, platforms[source][name])
+	}
+}
+
+// onPlatform is a credential of a platform whose endpoint is w.
+func onPlatform(t *testing.T, source azhost.Source, w *wire, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) (*azhost.ManagedIdentityCredential, error) {
+	t.Helper()
+	setHost(t, source)
+	o := &azhost.ManagedIdentityCredentialOptions{}
+	o.Transport = w
+	if source == azhost.SourceServiceFabric {
+		o.Transport = nil // nothing else could be pinned
+	}
+	for _, f := range adjust {
+		f(o)
+	}
+	return azhost.NewManagedIdentityCredential(o)
+}
+
+func TestPlatformRequests(t *testing.T) {
+	expires := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
+	for _, test := range []struct {
+		name   string
+		source azhost.Source
+		id     azhost.ManagedIDKind
+		echo   string // of the answer
+		want   string // method, URL, body
+		header http.Header
+	}{
+		{"App Service", azhost.SourceAppService, nil, "",
+			"GET http://localhost:4141/msi/token?api-version=2019-08-01&resource=https%3A%2F%2Fvault.azure.net ",
+			http.Header{"X-Identity-Header": {"canary-secret"}, "Metadata": {"true"}}},
+		{"App Service by client ID", azhost.SourceAppService, azhost.ClientID("me"), `"client_id":"ME",`,
+			"GET http://localhost:4141/msi/token?api-version=2019-08-01&client_id=me&resource=https%3A%2F%2Fvault.azure.net ",
+			http.Header{"X-Identity-Header": {"canary-secret"}}},
+		{"App Service by object ID", azhost.SourceAppService, azhost.ObjectID("me"), "",
+			"GET http://localhost:4141/msi/token?api-version=2019-08-01&object_id=me&resource=https%3A%2F%2Fvault.azure.net ", nil},
+		{"App Service by resource ID", azhost.SourceAppService, azhost.ResourceID("/me"), "",
+			"GET http://localhost:4141/msi/token?api-version=2019-08-01&mi_res_id=%2Fme&resource=https%3A%2F%2Fvault.azure.net ", nil},
+		{"Cloud Shell", azhost.SourceCloudShell, nil, "",
+			"POST http://localhost:50342/oauth2/token resource=https%3A%2F%2Fvault.azure.net",
+			http.Header{"Metadata": {"true"}, "Content-Type": {"application/x-www-form-urlencoded"}}},
+		{"Azure ML", azhost.SourceAzureML, nil, "",
+			"GET http://10.0.0.4:4142/token?api-version=2017-09-01&clientid=default-id&resource=https%3A%2F%2Fvault.azure.net ",
+			http.Header{"Secret": {"canary-secret"}}},
+		{"Azure ML by client ID", azhost.SourceAzureML, azhost.ClientID("me"), `"client_id":"me",`,
+			"GET http://10.0.0.4:4142/token?api-version=2017-09-01&clientid=me&resource=https%3A%2F%2Fvault.azure.net ", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := always(func(req *http.Request) (*http.Response, error) {
+				var body []byte
+				if req.Body != nil {
+					body, _ = io.ReadAll(req.Body)
+				}
+				require.Equal(t, test.want, fmt.Sprintf("%s %s %s", req.Method, req.URL, body))
+				for name, want := range test.header {
+					require.Equal(t, want, req.Header[name], name)
+				}
+				return answer(200, fmt.Sprintf(`{"access_token":"the.token",%s"expires_on":"%d","token_type":"Bearer"}`, test.echo, expires.Unix()))(req)
+			})
+			cred, err := onPlatform(t, test.source, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = test.id })
+			require.NoError(t, err)
+			require.Equal(t, test.source, cred.Source())
+			tk, err := token(t.Context(), cred)
+			require.NoError(t, err)
+			require.Equal(t, "the.token", tk.Token)
+			require.Equal(t, expires, tk.ExpiresOn)
+		})
+	}
+}
+
+func TestAzureMLWithoutADefaultIdentity(t *testing.T) {
+	cred, err := onPlatform(t, azhost.SourceAzureML, always(func(req *http.Request) (*http.Response, error) {
+		require.True(t, req.URL.Query().Has("clientid"))
+		require.Empty(t, req.URL.Query().Get("clientid"))
+		return answer(202, `{"access_token":"the.token","expires_in":3600.0}`)(req)
+	}))
+	require.NoError(t, err)
+	t.Setenv("DEFAULT_IDENTITY_CLIENT_ID", "")
+	_, err = token(t.Context(), cred)
+	require.NoError(t, err)
+}
+
+// TestVariablesAreReadForEveryAttempt: a platform may change them while the program runs.
+func TestVariablesAreReadForEveryAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		setHost(t, azhost.SourceAppService)
+		w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+			if n == 1 {
+				require.Equal(t, "canary-secret", req.Header.Get("X-Identity-Header"))
+				require.NoError(t, os.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:2/new?tenant=a&resource=other"))
+				require.NoError(t, os.Setenv("IDENTITY_HEADER", "rotated"))
+				return answer(500, "")(req)
+			}
+			require.Equal(t, "rotated", req.Header.Get("X-Identity-Header"))
+			require.Equal(t, "http://127.0.0.1:2/new?api-version=2019-08-01&resource=https%3A%2F%2Fvault.azure.net&tenant=a", req.URL.String())
+			require.Equal(t, "127.0.0.1:2", req.Host)
+			return goodToken(req)
+		}}
+		o := &azhost.ManagedIdentityCredentialOptions{}
+		o.Transport = w
+		cred, err := azhost.NewManagedIdentityCredential(o)
+		require.NoError(t, err)
+		_, err = token(t.Context(), cred)
+		require.NoError(t, err)
+		require.Equal(t, 2, w.requests())
+	})
+}
+
+func TestVariablesThatVanish(t *testing.T) {
+	for name, want := range map[string]string{
+		"IDENTITY_HEADER":   "IDENTITY_HEADER is not set any more",
+		"IDENTITY_ENDPOINT": `IDENTITY_ENDPOINT "" is not an http or https URL`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := always(goodToken)
+			cred, err := onPlatform(t, azhost.SourceAppService, w)
+			require.NoError(t, err)
+			t.Setenv(name, "")
+			_, err = token(t.Context(), cred)
+			requireFailed(t, err)
+			require.ErrorContains(t, err, want)
+			require.Zero(t, w.requests())
+		})
+	}
+}
+
+// TestEndpointOption: a caller's endpoint wins over the variable, whose secret is still read.
+func TestEndpointOption(t *testing.T) {
+	cred, err := onPlatform(t, azhost.SourceAppService, always(func(req *http.Request) (*http.Response, error) {
+		require.Equal(t, "127.0.0.1:9", req.URL.Host)
+		require.Equal(t, "canary-secret", req.Header.Get("X-Identity-Header"))
+		return goodToken(req)
+	}), func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "http://127.0.0.1:9/token" })
+	require.NoError(t, err)
+	_, err = token(t.Context(), cred)
+	require.NoError(t, err)
+}
+
+func TestPlatformRefusals(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		source azhost.Source
+		id     azhost.ManagedIDKind
+		status int
+		body   string
+		want   []string
+	}{
+		{"App Service without identity", azhost.SourceAppService, nil, 400, `{"statusCode":400,"message":"No managed identity"}`,
+			[]string{"App Service: GET http://localhost:4141/msi/token: 400 Bad Request: No managed identity", "Does this app have a system-assigned identity?"}},
+		{"App Service without that identity", azhost.SourceAppService, azhost.ClientID("me"), 400, "", []string{`identity with client ID "me" assigned to this app?`}},
+		{"App Service, wrong header", azhost.SourceAppService, nil, 403, "", []string{"403 Forbidden. Is IDENTITY_HEADER the one"}},
+		{"App Service, wrong resource", azhost.SourceAppService, nil, 500, "", []string{"does not know the resource"}},
+		{"App Service, odd status", azhost.SourceAppService, nil, 418, "", []string{"418"}},
+		{"Cloud Shell, wrong audience", azhost.SourceCloudShell, nil, 400, `{"error":{"code":"AudienceNotSupported","message":"Audience x"}}`,
+			[]string{"Cloud Shell: POST", "AudienceNotSupported: Audience x", "some resources only"}},
+		{"Cloud Shell, unwell", azhost.SourceCloudShell, nil, 503, "", []string{"503 Service Unavailable"}},
+		{"Azure ML, wrong identity", azhost.SourceAzureML, azhost.ClientID("me"), 400, "", []string{"Is the identity assigned to this compute"}},
+		{"Azure ML, wrong secret", azhost.SourceAzureML, nil, 401, "", []string{"Is MSI_SECRET the one"}},
+		{"a token for somebody else", azhost.SourceAppService, azhost.ClientID("me"), 200, `{"access_token":"canary","expires_in":"60","client_id":"you"}`,
+			[]string{`"you", not "me"`}},
+		{"HTML", azhost.SourceAzureML, nil, 200, "<html>", []string{"a page of HTML"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			cred, err := onPlatform(t, test.source, always(answer(test.status, test.body)), func(o *azhost.ManagedIdentityCredentialOptions) {
+				o.ID, o.Retry.MaxRetries = test.id, -1
+			})
+			require.NoError(t, err)
+			tk, err := token(t.Context(), cred)
+			failed := requireFailed(t, err)
+			require.Zero(t, tk)
+			for _, want := range test.want {
+				require.ErrorContains(t, err, want)
+			}
+			require.NotContains(t, err.Error(), "canary")
+			require.NotContains(t, fmt.Sprint(failed.RawResponse.Request.Header), "canary")
+		})
+	}
+}
+
+// TestPlatformsAreRetried: three retries of what azcore takes for passing, and none of the rest.
+func TestPlatformsAreRetried(t *testing.T) {
+	for status, want := range map[int]int{400: 1, 404: 1, 429: 4, 500: 4, 503: 4, 504: 4} {
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := always(answer(status, ""))
+				cred, err := onPlatform(t, azhost.SourceCloudShell, w)
+				require.NoError(t, err)
+				_, err = token(t.Context(), cred)
+				requireFailed(t, err)
+				require.Equal(t, want, w.requests())
+			})
+		})
+	}
+}
+
+// TestPlatformSecretIsNotWritten covers what TestNoSecretIsWritten does for the Arc agent's key.
+func TestPlatformSecretIsNotWritten(t *testing.T) {
+	for _, source := range []azhost.Source{azhost.SourceAppService, azhost.SourceAzureML} {
+		t.Run(string(source), func(t *testing.T) {
+			var written safeBuffer
+			cred, err := onPlatform(t, source, always(answer(500, `{"error":"canary-secret"}`, "x-ms-request-id: canary-secret")),
+				func(o *azhost.ManagedIdentityCredentialOptions) {
+					o.Logger = slog.New(slog.NewTextHandler(&written, nil))
+					o.Logging.AllowedHeaders = []string{"secret", "x-identity-header"}
+					o.TracingProvider = spans(&written)
+					o.Retry.MaxRetries = -1
+				})
+			require.NoError(t, err)
+			_, err = token(t.Context(), cred)
+			failed := requireFailed(t, err)
+			fmt.Fprintln(&written, err, failed.RawResponse, failed.RawResponse.Request)
+			require.Contains(t, written.String(), "[removed]")
+			require.NotContains(t, written.String(), "canary")
+		})
+	}
+}
+
+func TestPlatformsRefuseAtConstruction(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		source azhost.Source
+		adjust func(*azhost.ManagedIdentityCredentialOptions)
+		unset  string
+		want   string
+	}{
+		{"Cloud Shell, user-assigned", azhost.SourceCloudShell, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("me") }, "", "Cloud Shell has the identity of its user alone; leave ID nil"},
+		{"Service Fabric, user-assigned", azhost.SourceServiceFabric, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "the cluster's configuration"},
+		{"Azure ML by object ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "by client ID alone"},
+		{"Azure ML by resource ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ResourceID("me") }, "", "by client ID alone"},
+		{"App Service without header", azhost.SourceAppService, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source = azhost.SourceAppService }, "IDENTITY_HEADER", "IDENTITY_HEADER is not set; AppService sets it"},
+		{"App Service without endpoint", azhost.SourceAppService, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source = azhost.SourceAppService }, "IDENTITY_ENDPOINT", "IDENTITY_ENDPOINT is not set; AppService sets it"},
+		{"Azure ML without secret", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source = azhost.SourceAzureML }, "MSI_SECRET", "MSI_SECRET is not set; AzureML sets it"},
+		{"an endpoint that is no URL", azhost.SourceCloudShell, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "localhost:50342" }, "", "not an http or https URL"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			setHost(t, test.source)
+			if test.unset != "" {
+				t.Setenv(test.unset, "")
+			}
+			var o azhost.ManagedIdentityCredentialOptions
+			test.adjust(&o)
+			cred, err := azhost.NewManagedIdentityCredential(&o)
+			require.ErrorContains(t, err, test.want)
+			require.NotContains(t, err.Error(), "canary")
+			require.Nil(t, cred)
+		})
+	}
+}
+
+// TestEndpointInTheOpenIsLogged: over plain HTTP, whoever is in between can read the tokens.
+func TestEndpointInTheOpenIsLogged(t *testing.T) {
+	for endpoint, warned := range map[string]bool{
+		"http://localhost/token": false, "http://127.0.0.1/token": false, "http://[::1]/token": false,
+		"http://169.254.129.2:8081/token": false, "http://[fe80::1]/token": false, "https://10.0.0.4/token": false,
+		"http://10.0.0.4/token": true, "http://proxy/token": true, "http://[2001:db8::1]/token": true,
+	} {
+		t.Run(endpoint, func(t *testing.T) {
+			var logged safeBuffer
+			_, err := onPlatform(t, azhost.SourceCloudShell, always(goodToken), func(o *azhost.ManagedIdentityCredentialOptions) {
+				o.Endpoint, o.Logger = endpoint, slog.New(slog.NewTextHandler(&logged, nil))
+			})
+			require.NoError(t, err)
+			const text = "not on this machine and not encrypted"
+			if warned {
+				require.Contains(t, logged.String(), text)
+			} else {
+				require.NotContains(t, logged.String(), text)
+			}
+		})
+	}
+}

@@ -1,0 +1,234 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost_test
+
+import (
+	"context"
+	"crypto/sha1"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost"
+	"github.com/stretchr/testify/require"
+)
+
+// fabric is a cluster's token service, and the environment that points to it.
+func fabric(t *testing.T, handler http.HandlerFunc, connected ...func(net.Conn, http.ConnState)) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	for _, f := range connected {
+		server.Config.ConnState = f
+	}
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	setHost(t, azhost.SourceServiceFabric)
+	t.Setenv("IDENTITY_ENDPOINT", server.URL+"/metadata/identity/oauth2/token")
+	sum := sha1.Sum(server.Certificate().Raw)
+	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
+	return server
+}
+
+func fabricToken(w http.ResponseWriter, _ *http.Request) {
+	_, _ = fmt.Fprintf(w, `{"access_token":"the.token","expires_on":%d,"token_type":"Bearer"}`, time.Now().Add(time.Hour).Unix())
+}
+
+func TestServiceFabricRequest(t *testing.T) {
+	var asked atomic.Pointer[http.Request]
+	server := fabric(t, func(w http.ResponseWriter, req *http.Request) {
+		asked.Store(req)
+		fabricToken(w, req)
+	})
+	for _, form := range []func(string) string{strings.ToLower, strings.ToUpper, colons} {
+		sum := sha1.Sum(server.Certificate().Raw)
+		t.Setenv("IDENTITY_SERVER_THUMBPRINT", form(hex.EncodeToString(sum[:])))
+		for name, transport := range map[string]*http.Client{
+			"default": nil,
+			"plain":   {},
+			"own":     {Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}}, Timeout: time.Minute},
+		} {
+			t.Run(name, func(t *testing.T) {
+				cred := onFabric(t, transport)
+				tk, err := token(t.Context(), cred)
+				require.NoError(t, err)
+				require.Equal(t, "the.token", tk.Token)
+				got := asked.Load()
+				require.Equal(t, "GET", got.Method)
+				require.Equal(t, "api-version=2019-07-01-preview&resource=https%3A%2F%2Fvault.azure.net", got.URL.RawQuery)
+				require.Equal(t, "canary-secret", got.Header.Get("Secret"))
+				require.Equal(t, "application/json", got.Header.Get("Accept"))
+				require.Equal(t, 1, got.ProtoMajor, "HTTP/2 might come with somebody else's connections")
+			})
+		}
+	}
+}
+
+// colons writes a thumbprint as certificate viewers do.
+func colons(s string) string {
+	var pairs []string
+	for ; s != ""; s = s[2:] {
+		pairs = append(pairs, s[:2])
+	}
+	return strings.Join(pairs, ":") + "\r\n"
+}
+
+// onFabric is a credential with a caller's client, or with none.
+func onFabric(t *testing.T, client *http.Client) *azhost.ManagedIdentityCredential {
+	t.Helper()
+	o := &azhost.ManagedIdentityCredentialOptions{}
+	if client != nil {
+		o.Transport = client
+	} else {
+		o.PerCallPolicies = []policy.Policy{passOn{}} // shares no cache with other tests
+	}
+	cred, err := azhost.NewManagedIdentityCredential(o)
+	require.NoError(t, err)
+	require.Equal(t, azhost.SourceServiceFabric, cred.Source())
+	return cred
+}
+
+// passOn is a policy that does nothing.
+type passOn struct{}
+
+func (passOn) Do(req *policy.Request) (*http.Response, error) { return req.Next() }
+
+// TestPin: nothing of a request reaches a host with another certificate, which is not asked twice.
+func TestPin(t *testing.T) {
+	for name, client := range map[string]*http.Client{"default": nil, "plain": {}, "trusting": {Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+	}}} {
+		t.Run(name, func(t *testing.T) {
+			var requests, connections atomic.Int32
+			fabric(t, func(http.ResponseWriter, *http.Request) { requests.Add(1) }, func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					connections.Add(1)
+				}
+			})
+			t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
+			_, err := token(t.Context(), onFabric(t, client))
+			requireFailed(t, err)
+			require.ErrorContains(t, err, "not the one of IDENTITY_SERVER_THUMBPRINT")
+			require.Zero(t, requests.Load())
+			require.Equal(t, int32(1), connections.Load())
+		})
+	}
+}
+
+// TestPinOfNewConnections: the certificate is checked again when the platform changes it.
+func TestPinOfNewConnections(t *testing.T) {
+	server := fabric(t, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Connection", "close")
+		fabricToken(w, req)
+	})
+	cred := onFabric(t, nil)
+	_, err := token(t.Context(), cred)
+	require.NoError(t, err)
+	t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
+	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com"}})
+	require.ErrorContains(t, err, "not the one of IDENTITY_SERVER_THUMBPRINT")
+	sum := sha1.Sum(server.Certificate().Raw)
+	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
+	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://graph.microsoft.com"}})
+	require.NoError(t, err)
+}
+
+// TestPinLeavesTheCallersClientAlone: neither its checks nor its redirects change.
+func TestPinLeavesTheCallersClientAlone(t *testing.T) {
+	server := fabric(t, fabricToken)
+	transport := &http.Transport{}
+	client := &http.Client{Transport: transport}
+	_, err := token(t.Context(), onFabric(t, client))
+	require.NoError(t, err)
+	require.Nil(t, client.CheckRedirect)
+	require.Same(t, transport, client.Transport)
+	_, err = client.Get(server.URL)
+	var unknown x509.UnknownAuthorityError
+	require.ErrorAs(t, err, &unknown)
+}
+
+func TestServiceFabricRedirect(t *testing.T) {
+	fabric(t, func(w http.ResponseWriter, req *http.Request) {
+		http.Redirect(w, req, "https://elsewhere.example/token", http.StatusTemporaryRedirect)
+	})
+	for _, client := range []*http.Client{nil, {}} {
+		_, err := token(t.Context(), onFabric(t, client))
+		requireFailed(t, err)
+		require.ErrorContains(t, err, `to "https://elsewhere.example/token", which is not followed`)
+	}
+}
+
+func TestServiceFabricRefusals(t *testing.T) {
+	for code, want := range map[string]string{
+		"ManagedIdentityNotFound": "Does the application's manifest bind an identity",
+		"SecretHeaderNotFound":    "Is IDENTITY_HEADER the one",
+		"InternalServerError":     "wrong resource",
+		"InvalidApiVersion":       "404 Not Found: InvalidApiVersion: text",
+	} {
+		t.Run(code, func(t *testing.T) {
+			fabric(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = w.Write([]byte(`{"error":{"correlationId":"c","code":"` + code + `","message":"text"}}`))
+			})
+			_, err := token(t.Context(), onFabric(t, nil))
+			requireFailed(t, err)
+			require.ErrorContains(t, err, code+": text")
+			require.ErrorContains(t, err, want)
+		})
+	}
+}
+
+func TestServiceFabricRefusesAtConstruction(t *testing.T) {
+	dial := func(context.Context, string, string) (net.Conn, error) { panic("never") }
+	for _, test := range []struct {
+		name   string
+		set    map[string]string
+		adjust func(*azhost.ManagedIdentityCredentialOptions)
+		want   string
+	}{
+		{"plain HTTP", map[string]string{"IDENTITY_ENDPOINT": "http://localhost:2377/token"}, nil, "not an https URL"},
+		{"plain HTTP by option", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "http://localhost:2377/token" }, "not an https URL"},
+		{"a thumbprint that is short", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 38)}, nil, "40 hexadecimal digits"},
+		{"a thumbprint that is long", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 64)}, nil, "40 hexadecimal digits"},
+		{"a thumbprint of no digits", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("x", 40)}, nil, "40 hexadecimal digits"},
+		{"another transport", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = always(goodToken) }, "Transport must be nil or an *http.Client"},
+		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "Transport must be nil or an *http.Client"},
+		{"another round tripper", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.Transport = &http.Client{Transport: http.NewFileTransport(http.Dir("."))}
+		}, "must be nil or an *http.Transport"},
+		{"TLS dialled by the caller", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.Transport = &http.Client{Transport: &http.Transport{DialTLSContext: dial}}
+		}, "leave out DialTLS"},
+		{"a check of the caller's", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.Transport = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
+				VerifyConnection: func(tls.ConnectionState) error { return nil },
+			}}}
+		}, "leave out VerifyPeerCertificate"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			setHost(t, azhost.SourceServiceFabric)
+			for name, value := range test.set {
+				t.Setenv(name, value)
+			}
+			var o azhost.ManagedIdentityCredentialOptions
+			if test.adjust != nil {
+				test.adjust(&o)
+			}
+			_, err := azhost.NewManagedIdentityCredential(&o)
+			require.ErrorContains(t, err, test.want)
+		})
+	}
+}
