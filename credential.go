@@ -80,11 +80,13 @@ type ManagedIdentityCredentialOptions struct {
 	//
 	// With a nil Transport, requests never pass a proxy and never follow a redirect. A Transport
 	// of your own is used as it is, so switch both off in it; a followed redirect is then an
-	// error after the fact. A credential with its own Transport or policies shares its cache and
-	// its request limit with no other credential.
+	// error after the fact. On Service Fabric it must be an *http.Client whose Transport is nil or
+	// an *http.Transport; a copy of it checks the host's certificate. A credential with its own
+	// Transport or policies shares its cache and its request limit with no other credential.
 	//
 	// Retry values that are zero get the host's documented schedule: on an Azure VM five retries
-	// of 404, 410, 429 and 5xx over some 100 s, elsewhere azcore's defaults.
+	// of 404, 410, 429 and 5xx over some 100 s, on Service Fabric five over a minute, elsewhere
+	// azcore's defaults.
 	azcore.ClientOptions
 
 	// ID is the identity to use. Nil is the system-assigned identity; on an Azure VM that has
@@ -95,7 +97,8 @@ type ManagedIdentityCredentialOptions struct {
 	Source Source
 
 	// Endpoint is the URL of the token endpoint, instead of the host's own. On Azure Arc it must
-	// be a loopback address, because the challenge's key is sent to it.
+	// be a loopback address, because the challenge's key is sent to it; on Service Fabric an https
+	// URL. The secret of a host that has one still comes from its variable.
 	Endpoint string
 
 	// ArcKeyDirectory is where the Arc agent's key files are mounted, for a container that sees
@@ -122,7 +125,8 @@ type ManagedIdentityCredentialOptions struct {
 // NewManagedIdentityCredential finds out which host the program runs on, without touching the
 // network, and returns the credential for it. Nil options are the zero options.
 //
-// It returns an error when an option is wrong, or when the host is one that it cannot speak to.
+// It returns an error when an option is wrong, or does not fit the host, or when the host's
+// variables are.
 // It does not check that there is an identity: the first GetToken does.
 //
 // Credentials of one process that have the same host, endpoint, identity and key directory, and

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: MIT
 
 // Package azhost gets Microsoft Entra tokens for the managed identity of the machine that a
-// program runs on: an Azure VM or an Azure Arc-enabled server.
+// program runs on: an Azure VM, an Azure Arc-enabled server, App Service and its relatives, Service
+// Fabric, Cloud Shell, Azure ML.
 //
 // Its one credential, [ManagedIdentityCredential], is an azcore.TokenCredential for the clients
 // of the Azure SDK, and a drop-in for the one of the same name in azidentity:
@@ -17,8 +18,12 @@
 //
 // The host is found once, at construction, from environment variables, then from the Arc agent's
 // binary on disk; what is neither is taken for an Azure VM. [ManagedIdentityCredential.Source]
-// and the log say what was found and why; [ManagedIdentityCredentialOptions.Source] pins it. A
-// host that this version cannot speak to is refused by name at construction.
+// and the log say what was found and why; [ManagedIdentityCredentialOptions.Source] pins it.
+//
+// App Service, Service Fabric, Cloud Shell and Azure ML say by variables where they are asked and
+// what proves that the program is theirs; both are read again for every request. Service Fabric
+// and Cloud Shell have one identity, which is not chosen here; Azure ML knows identities by client
+// ID alone. Selecting another way is an error at construction.
 //
 // # Caching
 //
@@ -51,7 +56,8 @@
 //
 // No request passes a proxy or follows a redirect. The Arc agent is asked on loopback only, and
 // only a regular, small file directly in its key directory is ever read for its challenge,
-// without following links. No token, key or secret header is written to an error, a log line or
+// without following links. Service Fabric's certificate is checked against its thumbprint before
+// anything is sent. No token, key or secret header is written to an error, a log line or
 // a span. SECURITY.md has the threat model.
 //
 // # Platforms

@@ -70,13 +70,13 @@ func (d *doctor) examine(ctx context.Context) error {
 	d.proxies()
 
 	o := d.request.options(d.transport)
-	if o.Source == "" && (host == azhost.SourceIMDS || host == azhost.SourceAzureArc) {
+	if o.Source == "" {
 		o.Source = host // ask the one that was reported
 	}
 	o.Retry.MaxRetries = -1 // a doctor says what happens now
 	cred, err := credential(o)
 	if err != nil {
-		d.found.add(bad, "host", plain(err), "Run on an Azure VM or an Azure Arc-enabled server; or unset the variables above if they are left over, or choose with --source.")
+		d.found.add(bad, "host", plain(err), "Unset the variables above if they are left over, pass on all of them if one is missing, or choose with --source.")
 		return err
 	}
 	if host == azhost.SourceAzureArc {

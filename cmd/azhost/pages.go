@@ -12,8 +12,8 @@ SYNOPSIS
     azhost command [options]
 
 DESCRIPTION
-    Gets Microsoft Entra tokens from the Azure VM or the Azure Arc-enabled
-    server that it runs on.
+    Gets Microsoft Entra tokens from the Azure host that it runs on: an Azure
+    VM, an Azure Arc-enabled server, App Service and the like.
 
     token     print a token
     doctor    say which host this is, and what is wrong
@@ -49,7 +49,8 @@ OPTIONS
     --object-id X    with this object ID,
     --resource-id X  or with this resource ID; only one of them.
                      Without any, the system-assigned identity
-    --source S       the host, instead of detecting it: IMDS, AzureArc
+    --source S       the host, instead of detecting it: IMDS, AzureArc,
+                     AppService, ServiceFabric, CloudShell, AzureML
     --endpoint URL   the token endpoint, instead of the host's own
     --arc-key-directory D
                      where the Arc agent's keys are, if not in its own directory
