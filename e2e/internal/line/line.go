@@ -1,0 +1,51 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package line is what the programs of the tests write to standard output, as JSON, one a line.
+package line
+
+import (
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/azhost/azhost/azhosttest"
+)
+
+// Call is one GetToken of command program.
+type Call struct {
+	Source   string        `json:"source"`
+	Resource string        `json:"resource"`
+	Took     time.Duration `json:"took"` // in nanoseconds
+	Token    string        `json:"token,omitempty"`
+	Expires  time.Time     `json:"expires,omitzero"`
+	Type     string        `json:"type,omitempty"`  // of the error
+	Error    string        `json:"error,omitempty"` // its text
+}
+
+// Event is what happens at command hosts: a request to a fake host, a connection to the proxy, or
+// a command carried out.
+type Event struct {
+	Host    string             `json:"host,omitempty"` // "vm", "arc", "proxy"
+	Request azhosttest.Request `json:"request,omitzero"`
+	Done    string             `json:"done,omitempty"` // the command; "listen" at the start
+	Error   string             `json:"error,omitempty"`
+}
+
+// Writer writes lines. It is safe for concurrent use.
+type Writer struct {
+	mu  sync.Mutex // guards out
+	out *json.Encoder
+}
+
+// NewWriter returns a Writer to w.
+func NewWriter(w io.Writer) *Writer { return &Writer{out: json.NewEncoder(w)} }
+
+// Write writes v as a line. Whoever reads the lines has gone when that fails, and the program's
+// standard input, which it waits for, with it.
+func (w *Writer) Write(v any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.out.Encode(v)
+}

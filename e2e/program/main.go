@@ -1,0 +1,114 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Command program is a program as users write them: a credential with default options, and
+// GetToken. The tests start it in a network namespace; it refuses to run anywhere else.
+//
+// It reads resources from standard input, separated by blanks. For every line it asks for tokens,
+// from as many goroutines as -goroutines says, which share the line's resources evenly, and writes
+// the outcomes to standard output. It never writes a token. It ends with its input.
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/e2e/internal/line"
+	"github.com/azhost/azhost/e2e/internal/netns"
+)
+
+func main() {
+	outside := flag.String("outside", "", "the network namespace that this must not be")
+	goroutines := flag.Int("goroutines", 1, "how many callers at once")
+	log := flag.Bool("log", false, "log to standard error")
+	careless := flag.Bool("careless", false, "use net/http's client, which goes through proxies")
+	flag.Parse()
+	err := netns.Confined(*outside)
+	if err == nil {
+		err = run(os.Stdin, line.NewWriter(os.Stdout), options(*log, *careless), *goroutines)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "program:", err)
+		os.Exit(1)
+	}
+}
+
+// options are nil, the default, unless there is something to set.
+func options(log, careless bool) *azhost.ManagedIdentityCredentialOptions {
+	if !log && !careless {
+		return nil
+	}
+	o := &azhost.ManagedIdentityCredentialOptions{}
+	if log {
+		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	if careless {
+		o.Transport = http.DefaultClient
+	}
+	return o
+}
+
+func run(in io.Reader, out *line.Writer, o *azhost.ManagedIdentityCredentialOptions, goroutines int) error {
+	credential, err := azhost.NewManagedIdentityCredential(o)
+	if err != nil {
+		return err
+	}
+	out.Write(line.Call{Source: string(credential.Source())}) // ready
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		resources := strings.Fields(lines.Text())
+		if len(resources) == 0 {
+			return errors.New("a line without resources")
+		}
+		var callers sync.WaitGroup
+		for n := range goroutines {
+			callers.Go(func() { out.Write(ask(credential, resources[n%len(resources)])) })
+		}
+		callers.Wait()
+	}
+	return lines.Err()
+}
+
+// ask asks for one token.
+func ask(credential *azhost.ManagedIdentityCredential, resource string) line.Call {
+	start := time.Now()
+	token, err := credential.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
+	call := line.Call{Source: string(credential.Source()), Resource: resource, Took: time.Since(start)}
+	if err != nil {
+		call.Type, call.Error = typeOf(err), err.Error()
+		return call
+	}
+	call.Token, call.Expires = digest(token), token.ExpiresOn
+	return call
+}
+
+func typeOf(err error) string {
+	if _, ok := errors.AsType[*azhost.CredentialUnavailableError](err); ok {
+		return "unavailable"
+	}
+	if _, ok := errors.AsType[*azhost.AuthenticationFailedError](err); ok {
+		return "failed"
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+// digest tells tokens apart without giving them away.
+func digest(token azcore.AccessToken) string {
+	sum := sha256.Sum256([]byte(token.Token))
+	return hex.EncodeToString(sum[:8])
+}

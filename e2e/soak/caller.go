@@ -1,0 +1,104 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/azhosttest"
+)
+
+// margin is how long a caller may be descheduled between looking at the clock itself and the
+// library's look at it, before a token that expired in between counts as held.
+const margin = 250 * time.Millisecond
+
+// target is one host and the credential that asks it.
+type target struct {
+	*figures
+	host       *azhosttest.Host
+	credential *azhost.ManagedIdentityCredential
+	held       [resources]atomic.Int64 // the latest expiry of a resource's tokens, in Unix nanoseconds
+}
+
+func newTarget(name string, host *azhosttest.Host, o *azhost.ManagedIdentityCredentialOptions) (*target, error) {
+	credential, err := azhost.NewManagedIdentityCredential(o)
+	return &target{figures: newFigures(name), host: host, credential: credential}, err
+}
+
+// first gets a token while the host is well.
+func (t *target) first(ctx context.Context) error {
+	_, err := t.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{"https://first.example"}})
+	return err
+}
+
+// call asks for tokens, with small pauses, until ctx ends.
+func (t *target) call(ctx context.Context, seed uint64) {
+	random := rand.New(rand.NewPCG(seed, 0))
+	for sleep(ctx, 5*time.Millisecond+rand.N(15*time.Millisecond)) {
+		// Callers that leave early must harm nobody, and those that stay have the longer calls.
+		patience := []time.Duration{50 * time.Millisecond, time.Second, 5 * time.Second, time.Minute}
+		t.ask(ctx, random.IntN(resources), patience[random.IntN(len(patience))])
+	}
+}
+
+// ask asks for one token and checks what comes of it.
+func (t *target) ask(ctx context.Context, n int, patience time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	resource := fmt.Sprintf("https://r%d.example", n)
+	held := time.Unix(0, t.held[n].Load())
+	start := time.Now()
+	token, err := t.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
+	took := time.Since(start)
+	t.calls.Add(1)
+	if held.After(start.Add(margin)) {
+		raise(&t.longestHeld, took)
+	} else {
+		raise(&t.longest, took)
+	}
+	if err != nil {
+		t.errors.Add(1)
+		if held.After(start.Add(margin)) {
+			t.violate(&t.errorsWhileHeld, "error with a token valid until %s at %s: %v", held, start, err)
+		}
+		return
+	}
+	if !token.ExpiresOn.After(start) {
+		t.violate(&t.expired, "token that expired on %s at %s", token.ExpiresOn, start)
+	}
+	if latest := &t.held[n]; token.ExpiresOn.UnixNano() > latest.Load() {
+		t.check(token, resource)
+		// The greater of two tokens may be lost here, which only makes the check more lenient.
+		latest.Store(token.ExpiresOn.UnixNano())
+	}
+}
+
+// check checks that a new token is the host's, for the resource.
+func (t *target) check(token azcore.AccessToken, resource string) {
+	t.tokens.Add(1)
+	claims, err := t.host.Verify(token.Token)
+	switch {
+	case err != nil && token.ExpiresOn.After(time.Now()):
+		t.violate(&t.foreign, "token for %s: %v", resource, err)
+	case err == nil && claims["aud"] != resource:
+		t.violate(&t.foreign, "token for %s has the audience %v", resource, claims["aud"])
+	}
+}
+
+// raise stores d if it is the longest so far.
+func raise(longest *atomic.Int64, d time.Duration) {
+	for {
+		old := longest.Load()
+		if int64(d) <= old || longest.CompareAndSwap(old, int64(d)) {
+			return
+		}
+	}
+}

@@ -1,0 +1,128 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Command soak drives azhost for minutes over loopback against an IMDS and an Arc agent that fail
+// a third of the time, and checks what may never happen: an error while the process holds a valid
+// token, an expired token, a token of another resource, and goroutines, descriptors or memory left
+// behind. It prints a table of figures, and exits with 1 when something of that happened.
+//
+//	go run ./soak -for 10m
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"sync"
+	"time"
+
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/azhosttest"
+)
+
+const (
+	resources     = 50
+	tokenLifetime = 20 * time.Second
+)
+
+func main() {
+	duration := flag.Duration("for", 10*time.Minute, "how long to go on")
+	goroutines := flag.Int("goroutines", 200, "how many callers at once")
+	seed := flag.Uint64("seed", 1, "of the random faults")
+	flag.Parse()
+	ok, err := soak(*duration, *goroutines, *seed)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "soak:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+// soak measures the process before and after a run, and reports whether all went well.
+func soak(duration time.Duration, goroutines int, seed uint64) (bool, error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	before, err := measureIdle()
+	if err != nil {
+		return false, err
+	}
+	fmt.Printf("%d callers, %d resources, tokens of %s, for %s, seed %d\n\n", goroutines, resources, tokenLifetime, duration, seed)
+	start := time.Now()
+	figures, err := run(ctx, duration, goroutines, seed)
+	if err != nil {
+		return false, err
+	}
+	elapsed := time.Since(start)
+	after, err := settle(before)
+	if err != nil {
+		return false, err
+	}
+	fmt.Printf("%-44s %12s\n", "ran for", elapsed.Round(time.Second))
+	wellBehaved := true
+	for _, f := range figures {
+		wellBehaved = f.print() && wellBehaved
+	}
+	nothingLeft := after.print(before)
+	if !wellBehaved || !nothingLeft {
+		fmt.Println("\nFAILED")
+		if !nothingLeft {
+			_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 1)
+		}
+		return false, nil
+	}
+	fmt.Println("\nok")
+	return true, nil
+}
+
+// run lets the callers loose on both hosts. When it returns, everything has been closed.
+func run(ctx context.Context, duration time.Duration, goroutines int, seed uint64) ([]*figures, error) {
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	defer vm.Close()
+	arc, err := azhosttest.ListenArc("127.0.0.1:0", "")
+	if err != nil {
+		return nil, err
+	}
+	defer arc.Close()
+
+	// The transport is the library's own, because it is one of the things under test.
+	onVM, err := newTarget("Azure VM", &vm.Host, &azhost.ManagedIdentityCredentialOptions{
+		Source: azhost.SourceIMDS, Endpoint: vm.Endpoint(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	onArc, err := newTarget("Azure Arc", &arc.Host, &azhost.ManagedIdentityCredentialOptions{
+		Source: azhost.SourceAzureArc, Endpoint: arc.Endpoint(), ArcKeyDirectory: arc.KeyDirectory(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	// A credential that has never seen IMDS takes a fault for a machine without IMDS, rightly.
+	if err := onVM.first(ctx); err != nil {
+		return nil, err
+	}
+
+	ctx, cancel := context.WithTimeout(ctx, duration)
+	defer cancel()
+	var all sync.WaitGroup
+	fail(&vm.Host, onVM.figures, seed)
+	fail(&arc.Host, onArc.figures, seed+1)
+	all.Go(func() { failKeys(ctx, arc, onArc.figures) })
+	for _, t := range []*target{onVM, onArc} {
+		all.Go(func() { restart(ctx, t.host, t.figures) })
+		for n := range goroutines / 2 {
+			all.Go(func() { t.call(ctx, seed+uint64(n)) })
+		}
+	}
+	all.Wait()
+	onVM.requests.Store(int64(vm.RequestCount()))
+	onArc.requests.Store(int64(arc.RequestCount()))
+	return []*figures{onVM.figures, onArc.figures}, nil
+}
