@@ -83,6 +83,7 @@ var varying = []struct {
 	{regexp.MustCompile(`(answers in|after) [\d.]+m?s`), "$1 DURATION"},
 	{regexp.MustCompile(`issued \S+ from now`), "issued DURATION from now"},
 	{regexp.MustCompile(`\((\d+h\d+m)\d+s\)`), "($1)"},
+	{regexp.MustCompile(`"C:\\\\ProgramData\\\\AzureConnectedMachineAgent\\\\Tokens"`), `"/var/opt/azcmagent/tokens"`},
 	{regexp.MustCompile(`x-ms-request-id "[^"]+"`), "x-ms-request-id ID"},
 	{regexp.MustCompile(`[/\\]+[0-9a-f]{8}-[0-9a-f-]{27}\.key`), "/NAME.key"},
 }
