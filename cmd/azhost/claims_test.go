@@ -1,0 +1,36 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"encoding/base64"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+)
+
+// FuzzClaims: whatever a token says, what is shown of it can neither forge nor hide a line.
+func FuzzClaims(f *testing.F) {
+	for _, payload := range []string{
+		`{"tid":"t","oid":"o","appid":"a","exp":1790000000,"iat":1}`, `{"tid":"a\nb\u202ec","exp":1e308,"iat":-1}`,
+		`{"tid":{"x":[]},"exp":"soon"}`, `null`, `[]`, `{`, "\xff",
+	} {
+		f.Add([]byte(payload))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		c, ok := readClaims("header." + base64.RawURLEncoding.EncodeToString(payload) + ".signature")
+		require.Equal(t, ok, c != nil)
+		for _, name := range []string{"tid", "oid", "appid", "xms_mirid", "aud", "iss", "exp"} {
+			shown := c.text(name)
+			require.LessOrEqual(t, len(shown), maxShown+len("…"))
+			for _, r := range shown {
+				require.True(t, unicode.IsPrint(r), "%q", shown)
+			}
+			if at, ok := c.time(name); ok {
+				require.LessOrEqual(t, at.Year(), 9999)
+			}
+		}
+	})
+}
