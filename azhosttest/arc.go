@@ -38,11 +38,7 @@ type Arc struct {
 func NewArc(t testing.TB) *Arc {
 	t.Helper()
 	a, err := newArc(t, t.TempDir())
-	if err != nil {
-		t.Fatalf("azhosttest: %v", err)
-	}
-	t.Cleanup(a.Close)
-	return a
+	return closedBy(t, a, err)
 }
 
 // ListenArc returns an Arc server that listens at addr, such as "127.0.0.1:0", and writes its keys
@@ -85,9 +81,16 @@ func newArc(t testing.TB, keyDirectory string) (*Arc, error) {
 		Host: Host{
 			source:    azhost.SourceAzureArc,
 			address:   "127.0.0.1:40342",
+			path:      tokenPath,
 			selectors: []string{"client_id", "object_id", "msi_res_id"}, // mi_res_id is ignored
 			machine:   resourceGroup() + "/providers/Microsoft.HybridCompute/machines/fake",
 			keys:      keyDirectory,
+			refuse:    jsonReply,
+			unknown:   InvalidResource().reply,
+			shape:     func(fields map[string]any) { delete(fields, "client_id") },
+			environment: func(endpoint string, _ settings) map[string]string {
+				return map[string]string{"IDENTITY_ENDPOINT": endpoint, "IMDS_ENDPOINT": strings.TrimSuffix(endpoint, tokenPath)}
+			},
 		},
 		outstanding: map[string]keyFile{},
 		keyLife:     time.Minute,

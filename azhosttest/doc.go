@@ -2,8 +2,9 @@
 // SPDX-License-Identifier: MIT
 
 // Package azhosttest has fakes of the hosts that azhost gets tokens from, for tests of programs
-// that use it: an Azure VM ([NewVM]) and an Azure Arc-enabled server ([NewArc]). They speak the
-// hosts' protocols, refuse what the hosts refuse, and fail on demand.
+// that use it: an Azure VM ([NewVM]), an Azure Arc-enabled server ([NewArc]), App Service
+// ([NewAppService]), Service Fabric ([NewServiceFabric]), Cloud Shell ([NewCloudShell]) and Azure ML
+// ([NewAzureML]). They speak the hosts' protocols, refuse what the hosts refuse, and fail on demand.
 //
 //	func TestReport(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -18,7 +19,7 @@
 //	}
 //
 // The fakes need no privileges, keep no state outside themselves, send nothing anywhere and are
-// safe for parallel tests. A program that is not a test uses [ListenVM] or [ListenArc].
+// safe for parallel tests. A program that is not a test uses [ListenVM], [ListenArc] and the like.
 //
 // # Transports
 //
@@ -26,6 +27,11 @@
 // loopback. InMemory's call the fake without one, which a bubble of testing/synctest needs, where
 // retries, throttling and expiry take no time, as above. For code that makes its credential
 // itself, Setenv sets the variables that lead it to the fake.
+//
+// App Service, Service Fabric and Azure ML also demand a secret, which a credential reads from the
+// environment at every request, whatever its options. So call Setenv for them in any case, and
+// before a bubble starts, because it opens a socket. Service Fabric, whose certificate is pinned,
+// has no in-memory transport.
 //
 // # Identities
 //
@@ -45,12 +51,15 @@
 // body, a delay, a dropped connection, a body that ends early. Latency, Throttle, Stop and Silence
 // make the whole host slow, busy or absent. An [Arc] has trouble of its own: with its key files
 // (KeyFault, KeyLifetime, RefuseKeys), its challenges (Challenge) and its agent (Restart,
-// OldAgent).
+// OldAgent), an [AppService] may rotate its secret (RotateHeader), and a [ServiceFabric] present a
+// certificate that is not the pinned one (WrongCertificate).
 //
 // # Fidelity
 //
 // What the hosts' documentation or captured answers show is as they show it: statuses, fields and
 // their types, the codes and the best-known texts of errors. Texts that are not public are made
 // up, so no program should depend on them. Whether IMDS sends Retry-After and what an agent says
-// to a wrong key is not known; the fakes send the first and repeat the challenge.
+// to a wrong key is not known; the fakes send the first and repeat the challenge. Nor is it known
+// what App Service, Service Fabric and Azure ML say to a wrong secret: the fakes say 401, 404 (no
+// such application) and 401.
 package azhosttest

@@ -13,7 +13,7 @@ import (
 )
 
 // Fault is an answer other than the host's own, sent as it is. The zero value is the host's own
-// answer.
+// answer. The ready-made faults that have a JSON body have it in the form of IMDS and Arc.
 type Fault struct {
 	Status int           // 200 to 599; 0 means 200 with a Body, and the host's own answer without
 	Header http.Header   // for example Retry-After
@@ -112,7 +112,7 @@ func Portal() Fault {
 
 const jsonType = "application/json; charset=utf-8"
 
-// jsonFault is an answer in the form of both hosts' errors.
+// jsonFault is an answer in the form of IMDS's and the Arc agent's errors.
 func jsonFault(status int, code, description string) Fault {
 	return Fault{Status: status, Header: http.Header{"Content-Type": {jsonType}},
 		Body: string(encode(map[string]any{"error": code, "error_description": description}))}

@@ -4,10 +4,10 @@
 package azhosttest
 
 import (
+	"crypto/rand"
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,19 +15,27 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// Host is what the fakes have in common; [VM] and [Arc] embed it. Its methods are safe for
+// Host is what the fakes have in common; all of them embed it. Its methods are safe for
 // concurrent use; what they change takes effect with the next request.
 type Host struct {
-	t         testing.TB // nil for a host that has listened from the start
-	source    azhost.Source
-	respond   func(*http.Request, *Request, settings) reply // the protocol
-	selectors []string                                      // the parameters that select an identity
-	address   string                                        // the real host's
-	machine   string                                        // the resource ID of the machine
-	server    string                                        // the Server header of the host's own answers
-	keys      string                                        // an Arc agent's key directory
-	atClose   func()
-	signer    signer
+	t           testing.TB // nil for a host that has listened from the start
+	source      azhost.Source
+	respond     func(*http.Request, *Request, settings) reply       // the protocol
+	refuse      func(status int, code, text string) reply           // an error in the host's form
+	unknown     func() reply                                        // the answer for an unknown resource
+	subject     func(claims map[string]any)                         // makes the claims this host's, or nil
+	shape       func(fields map[string]any)                         // makes the fields this host's, or nil
+	environment func(endpoint string, s settings) map[string]string // what Environment returns
+	selectors   []string                                            // the parameters that select an identity
+	path        string                                              // of the token endpoint
+	address     string                                              // the real host's
+	local       bool                                                // its URL says localhost
+	form        bool                                                // its parameters are in the body
+	machine     string                                              // the resource ID of the machine
+	server      string                                              // the Server header of the host's own answers
+	keys        string                                              // an Arc agent's key directory
+	atClose     func()
+	signer      signer
 
 	listener listener
 
@@ -44,6 +52,7 @@ type Host struct {
 // settings are what a test may change. A request is answered by those at its arrival.
 type settings struct {
 	identities        []Identity
+	secret            string // the header that a client must send
 	lifetime          time.Duration
 	refreshIn         time.Duration
 	sameToken         bool
@@ -57,12 +66,13 @@ type settings struct {
 	stopped, silent   bool
 }
 
-// tokenPath is the path of the token endpoint, of which both hosts have the same.
+// tokenPath is the path of IMDS's token endpoint, and of those made after it.
 const tokenPath = "/metadata/identity/oauth2/token"
 
 func (h *Host) init(t testing.TB) error {
 	h.t = t
 	h.settings.identities, h.settings.lifetime = []Identity{SystemAssigned()}, 24*time.Hour
+	h.settings.secret = rand.Text()
 	h.issued = map[grant]issued{}
 	key, err := newSigner()
 	h.signer = key
@@ -97,7 +107,7 @@ func (h *Host) Claims(claims map[string]any) {
 }
 
 // Resources limits the resources for which there are tokens, compared exactly; the others get
-// [InvalidResource]. Without any, all are known.
+// [InvalidResource], or what the host has in its place. Without any, all are known.
 func (h *Host) Resources(known ...string) {
 	h.set(func() { h.settings.resources = slices.Clone(known) })
 }
@@ -110,8 +120,8 @@ func (h *Host) Answer(edit func(fields map[string]any)) { h.set(func() { h.setti
 func (h *Host) Latency(d time.Duration) { h.set(func() { h.settings.latency = d }) }
 
 // Throttle lets perSecond requests through in any second and atOnce at a time, and answers the
-// others with [Throttled] for a second. IMDS documents 20 and 5; Arc documents none. Zero, as to
-// begin with, means no limit.
+// others 429, in the host's own form, with a Retry-After of a second. IMDS documents 20 and 5; the
+// other hosts none. Zero, as to begin with, means no limit.
 func (h *Host) Throttle(perSecond, atOnce int) {
 	h.set(func() { h.settings.perSecond, h.settings.atOnce = perSecond, atOnce })
 }
@@ -138,7 +148,8 @@ func (h *Host) current() settings {
 
 // Options returns options, new ones each time, for a credential that asks this host over
 // loopback. They have a Transport of their own, so that credentials of different tests share
-// nothing.
+// nothing. The secrets of [AppService], [ServiceFabric] and [AzureML], and the thumbprint, come
+// from the environment whatever the options: call [Host.Setenv] too.
 func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
 	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: h.Endpoint(), ArcKeyDirectory: h.keys}
 	o.Transport = &http.Client{
@@ -150,9 +161,10 @@ func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
 
 // InMemory returns options, new ones each time, for a credential that asks this host without a
 // socket, which a bubble of testing/synctest needs. The key files of an [Arc] are real all the
-// same.
+// same, and for the secrets of others call [Host.Setenv], as with Options, but before the bubble
+// starts: it opens a socket, at which a bubble's time would stand still.
 func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
-	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: "http://" + h.address + tokenPath, ArcKeyDirectory: h.keys}
+	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: "http://" + h.address + h.path, ArcKeyDirectory: h.keys}
 	o.Transport = h
 	return o
 }
@@ -162,13 +174,10 @@ func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
 // An [Arc] has those that the agent's installer sets, which every client honours. A client must
 // also be told where the keys are; of those known to us, only azhost can be. A [VM] has
 // AZURE_POD_IDENTITY_AUTHORITY_HOST, which only MSAL.NET and the Azure SDK for JavaScript honour.
+// The others have what the platform sets, which every client honours.
 func (h *Host) Environment() map[string]string {
 	endpoint := h.Endpoint()
-	base := strings.TrimSuffix(endpoint, tokenPath)
-	if h.source == azhost.SourceAzureArc {
-		return map[string]string{"IDENTITY_ENDPOINT": endpoint, "IMDS_ENDPOINT": base}
-	}
-	return map[string]string{"AZURE_POD_IDENTITY_AUTHORITY_HOST": base}
+	return h.environment(endpoint, h.current())
 }
 
 // Setenv sets the Environment for the duration of a test, and blanks the variables that point to
@@ -178,8 +187,18 @@ func (h *Host) Setenv(t testing.TB) {
 	environment := h.Environment()
 	for _, name := range []string{
 		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT",
-		"MSI_ENDPOINT", "MSI_SECRET", "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+		"MSI_ENDPOINT", "MSI_SECRET", "DEFAULT_IDENTITY_CLIENT_ID", "AZURE_POD_IDENTITY_AUTHORITY_HOST",
 	} {
 		t.Setenv(name, environment[name])
 	}
+}
+
+// closedBy closes a new host with its test.
+func closedBy[H interface{ Close() }](t testing.TB, h H, err error) H {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("azhosttest: %v", err)
+	}
+	t.Cleanup(h.Close)
+	return h
 }

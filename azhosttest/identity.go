@@ -61,9 +61,9 @@ func find(ids []Identity, selector string) (Identity, bool) {
 	for _, id := range ids {
 		own := id.ResourceID // msi_res_id, mi_res_id
 		switch name {
-		case "client_id":
+		case "client_id", "clientid":
 			own = id.ClientID
-		case "object_id":
+		case "object_id", "principal_id":
 			own = id.ObjectID
 		}
 		if value != "" && strings.EqualFold(own, value) {

@@ -5,8 +5,11 @@ package azhosttest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -18,6 +21,7 @@ import (
 // listener is a host's socket on loopback, from the first time that somebody needs its address.
 type listener struct {
 	connections sync.WaitGroup
+	tls         *tls.Config // nil for plain HTTP
 
 	mu      sync.Mutex // guards the fields below, and is held while the socket opens and closes
 	address string     // kept while stopped
@@ -28,7 +32,7 @@ type listener struct {
 }
 
 // Endpoint returns the URL of the token endpoint, where the host listens from then on. A host
-// made with [NewVM] or [NewArc] fails its test if there is no free port on loopback.
+// made with [NewVM] and the like fails its test if there is no free port on loopback.
 func (h *Host) Endpoint() string {
 	l := &h.listener
 	l.mu.Lock()
@@ -43,10 +47,17 @@ func (h *Host) Endpoint() string {
 		}
 	}
 	host, port, _ := net.SplitHostPort(l.address)
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // listening everywhere is no address to connect to
+	ip, scheme := net.ParseIP(host), "http"
+	if ip != nil && ip.IsUnspecified() {
+		host, ip = "127.0.0.1", net.IPv4(127, 0, 0, 1) // listening everywhere is no address to connect to
 	}
-	return "http://" + net.JoinHostPort(host, port) + tokenPath
+	if h.local && ip != nil && ip.IsLoopback() {
+		host = "localhost"
+	}
+	if l.tls != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port) + h.path
 }
 
 // Stop makes the host refuse connections until [Host.Start], and ends those under way.
@@ -76,7 +87,7 @@ func (h *Host) Start() error {
 }
 
 // Close ends the host for good and waits for its connections, so it must not be called from
-// OnRequest and the like. Hosts made with [NewVM] and [NewArc] are closed by their test's cleanup.
+// OnRequest and the like. Hosts made with [NewVM] and the like are closed by their test's cleanup.
 func (h *Host) Close() {
 	h.Stop()
 	l := &h.listener
@@ -110,11 +121,19 @@ func (l *listener) open(address string, handler http.Handler) error {
 			}
 		},
 	}
+	serve := server.Serve
+	if l.tls != nil {
+		server.TLSConfig = l.tls
+		server.Protocols = new(http.Protocols)
+		server.Protocols.SetHTTP1(true)              // HTTP/2 would reset a stream where a fault closes the connection
+		server.ErrorLog = log.New(io.Discard, "", 0) // a client that refuses the certificate is no news
+		serve = func(socket net.Listener) error { return server.ServeTLS(socket, "", "") }
+	}
 	done := make(chan struct{})
 	l.address, l.server, l.cancel, l.done = socket.Addr().String(), server, cancel, done
 	go func() {
 		defer close(done)
-		_ = server.Serve(socket) // always ErrServerClosed
+		_ = serve(socket) // always ErrServerClosed
 	}()
 	return nil
 }

@@ -37,6 +37,9 @@ func (h *Host) Do(req *http.Request) (*http.Response, error) {
 			port = 80
 		}
 		address := &net.TCPAddr{IP: net.ParseIP(req.URL.Hostname()), Port: port}
+		if req.URL.Hostname() == "localhost" {
+			address.IP = net.IPv4(127, 0, 0, 1)
+		}
 		return nil, &net.OpError{Op: op, Net: "tcp", Addr: address, Err: err}
 	}
 	switch s := h.current(); {

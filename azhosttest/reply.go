@@ -62,7 +62,8 @@ func (h *Host) answer(req *http.Request) (reply, error) {
 	var r reply
 	switch {
 	case throttled:
-		r = h.own(Throttled(time.Second).reply())
+		r = h.own(h.refuse(http.StatusTooManyRequests, "too_many_requests", "Too many requests"))
+		r.header.Set("Retry-After", "1")
 	case fault.own():
 		r = h.own(h.respond(req, &seen, s))
 		r.cut = fault.Cut

@@ -4,6 +4,8 @@
 package azhosttest
 
 import (
+	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,6 +19,7 @@ type Request struct {
 	Method   string      // such as "GET"
 	Path     string      // of the URL
 	Query    url.Values  // of the URL
+	Form     url.Values  // of the body, where the host takes one: see [CloudShell]
 	Resource string      // the resource asked for, or ""
 	Selector string      // the identity asked for, such as "client_id=…", or ""
 	Header   http.Header // "[removed]" in the place of secrets
@@ -35,11 +38,36 @@ func (h *Host) newRequest(req *http.Request) Request {
 			header.Set(name, "[removed]")
 		}
 	}
-	return Request{
+	r := Request{
 		Time: time.Now(), Method: req.Method, Path: req.URL.Path, Query: query,
 		Resource: query.Get("resource"), Selector: strings.Join(h.selected(query), "&"),
 		Header: header, Remote: req.RemoteAddr,
 	}
+	if h.form {
+		r.Form = form(req)
+		r.Resource = r.Form.Get("resource")
+	}
+	return r
+}
+
+// maxForm bounds a body, in bytes; a resource takes a few hundred.
+const maxForm = 64 << 10
+
+// form returns the parameters in a body; none if it is no form.
+func form(req *http.Request) url.Values {
+	media, _, _ := mime.ParseMediaType(req.Header.Get("Content-Type"))
+	if media != "application/x-www-form-urlencoded" || req.Body == nil {
+		return nil
+	}
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxForm))
+	if err != nil {
+		return nil
+	}
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil
+	}
+	return values
 }
 
 // record adds a request to the log. The caller holds h.mu.

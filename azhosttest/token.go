@@ -54,6 +54,9 @@ func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 	if id.ResourceID == "" {
 		claims["xms_mirid"] = h.machine
 	}
+	if h.subject != nil {
+		h.subject(claims)
+	}
 	maps.Copy(claims, s.claims)
 	payload, err := json.Marshal(claims)
 	if err != nil {
@@ -68,27 +71,27 @@ func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 	return t, nil
 }
 
-// success is the answer with a token for an identity, its fields strings as IMDS sends them. echo
-// is the selector that found the identity, or "".
+// success is the answer with a token for an identity: its fields as IMDS sends them, all strings,
+// but for what the host's shape changes. echo is the selector that found the identity, or "".
 func (h *Host) success(s settings, resource string, id Identity, echo string) reply {
 	if s.resources != nil && !slices.Contains(s.resources, resource) {
-		return InvalidResource().reply()
+		return h.unknown()
 	}
 	t, err := h.token(s, resource, id)
 	if err != nil {
-		return jsonReply(http.StatusInternalServerError, "azhosttest", "claims: "+err.Error())
+		return h.refuse(http.StatusInternalServerError, "azhosttest", "claims: "+err.Error())
 	}
 	left := seconds(t.until.Unix() - time.Now().Unix())
 	fields := map[string]any{
-		"access_token": t.token, "token_type": "Bearer", "resource": resource,
+		"access_token": t.token, "token_type": "Bearer", "resource": resource, "client_id": id.ClientID,
 		"expires_in": left, "ext_expires_in": left,
 		"expires_on": seconds(t.until.Unix()), "not_before": seconds(t.from.Unix()),
 	}
 	if s.refreshIn > 0 {
 		fields["refresh_in"] = seconds(int64(s.refreshIn / time.Second))
 	}
-	if h.server != "" {
-		fields["client_id"] = id.ClientID // IMDS sends it unasked, an Arc agent does not
+	if h.shape != nil {
+		h.shape(fields)
 	}
 	if name, value, ok := strings.Cut(echo, "="); ok {
 		fields[name] = value
@@ -98,7 +101,7 @@ func (h *Host) success(s settings, resource string, id Identity, echo string) re
 	}
 	body, err := json.Marshal(fields)
 	if err != nil {
-		return jsonReply(http.StatusInternalServerError, "azhosttest", "fields: "+err.Error())
+		return h.refuse(http.StatusInternalServerError, "azhosttest", "fields: "+err.Error())
 	}
 	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}}
 }

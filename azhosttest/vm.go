@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,11 +22,7 @@ type VM struct{ Host }
 func NewVM(t testing.TB) *VM {
 	t.Helper()
 	v, err := newVM(t)
-	if err != nil {
-		t.Fatalf("azhosttest: %v", err)
-	}
-	t.Cleanup(v.Close)
-	return v
+	return closedBy(t, v, err)
 }
 
 // ListenVM returns a VM that listens at addr, such as "127.0.0.1:0", for programs that are not
@@ -45,9 +42,15 @@ func newVM(t testing.TB) (*VM, error) {
 	v := &VM{Host{
 		source:    azhost.SourceIMDS,
 		address:   "169.254.169.254",
+		path:      tokenPath,
 		selectors: []string{"client_id", "object_id", "msi_res_id", "mi_res_id"},
 		machine:   resourceGroup() + "/providers/Microsoft.Compute/virtualMachines/fake",
 		server:    "IMDS/150.870.65.1854",
+		refuse:    jsonReply,
+		unknown:   InvalidResource().reply,
+		environment: func(endpoint string, _ settings) map[string]string {
+			return map[string]string{"AZURE_POD_IDENTITY_AUTHORITY_HOST": strings.TrimSuffix(endpoint, tokenPath)}
+		},
 	}}
 	v.respond = v.imds
 	return v, v.init(t)
