@@ -37,6 +37,11 @@ func TestDoctor(t *testing.T) {
 		s.transport, s.facts.azureVM = wire(vm.Do), true
 		return vm
 	}
+	// on puts the stage on a platform, over loopback: Service Fabric's certificate is checked.
+	on := func(t *testing.T, s *stage, host interface{ Setenv(testing.TB) }) {
+		host.Setenv(t)
+		s.facts, s.transport = laptop(), nil
+	}
 	for _, test := range []struct {
 		name string
 		env  map[string]string
@@ -101,6 +106,18 @@ func TestDoctor(t *testing.T) {
 		{"proxies-exempt", nil, exitOK, func(t *testing.T, s *stage) {
 			vm(t, s)
 			s.facts.proxies = map[string]string{"http_proxy": "proxy:3128", "NO_PROXY": "localhost, 169.254.0.0/16"}
+		}},
+		{"appservice", nil, exitOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewAppService(t)) }},
+		{"servicefabric", nil, exitOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewServiceFabric(t)) }},
+		{"cloudshell", nil, exitOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewCloudShell(t)) }},
+		{"azureml-wrong-secret", nil, exitFailed, func(t *testing.T, s *stage) {
+			on(t, s, azhosttest.NewAzureML(t))
+			t.Setenv("MSI_SECRET", "canary")
+		}},
+		{"appservice-stopped", nil, exitFailed, func(t *testing.T, s *stage) {
+			on(t, s, azhosttest.NewAppService(t))
+			s.transport = wire(nobody)
+			s.args = []string{"--timeout", "1m"}
 		}},
 		{"half-set", map[string]string{"IDENTITY_HEADER": "canary", "MSI_SECRET": "canary"}, exitUnavailable, func(*testing.T, *stage) {}},
 		{"elsewhere", map[string]string{"IDENTITY_ENDPOINT": "http://u:canary@10.0.0.4/x?code=canary", "IMDS_ENDPOINT": "%"}, exitFailed, func(*testing.T, *stage) {}},

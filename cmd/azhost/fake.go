@@ -34,7 +34,7 @@ type fakeHost interface {
 type fakeKind struct {
 	name   string
 	what   string
-	hint   []string // who honours the variables
+	hint   []string // who honours the variables; nil is everybody
 	listen func(addr, keyDirectory string) (fakeHost, error)
 	keys   bool // it has a key directory
 }
@@ -50,6 +50,10 @@ func fakeKinds() []fakeKind {
 			"are. Others read them only where the agent writes them, so they need",
 			"--key-directory /var/opt/azcmagent/tokens on Linux.",
 		}, func(addr, keyDirectory string) (fakeHost, error) { return azhosttest.ListenArc(addr, keyDirectory) }, true},
+		{"appservice", "App Service", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenAppService(addr) }, false},
+		{"servicefabric", "Service Fabric", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenServiceFabric(addr) }, false},
+		{"cloudshell", "Cloud Shell", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenCloudShell(addr) }, false},
+		{"azureml", "Azure ML", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenAzureML(addr) }, false},
 	}
 }
 
@@ -87,7 +91,7 @@ func runFake(ctx context.Context, args []string, p process) error {
 				return err
 			}
 		}
-		return usageError{fmt.Errorf("name the kind of host first: %s", strings.Join(known, " or "))}
+		return usageError{fmt.Errorf("name the kind of host first: %s", strings.Join(known, ", "))}
 	}
 	if err := parse(flags, args[1:]); err != nil {
 		return err
@@ -145,14 +149,13 @@ func (k fakeKind) introduction(host fakeHost, identities []azhosttest.Identity) 
 	for _, name := range slices.Sorted(maps.Keys(environment)) {
 		fmt.Fprintf(&b, "export %s=%s\n", name, quoted(environment[name]))
 	}
-	o := host.Options()
-	fmt.Fprintf(&b, "#\n# In Go:\n#   &azhost.ManagedIdentityCredentialOptions{\n#     Source:   %q,\n#     Endpoint: %q,\n", o.Source, o.Endpoint)
-	command := fmt.Sprintf("azhost token --resource https://vault.azure.net --source %s --endpoint %s", o.Source, o.Endpoint)
-	if o.ArcKeyDirectory != "" {
-		fmt.Fprintf(&b, "#     ArcKeyDirectory: %q,\n", o.ArcKeyDirectory)
-		command += " --arc-key-directory " + quoted(o.ArcKeyDirectory)
+	command := "azhost token --resource https://vault.azure.net"
+	if k.hint != nil {
+		command += k.inCode(&b, host.Options())
+	} else {
+		b.WriteString("#\n# Every client honours the variables.\n")
 	}
-	fmt.Fprintf(&b, "#   }\n# In a shell:\n#   %s\n#\n# Identities:\n", command)
+	fmt.Fprintf(&b, "# In a shell:\n#   %s\n#\n# Identities:\n", command)
 	for _, id := range identities {
 		if id.ResourceID == "" {
 			fmt.Fprintf(&b, "#   system-assigned: client ID %s, object ID %s\n", id.ClientID, id.ObjectID)
@@ -163,6 +166,18 @@ func (k fakeKind) introduction(host fakeHost, identities []azhosttest.Identity) 
 	}
 	b.WriteString("#\n# The requests, until interrupted:\n")
 	return b.String()
+}
+
+// inCode writes what to say in Go, and returns the flags that say the same.
+func (k fakeKind) inCode(b *strings.Builder, o *azhost.ManagedIdentityCredentialOptions) string {
+	fmt.Fprintf(b, "#\n# In Go:\n#   &azhost.ManagedIdentityCredentialOptions{\n#     Source:   %q,\n#     Endpoint: %q,\n", o.Source, o.Endpoint)
+	flags := fmt.Sprintf(" --source %s --endpoint %s", o.Source, o.Endpoint)
+	if o.ArcKeyDirectory != "" {
+		fmt.Fprintf(b, "#     ArcKeyDirectory: %q,\n", o.ArcKeyDirectory)
+		flags += " --arc-key-directory " + quoted(o.ArcKeyDirectory)
+	}
+	b.WriteString("#   }\n")
+	return flags
 }
 
 // loopback reports whether an address to listen at is of this machine alone.

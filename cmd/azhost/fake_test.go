@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"regexp"
 	"strings"
@@ -22,14 +23,22 @@ func TestFake(t *testing.T) {
 		kind     string
 		source   azhost.Source
 		requests int // for one token
+		selects  bool
 	}{
-		{"vm", azhost.SourceIMDS, 1},
-		{"arc", azhost.SourceAzureArc, 2},
+		{"vm", azhost.SourceIMDS, 1, true},
+		{"arc", azhost.SourceAzureArc, 2, true},
+		{"appservice", azhost.SourceAppService, 1, true},
+		{"servicefabric", azhost.SourceServiceFabric, 1, false},
+		{"cloudshell", azhost.SourceCloudShell, 1, false},
+		{"azureml", azhost.SourceAzureML, 1, true},
 	} {
 		t.Run(test.kind, func(t *testing.T) {
 			keys := t.TempDir()
 			args := []string{"fake", test.kind, "--user-assigned", "reports", "--lifetime", "10m"}
-			o := azhost.ManagedIdentityCredentialOptions{Source: test.source, ID: azhost.ClientID(azhosttest.UserAssigned("reports").ClientID)}
+			var o azhost.ManagedIdentityCredentialOptions
+			if test.selects {
+				o.ID = azhost.ClientID(azhosttest.UserAssigned("reports").ClientID)
+			}
 			if test.kind == "arc" {
 				args = append(args, "--key-directory", keys)
 				o.ArcKeyDirectory = keys
@@ -52,9 +61,15 @@ func TestFake(t *testing.T) {
 					break
 				}
 			}
-			endpoint := regexp.MustCompile(`Endpoint: "(http://127\.0\.0\.1:\d+/\S+)"`).FindStringSubmatch(printed.String())
-			require.NotNil(t, endpoint, printed.String())
-			o.Endpoint = endpoint[1]
+			if endpoint := regexp.MustCompile(`Endpoint: "(http://127\.0\.0\.1:\d+/\S+)"`).FindStringSubmatch(printed.String()); endpoint != nil {
+				o.Source, o.Endpoint = test.source, endpoint[1]
+			}
+			for _, name := range hostVariables() {
+				t.Setenv(name, "")
+			}
+			for _, export := range regexp.MustCompile(`(?m)^export (\w+)='(.+)'$`).FindAllStringSubmatch(printed.String(), -1) {
+				t.Setenv(export[1], export[2])
+			}
 
 			type result struct {
 				life string
@@ -63,6 +78,9 @@ func TestFake(t *testing.T) {
 			asked := make(chan result, 1)
 			go func() {
 				cred, err := azhost.NewManagedIdentityCredential(&o)
+				if err == nil && cred.Source() != test.source {
+					err = errors.New("found " + string(cred.Source()))
+				}
 				if err != nil {
 					asked <- result{err: err}
 					return

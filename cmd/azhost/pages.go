@@ -103,11 +103,12 @@ const fakePage = `NAME
     azhost fake - serve a fake host on this machine
 
 SYNOPSIS
-    azhost fake vm|arc [options]
+    azhost fake KIND [options]
 
 DESCRIPTION
-    Serves a fake Azure VM or Azure Arc-enabled server until interrupted. Prints
-    the variables that point clients at it, then a line for each request.
+    Serves a fake host until interrupted: vm, arc (Azure Arc-enabled server),
+    appservice, servicefabric, cloudshell or azureml. Prints the variables that
+    point clients at it, then a line for each request.
 
     Its tokens look real, but are signed with a key of its own, which it
     publishes at /.well-known/jwks.json. No Azure service accepts them.
