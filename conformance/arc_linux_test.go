@@ -1,0 +1,65 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package conformance
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/stretchr/testify/require"
+)
+
+// keyDirectory is the only one that azidentity reads keys from.
+const keyDirectory = "/var/opt/azcmagent/tokens"
+
+// inNamespace is set in the process that TestArc starts.
+const inNamespace = "AZHOST_CONFORMANCE_NAMESPACE"
+
+// TestArc runs itself again where /var/opt is its own: a file system in memory, in a mount
+// namespace that ends with the process. It needs root, or a kernel that lets users make namespaces.
+func TestArc(t *testing.T) {
+	if os.Getenv(inNamespace) != "" {
+		testArc(t)
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestArc$", "-test.v")
+	cmd.Env = append(os.Environ(), inNamespace+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS,
+	}
+	if os.Getuid() != 0 {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
+		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "--- PASS: TestArc/by_resource_ID")
+}
+
+func testArc(t *testing.T) {
+	require.NoError(t, syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""), "so that no mount leaves the namespace")
+	require.NoError(t, syscall.Mount("tmpfs", "/var/opt", "tmpfs", 0, "size=1m,mode=755"))
+	for _, r := range selecting("identity_not_found", "identity_not_found") {
+		t.Run(r.name, func(t *testing.T) {
+			agent, err := azhosttest.ListenArc("127.0.0.1:0", keyDirectory)
+			require.NoError(t, err)
+			t.Cleanup(agent.Close)
+			agent.Setenv(t)
+			r.check(t, agent, noTransport)
+		})
+	}
+	agent, err := azhosttest.ListenArc("127.0.0.1:0", keyDirectory)
+	require.NoError(t, err)
+	defer agent.Close()
+	agent.Setenv(t)
+	agent.Identities(all...)
+	agent.OldAgent(true)
+	_, err = ask(t, agent, noTransport, azidentity.ClientID(user.ClientID))
+	require.ErrorContains(t, err, "did not confirm the requested user-assigned managed identity")
+}

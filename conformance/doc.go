@@ -1,0 +1,7 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package conformance holds tests alone: that azidentity's own managed-identity credential works
+// against every fake of azhosttest, so that the fakes are what that credential takes for the real
+// hosts, and that azidentity's chain moves on from an azhost credential when it should.
+package conformance
