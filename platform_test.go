@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -300,6 +301,49 @@ func TestEndpointInTheOpenIsLogged(t *testing.T) {
 				require.Contains(t, logged.String(), text)
 			} else {
 				require.NotContains(t, logged.String(), text)
+			}
+		})
+	}
+}
+
+// TestPlatformsOverTheWire: found by its variables alone, each platform gives a token for each
+// identity that it lets a program choose.
+func TestPlatformsOverTheWire(t *testing.T) {
+	type fake interface {
+		Setenv(testing.TB)
+		Identities(...azhosttest.Identity)
+		Verify(string) (map[string]any, error)
+	}
+	system, user := azhosttest.SystemAssigned(), azhosttest.UserAssigned("app")
+	for _, test := range []struct {
+		source azhost.Source
+		make   func(testing.TB) fake
+		ids    []azhost.ManagedIDKind
+	}{
+		{azhost.SourceAppService, func(t testing.TB) fake { return azhosttest.NewAppService(t) },
+			[]azhost.ManagedIDKind{nil, azhost.ClientID(user.ClientID), azhost.ObjectID(user.ObjectID), azhost.ResourceID(user.ResourceID)}},
+		{azhost.SourceServiceFabric, func(t testing.TB) fake { return azhosttest.NewServiceFabric(t) }, []azhost.ManagedIDKind{nil}},
+		{azhost.SourceCloudShell, func(t testing.TB) fake { return azhosttest.NewCloudShell(t) }, []azhost.ManagedIDKind{nil}},
+		{azhost.SourceAzureML, func(t testing.TB) fake { return azhosttest.NewAzureML(t) }, []azhost.ManagedIDKind{nil, azhost.ClientID(user.ClientID)}},
+	} {
+		t.Run(string(test.source), func(t *testing.T) {
+			host := test.make(t)
+			host.Identities(system, user)
+			host.Setenv(t)
+			for _, id := range test.ids {
+				cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ID: id})
+				require.NoError(t, err)
+				require.Equal(t, test.source, cred.Source())
+				tk, err := token(t.Context(), cred)
+				require.NoError(t, err)
+				claims, err := host.Verify(tk.Token)
+				require.NoError(t, err)
+				want := system.ObjectID
+				if id != nil {
+					want = user.ObjectID
+				}
+				require.Equal(t, want, claims["oid"])
+				require.EqualValues(t, claims["exp"], tk.ExpiresOn.Unix())
 			}
 		})
 	}
