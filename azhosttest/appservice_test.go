@@ -4,10 +4,12 @@
 package azhosttest_test
 
 import (
+	"net/http"
 	"net/url"
 	"os"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/azhost/azhost"
@@ -103,6 +105,26 @@ func TestAppServiceRotatesItsHeader(t *testing.T) {
 	require.NotEqual(t, old, os.Getenv("IDENTITY_HEADER"))
 	require.Equal(t, 200, ask(os.Getenv("IDENTITY_HEADER")))
 	require.NotEqual(t, old, azhosttest.NewAppService(t).Environment()["IDENTITY_HEADER"], "every host has a secret of its own")
+}
+
+// Setenv before a bubble leaves nothing in the bubble at which its time would stand still.
+func TestSetenvBeforeABubble(t *testing.T) {
+	app := azhosttest.NewAppService(t)
+	app.Setenv(t)
+	synctest.Test(t, func(t *testing.T) {
+		app.Latency(time.Hour)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			app.InMemory().Endpoint+"?api-version=2019-08-01&resource=https://r", nil)
+		require.NoError(t, err)
+		req.Header.Set("X-IDENTITY-HEADER", os.Getenv("IDENTITY_HEADER"))
+		start := time.Now()
+		resp, err := app.Do(req)
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+		require.Equal(t, time.Hour, time.Since(start))
+		_, err = app.Verify(accessToken(resp))
+		require.NoError(t, err)
+	})
 }
 
 func TestOptionsOfTheOtherHosts(t *testing.T) {

@@ -84,8 +84,8 @@ func (a *AzureML) compute(req *http.Request, r *Request, s settings) reply {
 		return refuse("Required query variable 'clientid' is missing")
 	}
 	id, ok := system(s.identities)
-	if r.Query.Get("clientid") != "" {
-		id, ok = find(s.identities, "clientid="+r.Query.Get("clientid"))
+	if r.Selector != "" {
+		id, ok = find(s.identities, r.Selector)
 	}
 	if !ok {
 		return refuse("Identity not found")

@@ -50,7 +50,9 @@ func TestAzureMLAnswersAsAzureMLDoes(t *testing.T) {
 			}
 			status, _, fields := get(t, ml.Endpoint(), test.query, "secret: "+secret)
 			require.Equal(t, test.status, status)
-			require.Equal(t, "[removed]", ml.Requests()[0].Header.Get("Secret"))
+			r := ml.Requests()[0]
+			require.Equal(t, "[removed]", r.Header.Get("Secret"))
+			require.Equal(t, r.Query.Get("clientid") != "", r.Selector == "clientid="+r.Query.Get("clientid"))
 			if status != 200 {
 				require.Contains(t, fields["error"].(map[string]any)["message"], test.want)
 				return

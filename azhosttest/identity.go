@@ -44,11 +44,12 @@ func guid(name string) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// selected returns the selectors in a query that the host knows, as "name=value".
+// selected returns the selectors in a query that the host knows, as "name=value". Azure ML's blank
+// clientid, which is always sent, selects nothing.
 func (h *Host) selected(query url.Values) []string {
 	var s []string
 	for _, name := range h.selectors {
-		if query.Has(name) {
+		if query.Has(name) && (name != "clientid" || query.Get(name) != "") {
 			s = append(s, name+"="+query.Get(name))
 		}
 	}

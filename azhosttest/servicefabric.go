@@ -25,10 +25,9 @@ import (
 // ServiceFabric is a fake node of a Service Fabric cluster: the token service that its applications
 // ask. Make one with [NewServiceFabric] or [ListenServiceFabric].
 //
-// It speaks HTTPS with a self-signed certificate, which clients know by its thumbprint. So the
-// options of InMemory are of no use here: a credential refuses them, and Silence has no effect.
-// The cluster maps one identity to an application: the system-assigned one, else the
-// first; selectors are refused.
+// It speaks HTTPS with a self-signed certificate, which clients know by its thumbprint. So it has
+// no in-memory transport, and Silence is of no effect. The cluster maps one identity to an
+// application: the system-assigned one, else the first; selectors are refused.
 type ServiceFabric struct {
 	Host
 
@@ -99,6 +98,16 @@ func newServiceFabric(t testing.TB) (*ServiceFabric, error) {
 	}}
 	f.respond = f.fabric
 	return f, f.init(t)
+}
+
+// InMemory fails the test: a certificate can be pinned on a connection alone. A host made with
+// [ListenServiceFabric] has no test to fail, and returns its Options.
+func (f *ServiceFabric) InMemory() *azhost.ManagedIdentityCredentialOptions {
+	if f.t != nil {
+		f.t.Helper()
+		f.t.Fatalf("azhosttest: Service Fabric has no in-memory transport, because its certificate is pinned; use Options")
+	}
+	return f.Options()
 }
 
 // Thumbprint returns the SHA-1 of the certificate, in 40 hexadecimal digits.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
@@ -135,6 +136,18 @@ func TestCertificateOfServiceFabric(t *testing.T) {
 	status, _, err = askFabric(t, pinned(f.Thumbprint()), f, query, secret)
 	require.NoError(t, err)
 	require.Equal(t, 200, status)
+}
+
+func TestServiceFabricIsNotInMemory(t *testing.T) {
+	t.Parallel()
+	f := &failing{TB: t}
+	require.Equal(t, azhost.SourceServiceFabric, azhosttest.NewServiceFabric(f).InMemory().Source)
+	require.Contains(t, f.message.Load(), "no in-memory transport")
+
+	listening, err := azhosttest.ListenServiceFabric("127.0.0.1:0")
+	require.NoError(t, err)
+	defer listening.Close()
+	require.Equal(t, listening.Endpoint(), listening.InMemory().Endpoint)
 }
 
 func TestServiceFabricFails(t *testing.T) {
