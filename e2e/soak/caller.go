@@ -74,10 +74,10 @@ func (t *target) ask(ctx context.Context, n int, patience time.Duration) {
 	if !token.ExpiresOn.After(start) {
 		t.violate(&t.expired, "token that expired on %s at %s", token.ExpiresOn, start)
 	}
-	if latest := &t.held[n]; token.ExpiresOn.UnixNano() > latest.Load() {
+	expiry, latest := token.ExpiresOn.UnixNano(), t.held[n].Load()
+	// The greater of two new tokens may lose here, which only makes the check more lenient.
+	if expiry > latest && t.held[n].CompareAndSwap(latest, expiry) {
 		t.check(token, resource)
-		// The greater of two tokens may be lost here, which only makes the check more lenient.
-		latest.Store(token.ExpiresOn.UnixNano())
 	}
 }
 
