@@ -46,6 +46,9 @@
 // out as IMDS documents, for some 100 s; on an Arc-enabled server for some 10 s. The caller's
 // context ends every wait. A failure is remembered for about a second, then tried again.
 //
+// A request that nobody waits for any more is cancelled; a refresh in the background goes on
+// without its credential, for three minutes at the longest.
+//
 // # Errors
 //
 // There are two: [*CredentialUnavailableError], this machine has no managed identity to offer,
