@@ -5,7 +5,9 @@ package azhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"time"
@@ -40,7 +42,11 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 	case ctx.Err() != nil:
 		return azcore.AccessToken{}, p.failed(nil, ctx.Err(), "%v", ctx.Err())
 	case err != nil:
-		return azcore.AccessToken{}, p.failed(nil, err, "%v", cause(err))
+		advice := ""
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+			advice = ". The platform's variable, or Endpoint, points there; does this program still run where the platform started it?"
+		}
+		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", cause(err), advice)
 	case resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted:
 		return p.token(resp)
 	}

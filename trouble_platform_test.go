@@ -67,6 +67,13 @@ func platformTroubles() map[string]func(*testing.T) error {
 			}
 			return err
 		},
+		"does this program still run where the platform started it?": func(t *testing.T) error {
+			cred, err := onPlatform(t, azhost.SourceAppService, always(refusedDial))
+			if err == nil {
+				_, err = token(t.Context(), cred)
+			}
+			return err
+		},
 		"Does this app have a system-assigned identity?":                                        refused(azhost.SourceAppService, nil, 400, ""),
 		"assigned to this app?":                                                                 refused(azhost.SourceAppService, me, 400, ""),
 		"App Service answers so when Microsoft Entra does not know the resource":                refused(azhost.SourceAppService, nil, 500, ""),
