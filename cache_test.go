@@ -547,6 +547,18 @@ func TestWallClockDecidesAfterSuspend(t *testing.T) {
 	})
 }
 
+// TestWallClockSetBack: a token does not live longer because somebody has set the clock.
+func TestWallClockSetBack(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		require.Equal(t, "r#1", r.token(t).Token)
+		r.epoch = r.epoch.Add(-time.Hour) // by the monotonic clock an hour has passed, by the wall clock none
+		token, err := r.want(t.Context(), "r", "")
+		require.NoError(t, err)
+		require.Equal(t, "r#2", token.Token)
+	})
+}
+
 func TestHitsTakeNoLock(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
