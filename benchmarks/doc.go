@@ -10,5 +10,5 @@
 //
 //	go test -bench . -benchmem
 //
-// All that is compared was measured in one run. Nothing here is a test: no time is asserted.
+// All that is compared in a row was measured in one process. Nothing here is a test: no time is asserted.
 package main

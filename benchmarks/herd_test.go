@@ -16,12 +16,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// counted answers after a moment, in which others can ask as well.
+// counted answers after the time that a host may take which must ask Microsoft Entra itself.
 type counted struct{ requests atomic.Int64 }
 
 func (c *counted) Do(req *http.Request) (*http.Response, error) {
 	c.requests.Add(1)
-	time.Sleep(10 * time.Millisecond)
+	time.Sleep(100 * time.Millisecond)
 	return memory{}.Do(req)
 }
 
