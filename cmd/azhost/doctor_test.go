@@ -119,6 +119,9 @@ func TestDoctor(t *testing.T) {
 			s.transport = wire(nobody)
 			s.args = []string{"--timeout", "1m"}
 		}},
+		{"arc-hidden", map[string]string{
+			"IDENTITY_ENDPOINT": arcAddress, "IMDS_ENDPOINT": "http://127.0.0.1:40342", "MSI_ENDPOINT": "http://127.0.0.1:50342/oauth2/token",
+		}, exitFailed, func(_ *testing.T, s *stage) { s.args = []string{"--timeout", "1m"} }},
 		{"half-set", map[string]string{"IDENTITY_HEADER": "canary", "MSI_SECRET": "canary"}, exitUnavailable, func(*testing.T, *stage) {}},
 		{"elsewhere", map[string]string{"IDENTITY_ENDPOINT": "http://u:canary@10.0.0.4/x?code=canary", "IMDS_ENDPOINT": "%"}, exitFailed, func(*testing.T, *stage) {}},
 	} {

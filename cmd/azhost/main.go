@@ -38,6 +38,7 @@ type process struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends a command that is stuck
 	info, err := os.Stderr.Stat()
 	code := run(ctx, os.Args[1:], process{
 		stdout: os.Stdout, stderr: os.Stderr,

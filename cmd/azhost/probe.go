@@ -40,10 +40,10 @@ func (d *doctor) address(host azhost.Source) string {
 		return env.IdentityEndpoint
 	case host == azhost.SourceAzureArc:
 		return arcEndpoint
-	case env.IdentityEndpoint != "":
-		return env.IdentityEndpoint
+	case host == azhost.SourceCloudShell || host == azhost.SourceAzureML:
+		return env.MSIEndpoint
 	}
-	return env.MSIEndpoint
+	return env.IdentityEndpoint
 }
 
 // endpoint asks the endpoint for nothing in particular, and reports whether it answers. Every

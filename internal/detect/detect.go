@@ -123,7 +123,12 @@ func (e Environment) Notes() []string {
 	if e.MSISecret != "" && e.MSIEndpoint == "" {
 		note("MSI_SECRET is set without MSI_ENDPOINT and is ignored; Azure ML sets both")
 	}
-	if host, reason := e.Host(); e.Himds != "" && host != AzureArc {
+	host, reason := e.Host()
+	switch {
+	case host == AzureArc:
+	case e.Himds == "" && e.ArcVariables():
+		note("IDENTITY_ENDPOINT and IMDS_ENDPOINT are those of Azure Arc, but %s, which comes first; to use the Arc agent, unset that or set Source to AzureArc", reason)
+	case e.Himds != "":
 		note("the Arc agent is installed (%s), but %s, which comes first; to use the agent, unset that or set Source to AzureArc", e.Himds, reason)
 	}
 	return notes

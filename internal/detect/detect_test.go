@@ -60,6 +60,7 @@ func TestNotes(t *testing.T) {
 		{"thumbprint alone", Environment{Thumbprint: "t"}, []string{"IDENTITY_SERVER_THUMBPRINT is set without both"}},
 		{"thumbprint on Arc", Environment{Thumbprint: "t", IdentityEndpoint: "e", IMDSEndpoint: "i"}, []string{"IDENTITY_SERVER_THUMBPRINT is set without both"}},
 		{"secret alone", Environment{MSISecret: secret}, []string{"MSI_SECRET is set without MSI_ENDPOINT"}},
+		{"hidden variables of Arc", Environment{IdentityEndpoint: "e", IMDSEndpoint: "i", MSIEndpoint: "m"}, []string{"IDENTITY_ENDPOINT and IMDS_ENDPOINT are those of Azure Arc, but MSI_ENDPOINT is set"}},
 		{"a hidden agent", Environment{MSIEndpoint: "m", Himds: "/opt/h"}, []string{"the Arc agent is installed (/opt/h), but MSI_ENDPOINT is set"}},
 		{"two at once", Environment{IdentityHeader: secret, MSISecret: secret}, []string{"IDENTITY_HEADER", "MSI_SECRET"}},
 	} {
