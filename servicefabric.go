@@ -102,6 +102,9 @@ func pinned(base *http.Client) (*http.Client, error) {
 	}
 	t.TLSClientConfig.InsecureSkipVerify = true // nobody but the cluster has signed the certificate
 	t.TLSClientConfig.VerifyConnection = verifyThumbprint
+	if t.TLSHandshakeTimeout == 0 {
+		t.TLSHandshakeTimeout = tlsTimeout // else a host that is silent here holds on to a connection for ever
+	}
 	// HTTP/2 may come with a connection pool of the caller's, whose connections were never checked.
 	t.TLSClientConfig.NextProtos = nil
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}

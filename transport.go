@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -31,6 +32,9 @@ const (
 	maxBody = 1 << 20
 
 	defaultConnectTimeout = 2 * time.Second
+
+	// tlsTimeout is that of net/http's default transport.
+	tlsTimeout = 10 * time.Second
 )
 
 // newClient returns azcore's pipeline for a host endpoint: the options' policies, retries,
@@ -99,6 +103,7 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 				}
 				return conn, err
 			},
+			TLSHandshakeTimeout:    tlsTimeout,      // net/http detaches a handshake from its request's context
 			DisableCompression:     true,            // a small body must not unfold into a large one
 			MaxResponseHeaderBytes: 64 << 10,        // as much as a WWW-Authenticate could ever need
 			MaxIdleConnsPerHost:    maxRequests,     // as many as can be in use
@@ -152,11 +157,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	case body.Len() > maxBody:
 		return nil, final{refuse(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
 	}
-	content := body.Bytes()
-	if resp.StatusCode != http.StatusOK && proof != "" {
-		content = bytes.ReplaceAll(content, []byte(proof), []byte(removed))
-	}
-	resp.Body = io.NopCloser(bytes.NewReader(content))
+	resp.Body = io.NopCloser(bytes.NewReader(bodyWithoutProof(body.Bytes(), proof)))
 	spreadRetryAfter(resp, t.maxDelay)
 	return resp, nil
 }
@@ -183,6 +184,28 @@ func withoutProof(header http.Header, proof string) {
 	for _, values := range header {
 		for i, v := range values {
 			values[i] = strings.ReplaceAll(v, proof, removed)
+		}
+	}
+}
+
+// bodyWithoutProof removes a request's proof from its answer's body. JSON can spell it in many
+// ways, so a body with a string that means the proof is removed whole.
+func bodyWithoutProof(body []byte, proof string) []byte {
+	if proof == "" {
+		return body
+	}
+	body = bytes.ReplaceAll(body, []byte(proof), []byte(removed))
+	if bytes.IndexByte(body, '\\') < 0 {
+		return body
+	}
+	tokens := json.NewDecoder(bytes.NewReader(body))
+	for {
+		t, err := tokens.Token()
+		if err != nil { // the end, or what nobody will decode
+			return body
+		}
+		if s, ok := t.(string); ok && strings.Contains(s, proof) {
+			return []byte(removed)
 		}
 	}
 }
