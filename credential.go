@@ -155,7 +155,7 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 //
 // A valid token is returned at once, whatever the state of the host; it is refreshed in the
 // background from its RefreshOn, or in its last minutes. Without one, GetToken waits until ctx
-// ends, and at longest three minutes: on an Azure VM whose IMDS is unwell about 100 s, on Azure
+// ends, and at longest three minutes (a Transport or policy of your own must heed its context): on an Azure VM whose IMDS is unwell about 100 s, on Azure
 // Arc about 10 s. Off Azure, where nothing connects, it returns within ConnectTimeout; what
 // connects but does not answer is given a minute.
 //

@@ -67,13 +67,14 @@ func parseEndpoint(s Source, name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s is not a URL: %w", name, cause(err))
 	}
 	variable, _ := variablesOf(s)
+	if strings.Contains(endpoint, "@") {
+		return nil, errors.New(name + " has user information, which a token endpoint does not take") // and which no error quotes
+	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("%s %.200q is not an http or https URL", name, endpoint)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("%s %.200q names no host", name, endpoint)
-	case u.User != nil:
-		return nil, errors.New(name + " has user information, which a token endpoint does not take")
 	case u.Fragment != "" || name != variable && (u.RawQuery != "" || u.ForceQuery):
 		return nil, fmt.Errorf("%s has a query or fragment; write the bare URL, the request's parameters are added to it", name)
 	case s == SourceAzureArc && !loopback(u):

@@ -14,7 +14,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// flightDeadline ends a flight whatever happens. It leaves room for the longest schedule, IMDS's
+// flightDeadline ends a flight, provided that the caller's own Transport and policies heed their
+// context. It leaves room for the longest schedule, IMDS's
 // (at most 128 s of pauses), and for slow answers in between.
 const flightDeadline = 3 * time.Minute
 

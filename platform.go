@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 type platform struct {
 	tokenRequest
 	client *azcore.Client
+	pinned bool                                       // the endpoint is the caller's
 	advice func(status int, e tokenjson.Error) string // what to do about a refusal
 }
 
@@ -31,7 +33,8 @@ var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: 
 
 // connect gives p its client, whose requests carry the platform's secret in header, if that is not "".
 func (p *platform) connect(o *ManagedIdentityCredentialOptions, at *endpoint, header string) (err error) {
-	p.client, err = newClient(o, at, variables{source: p.source, pinned: o.Endpoint != "", header: header})
+	p.pinned = o.Endpoint != ""
+	p.client, err = newClient(o, at, variables{source: p.source, pinned: p.pinned, header: header})
 	return err
 }
 
@@ -42,12 +45,21 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 	case ctx.Err() != nil:
 		return azcore.AccessToken{}, p.failed(nil, ctx.Err(), "%v", ctx.Err())
 	case err != nil:
+		// The platform may have moved since; what its variable says now is nearer to what was asked.
+		endpoint, _ := variablesOf(p.source)
+		if u, err := parseEndpoint(p.source, endpoint, os.Getenv(endpoint)); err == nil && !p.pinned {
+			p = p.at(u)
+		}
 		advice := ""
 		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 			advice = ". The platform's variable, or Endpoint, points there; does this program still run where the platform started it?"
 		}
 		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", cause(err), advice)
-	case resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted:
+	}
+	if resp.Request != nil && resp.Request.URL != nil { // a Transport of the caller's may leave it out
+		p = p.at(resp.Request.URL)
+	}
+	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted {
 		return p.token(resp)
 	}
 	e, _ := tokenjson.ParseError(payload(resp))
@@ -56,6 +68,14 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 		what += ". " + advice
 	}
 	return azcore.AccessToken{}, p.failed(resp, nil, "%s", what)
+}
+
+// at returns p for errors about a request to u.
+func (p *platform) at(u *url.URL) *platform {
+	bare, own := *u, *p
+	bare.RawQuery = ""
+	own.endpoint = bare.String()
+	return &own
 }
 
 // variables is the pipeline policy that reads a platform's variables at every attempt, because the

@@ -142,6 +142,19 @@ func TestVariablesAreReadForEveryAttempt(t *testing.T) {
 	})
 }
 
+// TestErrorNamesTheEndpointThatWasAsked: not the one that the variable named at the beginning.
+func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
+	for name, w := range map[string]*wire{"answer": always(answer(400, "")), "no answer": always(refusedDial)} {
+		t.Run(name, func(t *testing.T) {
+			cred, err := onPlatform(t, azhost.SourceAppService, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
+			require.NoError(t, err)
+			t.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:3/new")
+			_, err = token(t.Context(), cred)
+			require.ErrorContains(t, err, "App Service: GET http://127.0.0.1:3/new: ")
+		})
+	}
+}
+
 func TestVariablesThatVanish(t *testing.T) {
 	for name, want := range map[string]string{
 		"IDENTITY_HEADER":   "IDENTITY_HEADER is not set any more",
@@ -231,10 +244,12 @@ func TestPlatformsAreRetried(t *testing.T) {
 
 // TestPlatformSecretIsNotWritten covers what TestNoSecretIsWritten does for the Arc agent's key.
 func TestPlatformSecretIsNotWritten(t *testing.T) {
-	for _, source := range []azhost.Source{azhost.SourceAppService, azhost.SourceAzureML} {
-		t.Run(string(source), func(t *testing.T) {
+	for name, body := range map[string]string{
+		"AppService": `{"error":"canary-secret"}`, "AzureML": `{"error":{"code":"x","message":"canary\u002dsecret"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
 			var written safeBuffer
-			cred, err := onPlatform(t, source, always(answer(500, `{"error":"canary-secret"}`, "x-ms-request-id: canary-secret")),
+			cred, err := onPlatform(t, azhost.Source(name), always(answer(500, body, "x-ms-request-id: canary-secret")),
 				func(o *azhost.ManagedIdentityCredentialOptions) {
 					o.Logger = slog.New(slog.NewTextHandler(&written, nil))
 					o.Logging.AllowedHeaders = []string{"secret", "x-identity-header"}

@@ -98,6 +98,8 @@ func TestConstructorRefuses(t *testing.T) {
 		{"endpoint of a file", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "file:///etc/passwd"}, "not an http or https URL"},
 		{"endpoint without host", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http:///token"}, "names no host"},
 		{"endpoint with query", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://localhost/token?api-version=1"}, "query"},
+		{"endpoint with user and another scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "htps://u:canary@localhost/token"}, "user information"},
+		{"endpoint with user and no scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "u:canary@localhost/token"}, "user information"},
 		{"endpoint with user", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://u:canary@localhost/token"}, "user information"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
