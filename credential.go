@@ -155,9 +155,10 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 //
 // A valid token is returned at once, whatever the state of the host; it is refreshed in the
 // background from its RefreshOn, or in its last minutes. Without one, GetToken waits until ctx
-// ends, and at longest three minutes (a Transport or policy of your own must heed its context): on an Azure VM whose IMDS is unwell about 100 s, on Azure
-// Arc about 10 s. Off Azure, where nothing connects, it returns within ConnectTimeout; what
-// connects but does not answer is given a minute.
+// ends, and at longest three minutes, provided that a Transport or policies of your own heed their
+// context: on an Azure VM whose IMDS is unwell about 100 s, on Azure Arc about 10 s. Off Azure,
+// where nothing connects, it returns within ConnectTimeout; what connects but does not answer is
+// given a minute.
 //
 // Errors are [*AuthenticationFailedError] and [*CredentialUnavailableError]; a failure is
 // remembered for about a second. GetToken is safe for concurrent use.

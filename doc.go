@@ -65,7 +65,8 @@
 //
 // # Platforms
 //
-// Linux and Windows on amd64 and arm64. On macOS everything builds; neither host exists there.
+// Linux and Windows on amd64 and arm64. On macOS everything builds; neither VM
+// nor Arc agent exists there.
 //
 // # Testing
 //

@@ -15,8 +15,8 @@ import (
 )
 
 // flightDeadline ends a flight, provided that the caller's own Transport and policies heed their
-// context. It leaves room for the longest schedule, IMDS's
-// (at most 128 s of pauses), and for slow answers in between.
+// context. It leaves room for the longest schedule, IMDS's (at most 128 s of pauses), and for slow
+// answers in between.
 const flightDeadline = 3 * time.Minute
 
 // fetchFunc asks the host for a token.

@@ -30,14 +30,7 @@ func NewAppService(t testing.TB) *AppService {
 // ListenAppService returns an App Service that listens at addr, such as "127.0.0.1:0", for programs
 // that are not tests. Close ends it.
 func ListenAppService(addr string) (*AppService, error) {
-	a, err := newAppService(nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.listener.open(addr, a); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return listening(addr, newAppService)
 }
 
 func newAppService(t testing.TB) (*AppService, error) {

@@ -29,14 +29,7 @@ func NewAzureML(t testing.TB) *AzureML {
 // ListenAzureML returns an Azure ML compute that listens at addr, such as "127.0.0.1:0", for
 // programs that are not tests. Close ends it.
 func ListenAzureML(addr string) (*AzureML, error) {
-	a, err := newAzureML(nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.listener.open(addr, a); err != nil {
-		return nil, err
-	}
-	return a, nil
+	return listening(addr, newAzureML)
 }
 
 func newAzureML(t testing.TB) (*AzureML, error) {

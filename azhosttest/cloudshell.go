@@ -29,14 +29,7 @@ func NewCloudShell(t testing.TB) *CloudShell {
 // ListenCloudShell returns a Cloud Shell that listens at addr, such as "127.0.0.1:0", for programs
 // that are not tests. Close ends it.
 func ListenCloudShell(addr string) (*CloudShell, error) {
-	c, err := newCloudShell(nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.listener.open(addr, c); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return listening(addr, newCloudShell)
 }
 
 func newCloudShell(t testing.TB) (*CloudShell, error) {

@@ -202,3 +202,18 @@ func closedBy[H interface{ Close() }](t testing.TB, h H, err error) H {
 	t.Cleanup(h.Close)
 	return h
 }
+
+// listening returns a new host that belongs to no test and listens at addr.
+func listening[H interface{ listenAt(addr string) error }](addr string, create func(testing.TB) (H, error)) (H, error) {
+	h, err := create(nil)
+	if err == nil {
+		err = h.listenAt(addr)
+	}
+	if err != nil {
+		var none H
+		return none, err
+	}
+	return h, nil
+}
+
+func (h *Host) listenAt(addr string) error { return h.listener.open(addr, h) }

@@ -46,14 +46,7 @@ func NewServiceFabric(t testing.TB) *ServiceFabric {
 // ListenServiceFabric returns a Service Fabric node that listens at addr, such as "127.0.0.1:0",
 // for programs that are not tests. Close ends it.
 func ListenServiceFabric(addr string) (*ServiceFabric, error) {
-	f, err := newServiceFabric(nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := f.listener.open(addr, f); err != nil {
-		return nil, err
-	}
-	return f, nil
+	return listening(addr, newServiceFabric)
 }
 
 func newServiceFabric(t testing.TB) (*ServiceFabric, error) {

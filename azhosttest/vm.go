@@ -28,14 +28,7 @@ func NewVM(t testing.TB) *VM {
 // ListenVM returns a VM that listens at addr, such as "127.0.0.1:0", for programs that are not
 // tests. Close ends it.
 func ListenVM(addr string) (*VM, error) {
-	v, err := newVM(nil)
-	if err != nil {
-		return nil, err
-	}
-	if err := v.listener.open(addr, v); err != nil {
-		return nil, err
-	}
-	return v, nil
+	return listening(addr, newVM)
 }
 
 func newVM(t testing.TB) (*VM, error) {
