@@ -63,9 +63,11 @@ type answer struct {
 // the name of the host.
 func Parse(body []byte, now time.Time) (Token, error) {
 	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
-	var a answer
-	if err := decode(body, &a); err != nil {
-		return Token{}, err
+	a, ok := plainAnswer(body)
+	if !ok {
+		if err := decode(body, &a); err != nil {
+			return Token{}, err
+		}
 	}
 	var t Token
 	var err error
@@ -104,7 +106,7 @@ func IsToken(body []byte) bool {
 // decode fills v from body, which must be one JSON object. It words the errors
 // itself because json's quote the byte that they stumbled over.
 func decode(body []byte, v any) error {
-	start := bytes.TrimLeft(body, " \t\r\n")
+	start := bytes.TrimLeft(body, blanks)
 	switch {
 	case len(start) == 0:
 		return errors.New("the answer is empty")
@@ -189,14 +191,4 @@ func str(raw json.RawMessage) (s string, ok bool) {
 	}
 	err := json.Unmarshal(raw, &s)
 	return s, err == nil
-}
-
-// plain reports whether the inside of a JSON string means itself: printable ASCII, no escapes.
-func plain(text []byte) bool {
-	for _, c := range text {
-		if c < ' ' || c > '~' || c == '\\' {
-			return false
-		}
-	}
-	return true
 }
