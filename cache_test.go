@@ -547,6 +547,27 @@ func TestWallClockDecidesAfterSuspend(t *testing.T) {
 	})
 }
 
+// TestExpiryAfterSuspendWhileRefreshing: neither a refresh under way nor the pause after one that
+// failed lets a token be used after the wall clock says that it has expired.
+func TestExpiryAfterSuspendWhileRefreshing(t *testing.T) {
+	for name, takes := range map[string]time.Duration{"under way": 2 * time.Minute, "failed": time.Millisecond} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				r := primed(t, 24*time.Hour, 0)
+				r.set(func() { r.down, r.takes = errors.New("down"), takes })
+				time.Sleep(24*time.Hour - 10*time.Second)
+				r.epoch = r.epoch.Add(23 * time.Hour) // most of which the machine has slept through
+				require.Equal(t, "r#1", r.token(t).Token)
+				time.Sleep(10*time.Second - 1)
+				require.Equal(t, "r#1", r.token(t).Token)
+				time.Sleep(time.Nanosecond)
+				_, err := r.want(t.Context(), "r", "")
+				require.ErrorIs(t, err, r.down)
+			})
+		})
+	}
+}
+
 // TestWallClockSetBack: a token does not live longer because somebody has set the clock.
 func TestWallClockSetBack(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

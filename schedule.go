@@ -48,12 +48,10 @@ func (t instant) add(d time.Duration) instant {
 	return instant{t.wall + int64(d), t.mono + int64(d)}
 }
 
-// earlier returns the earlier of two moments that were computed from one now.
+// earlier returns the moment that is reached once a or b is. The clocks may each say that another
+// one comes first: they part when the machine sleeps and when somebody sets the time.
 func earlier(a, b instant) instant {
-	if a.mono < b.mono {
-		return a
-	}
-	return b
+	return instant{min(a.wall, b.wall), min(a.mono, b.mono)}
 }
 
 // scheduled gives a token that arrived at now its final RefreshOn, and returns how long after
