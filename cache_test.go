@@ -517,6 +517,24 @@ func TestEarlierFlightDoesNotOverwriteClaims(t *testing.T) {
 	})
 }
 
+func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.down, r.takes = errors.New("down"), time.Minute })
+		time.Sleep(55 * time.Minute)
+		r.token(t) // a refresh takes off, and will fail
+		synctest.Wait()
+		r.set(func() { r.down, r.takes = nil, time.Second })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, "r#3", r.token(t).Token)
+		synctest.Wait()
+		require.Equal(t, 3, r.count(), "a token of ten minutes was renewed")
+		require.NotContains(t, r.logged.String(), "refresh failed")
+	})
+}
+
 func TestRefusedTokenComesBack(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()

@@ -165,11 +165,8 @@ func (c *cache) landFailed(e *entry, f *flight, now instant) time.Duration {
 	defer e.mu.Unlock()
 	f.failed = true
 	f.forget = now.add(forget(rand.Float64()))
-	if f.waiters == 0 && e.flights[f.claims] == f {
-		delete(e.flights, f.claims) // cancelled, which says nothing of the host
-	}
 	s := e.current
-	if s == nil || f.claims != "" || !f.background || s.expiry.reached(now) {
+	if s == nil || s.flight > f.number || !f.background || s.expiry.reached(now) {
 		return 0
 	}
 	e.failures++
