@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"runtime"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	azruntime "github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	azidentity "github.com/azhost/azhost" // a user's file of azidentity, with the import changed
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
@@ -88,6 +90,36 @@ func TestCallersGetTheirOwnError(t *testing.T) {
 			require.NoError(t, err)
 			require.JSONEq(t, `{"error":"no","error_description":"never"}`, string(body), "another caller has read it")
 		}
+	})
+}
+
+// TestQueueInBearerPolicyFailsTogether: azcore's own policy lets one request at a time ask the
+// credential, and after a failure the next. With azidentity 20 of them take 20 times as long as one.
+func TestQueueInBearerPolicyFailsTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		imds := always(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(300 * time.Millisecond)
+			return answer(403, `{"error":"no","error_description":"never"}`, "Server: IMDS/1.0")(req)
+		})
+		service := always(func(*http.Request) (*http.Response, error) { panic("asked without a token") })
+		client, err := azcore.NewClient("test", "v1.0.0", azruntime.PipelineOptions{
+			PerRetry: []policy.Policy{azruntime.NewBearerTokenPolicy(onVM(t, imds), []string{vault + "/.default"}, nil)},
+		}, &policy.ClientOptions{Transport: service})
+		require.NoError(t, err)
+
+		start := time.Now()
+		var requests sync.WaitGroup
+		for range 20 {
+			requests.Go(func() {
+				req, err := azruntime.NewRequest(t.Context(), http.MethodGet, "https://my-vault.vault.azure.net")
+				require.NoError(t, err)
+				_, err = client.Pipeline().Do(req)
+				requireFailed(t, err)
+			})
+		}
+		requests.Wait()
+		require.Equal(t, 300*time.Millisecond, time.Since(start))
+		require.Equal(t, 1, imds.requests())
 	})
 }
 
