@@ -101,10 +101,10 @@ func table(w io.Writer, results io.Reader) error {
 	return lines.Err()
 }
 
-// units are those that say something of a benchmark: its own if it has any, else time and
+// units are those that say something of a benchmark: its own if it has one, else time and
 // allocations.
 func units(m measured) []string {
-	for _, own := range []string{"requests/herd", "B/token"} {
+	for _, own := range []string{"ns/call", "requests/herd", "B/token"} {
 		if len(m[own]) > 0 {
 			return []string{own}
 		}
