@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -231,9 +232,9 @@ func place(u *url.URL) string {
 	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
 }
 
-// spreadRetryAfter adds up to half a delay and a second to a Retry-After of up to maxDelay, which
-// azcore would sleep to the millisecond: clients that were throttled together would come back
-// together.
+// spreadRetryAfter adds up to half a delay and a second to a Retry-After, which azcore would sleep to
+// the millisecond: clients that were throttled together would come back together. The sum stays
+// below maxDelay, above which azcore gives up.
 func spreadRetryAfter(resp *http.Response, maxDelay time.Duration) {
 	const inMilliseconds = "Retry-After-Ms" // what azcore prefers
 	value := resp.Header.Get("Retry-After")
@@ -246,10 +247,13 @@ func spreadRetryAfter(resp *http.Response, maxDelay time.Duration) {
 	} else if at, err := http.ParseTime(value); err == nil {
 		d = time.Until(at)
 	}
+	if maxDelay < 0 { // azcore's way of saying that there is no limit
+		maxDelay = math.MaxInt64
+	}
 	if d <= 0 || d >= maxDelay {
 		return
 	}
-	d = min(d+rand.N(d/2+time.Second), maxDelay)
+	d += rand.N(min(d/2+time.Second, maxDelay-d))
 	resp.Header.Set(inMilliseconds, strconv.FormatInt(d.Milliseconds(), 10))
 }
 
