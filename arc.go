@@ -50,10 +50,10 @@ func (s *arc) fetch(ctx context.Context, resource string) (azcore.AccessToken, e
 		return azcore.AccessToken{}, err
 	}
 	resp, err := s.client.Pipeline().Do(req)
+	if ended := s.ended(ctx); ended != nil {
+		return azcore.AccessToken{}, ended
+	}
 	if err != nil {
-		if ctx.Err() != nil {
-			return azcore.AccessToken{}, s.failed(nil, ctx.Err(), "%v", ctx.Err())
-		}
 		if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "dial" {
 			return azcore.AccessToken{}, s.unavailable(err, "%v. The Arc agent is not running; start himds (Windows) or himdsd.service (Linux), and see azcmagent show", cause(err))
 		}

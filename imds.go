@@ -78,8 +78,8 @@ func (s *imds) fetch(ctx context.Context, resource string) (azcore.AccessToken, 
 		return azcore.AccessToken{}, err
 	}
 	resp, err := s.client.Pipeline().Do(req)
-	if ctx.Err() != nil {
-		return azcore.AccessToken{}, s.failed(nil, ctx.Err(), "%v", ctx.Err())
+	if ended := s.ended(ctx); ended != nil {
+		return azcore.AccessToken{}, ended
 	}
 	who := judge(resp, err)
 	switch {

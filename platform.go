@@ -23,7 +23,6 @@ import (
 type platform struct {
 	tokenRequest
 	client *azcore.Client
-	pinned bool                                       // the endpoint is the caller's
 	advice func(status int, e tokenjson.Error) string // what to do about a refusal
 }
 
@@ -33,7 +32,6 @@ var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: 
 
 // connect gives p its client, whose requests carry the platform's secret in header, if that is not "".
 func (p *platform) connect(o *ManagedIdentityCredentialOptions, at *endpoint, header string) (err error) {
-	p.pinned = o.Endpoint != ""
 	p.client, err = newClient(o, at, variables{source: p.source, pinned: p.pinned, header: header})
 	return err
 }
@@ -41,10 +39,10 @@ func (p *platform) connect(o *ManagedIdentityCredentialOptions, at *endpoint, he
 // send sends a request and reads the answer.
 func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.AccessToken, error) {
 	resp, err := p.client.Pipeline().Do(req)
-	switch {
-	case ctx.Err() != nil:
-		return azcore.AccessToken{}, p.failed(nil, ctx.Err(), "%v", ctx.Err())
-	case err != nil:
+	if ended := p.ended(ctx); ended != nil {
+		return azcore.AccessToken{}, ended
+	}
+	if err != nil {
 		// The platform may have moved since; what its variable says now is nearer to what was asked.
 		endpoint, _ := variablesOf(p.source)
 		if u, err := parseEndpoint(p.source, endpoint, os.Getenv(endpoint)); err == nil && !p.pinned {

@@ -27,6 +27,7 @@ func newEndpoint() *endpoint { return &endpoint{slots: make(chan struct{}, maxRe
 type identity struct {
 	source   Source
 	endpoint string
+	pinned   bool // the endpoint is the caller's where it would be a variable's, which may change
 	kind     idKind
 	id       string
 	keyDir   string

@@ -89,6 +89,14 @@ func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
 	return token, nil
 }
 
+// ended is the error of a flight whose context has ended, nil while it has not.
+func (r *tokenRequest) ended(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return r.failed(nil, ctx.Err(), "%v", context.Cause(ctx))
+}
+
 // failed and unavailable make errors that begin with the request they are about.
 func (r *tokenRequest) failed(resp *http.Response, cause error, format string, args ...any) error {
 	return failed(resp, cause, "%s: %s %s: %s", r.host, cmp.Or(r.method, http.MethodGet), r.endpoint, fmt.Sprintf(format, args...))

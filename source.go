@@ -70,11 +70,13 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 	if who.endpoint, err = endpointOf(who.source, &o, env.ArcVariables()); err != nil {
 		return nil, err
 	}
+	variable, _ := variablesOf(who.source)
+	who.pinned = variable != "" && o.Endpoint != ""
 	if who.keyDir, err = keyDirectory(&o, who.source); err != nil {
 		return nil, err
 	}
 
-	c := &ManagedIdentityCredential{name: who.source, log: o.Logger, unavailableError: o.UnavailableError}
+	c := &ManagedIdentityCredential{name: who.source, log: o.Logger.With("source", who.source), unavailableError: o.UnavailableError}
 	var at *endpoint
 	if o.Transport == nil && len(o.PerCallPolicies) == 0 && len(o.PerRetryPolicies) == 0 {
 		at = shared.endpoints.get(who.endpoint, newEndpoint)
