@@ -36,7 +36,7 @@ type entry struct {
 
 	mu       sync.Mutex         // guards the fields below; never held across I/O
 	current  *cached            // nil before the first token; the same as in cache.tokens
-	flights  map[string]*flight // by claims, "" for none: those under way, and those that failed a moment ago
+	flights  map[string]*flight // by claims, "" for none: those under way, and those that have failed
 	numbered uint64             // number of the newest flight
 	failures int                // background refreshes that failed in a row
 	removed  bool               // no longer in the cache; look the resource up again
@@ -47,12 +47,13 @@ type cached struct {
 	due     instant // from here on a call looks whether to renew; at or before expiry
 	token   azcore.AccessToken
 	expiry  instant
-	flight  uint64 // number of the flight that brought the token
+	flight  uint64 // flights up to this number do not replace it
 	refused bool   // it was returned even to callers who said that it had been refused
 }
 
 const (
-	// maxEntries bounds the cache: no program uses this many resources for good.
+	// maxEntries bounds the cache, but for flights under way: no program uses this many resources
+	// for good.
 	maxEntries = 20_000
 	// minSweep is the size below which an insertion does not look for dead entries.
 	minSweep = 1_000
@@ -94,7 +95,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFun
 	now := c.at(time.Now())
 	if s := e.current; s != nil && claims == "" && !s.expiry.reached(now) {
 		if s.due.reached(now) {
-			c.renew(ctx, e, s, fetch, log)
+			c.renew(ctx, e, s, now, fetch, log)
 		}
 		e.mu.Unlock()
 		return s.token, nil
@@ -104,21 +105,25 @@ func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFun
 		return azcore.AccessToken{}, waitEnded(ctx, resource, 0)
 	}
 	f := e.flights[claims]
-	if f == nil || f.failed && f.forget.reached(now) {
-		f = c.takeOff(ctx, e, claims, fetch, log)
+	starter := f == nil || f.until.reached(now)
+	if starter {
+		f = c.takeOff(ctx, e, claims, now, fetch, log)
+		f.starter = true
 	}
 	f.waiters++
 	e.mu.Unlock()
 
 	select {
 	case <-f.done:
-		return f.token, f.err
 	case <-ctx.Done():
+		if landed := e.leave(f, starter); !landed {
+			return azcore.AccessToken{}, waitEnded(ctx, resource, time.Since(start))
+		}
 	}
-	if e.leave(f) {
-		return f.token, f.err // it landed at the same moment
+	if starter {
+		f.report(ctx, log, resource)
 	}
-	return azcore.AccessToken{}, waitEnded(ctx, resource, time.Since(start))
+	return f.token, f.err
 }
 
 // lockedEntry returns the resource's entry, made if need be, with its mutex held.
@@ -167,7 +172,11 @@ func (c *cache) removeDead(now instant) {
 	if len(c.entries) >= maxEntries {
 		c.remove(func(e *entry) bool { return len(c.entries) > maxEntries*9/10 && e.idle(now) })
 	}
-	c.sweep = min(max(2*len(c.entries), minSweep), maxEntries)
+	n := len(c.entries)
+	c.sweep = min(max(2*n, minSweep), maxEntries)
+	if n >= maxEntries { // a flight is under way for each; looking at every insertion would not help
+		c.sweep = n + n/10
+	}
 	c.swept = now
 }
 
@@ -193,10 +202,10 @@ func (c *cache) store(e *entry, s *cached) {
 	}
 }
 
-// idle reports whether no flight is under way or remembered. The caller holds e.mu.
+// idle reports whether there is no flight that a call could join. The caller holds e.mu.
 func (e *entry) idle(now instant) bool {
 	for _, f := range e.flights {
-		if !f.failed || !f.forget.reached(now) {
+		if !f.until.reached(now) {
 			return false
 		}
 	}

@@ -5,7 +5,6 @@ package azhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -113,7 +112,8 @@ type ManagedIdentityCredentialOptions struct {
 	ConnectTimeout time.Duration
 
 	// Logger gets what was detected and why, acquired tokens (never their text), failures and
-	// refreshes. Nil logs nothing.
+	// refreshes. What came of a request is logged by the call that made it, or by the goroutine of
+	// a refresh, when the others who waited for it have gone on. Nil logs nothing.
 	Logger *slog.Logger
 
 	// UnavailableError makes an error that a [CredentialUnavailableError] then wraps. Pass
@@ -189,19 +189,7 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 
 // fetch asks the host. It runs in a flight, whose context outlives the caller that started it.
 func (c *ManagedIdentityCredential) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	start := time.Now()
-	token, err := c.source.fetch(flightContext(ctx), resource)
-	if err != nil {
-		if errors.Is(err, context.Canceled) {
-			return token, err // every caller has left; nobody is interested
-		}
-		c.log.WarnContext(ctx, "azhost: no token", "source", c.name, "resource", resource,
-			"after", time.Since(start), "error", err)
-		return token, err
-	}
-	c.log.InfoContext(ctx, "azhost: token acquired", "source", c.name, "resource", resource,
-		"after", time.Since(start), "expires", token.ExpiresOn)
-	return token, nil
+	return c.source.fetch(flightContext(ctx), resource)
 }
 
 // defaultScope is what the Azure SDK appends to a resource to make a scope of it.

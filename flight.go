@@ -5,7 +5,10 @@ package azhost
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -26,37 +29,43 @@ type fetchFunc func(ctx context.Context, resource string) (azcore.AccessToken, e
 // it has the context values of the one who started it, but not the cancellation, and is cancelled
 // when the last of them has left.
 type flight struct {
-	number uint64             // written before the flight is visible, as are the next three
-	claims string             // "" for an ordinary flight
-	cancel context.CancelFunc // ends the flight early
-	done   chan struct{}      // closed when the flight has landed
+	number  uint64        // written before the flight is visible, as are the next three
+	claims  string        // "" for an ordinary flight
+	started instant       // when it took off
+	done    chan struct{} // closed when the flight has landed
 
-	token azcore.AccessToken // written before done is closed, read after
-	err   error              // likewise
+	// Written before landed is set and done is closed, read after either.
+	token   azcore.AccessToken
+	err     error
+	took    time.Duration
+	pause   time.Duration // imposed on background flights by err, if that ended one
+	refused bool          // token is the one that the claims challenge had refused, for the first time
 
 	// Guarded by entry.mu.
-	waiters    int     // callers waiting, and one for a background flight itself
-	background bool    // nobody's leaving cancels it
-	failed     bool    // it has landed without a token, and answers for the host until forget
-	forget     instant // set with failed
+	cancel     context.CancelFunc // ends the flight early; nil once it has landed, for it holds on to the first caller's context
+	waiters    int                // callers waiting
+	starter    bool               // the one who started it is among them, and logs what came of it
+	background bool               // nobody's leaving cancels it
+	landed     bool               // in entry.flights it has failed then, and answers for the host
+	until      instant            // from here on no call joins it
 }
 
 // errNoLanding is the result of a fetch that ended its goroutine with runtime.Goexit, as a test's
 // FailNow does when it is called in a policy.
 var errNoLanding error = failed(nil, nil, "the request's goroutine was ended by a policy or transport")
 
+// errTooLong is the cause of a flight's end by its own deadline.
+var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
+
 // renew starts a background flight for a stale token, unless one is under way, and lets calls hit
 // the token meanwhile. The caller holds e.mu.
-func (c *cache) renew(ctx context.Context, e *entry, s *cached, fetch fetchFunc, log *slog.Logger) {
+func (c *cache) renew(ctx context.Context, e *entry, s *cached, now instant, fetch fetchFunc, log *slog.Logger) {
 	f := e.flights[""]
-	if f == nil || f.failed {
-		f = c.takeOff(ctx, e, "", fetch, log)
+	if f == nil || f.landed || f.until.reached(now) {
+		f = c.takeOff(ctx, e, "", now, fetch, log)
 	}
-	if !f.background {
-		f.background = true
-		f.waiters++
-	}
-	c.store(e, s.dueIn(flightDeadline, c.at(time.Now())))
+	f.background = true
+	c.store(e, s.dueIn(flightDeadline, now))
 }
 
 // dueIn returns s, due d after now or at its expiry.
@@ -67,16 +76,18 @@ func (s *cached) dueIn(d time.Duration, now instant) *cached {
 }
 
 // takeOff starts a flight. The caller holds e.mu.
-func (c *cache) takeOff(ctx context.Context, e *entry, claims string, fetch fetchFunc, log *slog.Logger) *flight {
+func (c *cache) takeOff(ctx context.Context, e *entry, claims string, now instant, fetch fetchFunc, log *slog.Logger) *flight {
 	e.numbered++
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flightDeadline)
-	f := &flight{number: e.numbered, claims: claims, cancel: cancel, done: make(chan struct{})}
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), flightDeadline, errTooLong)
+	f := &flight{number: e.numbered, claims: claims, started: now, done: make(chan struct{}), cancel: cancel}
+	// A transport that does not heed its context must not strand later callers too. The context's
+	// timer knows the monotonic clock alone.
+	f.until = instant{wall: math.MaxInt64, mono: now.add(flightDeadline).mono}
 	if e.flights == nil {
 		e.flights = make(map[string]*flight)
 	}
-	now := c.at(time.Now())
 	for claims, old := range e.flights { // claims of the past must not pile up
-		if old.failed && old.forget.reached(now) {
+		if old.until.reached(now) {
 			delete(e.flights, claims)
 		}
 	}
@@ -95,7 +106,10 @@ func (c *cache) fly(ctx context.Context, e *entry, f *flight, fetch fetchFunc, l
 		if r := recover(); r != nil { // a caller's policy panicked; its other callers must not wait for ever
 			err = failed(nil, nil, "panic while requesting a token: %v\n%s", r, debug.Stack())
 		}
-		c.land(e, f, token, err, log)
+		if starter := c.land(e, f, token, err); !starter {
+			defer func() { _ = recover() }() // no program can guard this goroutine against its handler's bugs
+			f.report(ctx, log, e.resource)
+		}
 	}()
 	token, err = fetch(ctx, e.resource)
 }
@@ -110,35 +124,32 @@ func growStack() {
 	runtime.KeepAlive(&room)
 }
 
-// land publishes a flight's result.
-func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error, log *slog.Logger) {
+// land publishes a flight's result, and reports whether the one who started it has waited for it.
+func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error) (starter bool) {
 	now := time.Now()
 	at := c.at(now)
 	defer c.sweepIfDue(at)
 	defer close(f.done)
-	f.token, f.err = token, err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f.landed, f.cancel = true, nil
+	f.took = time.Duration(at.mono - f.started.mono)
 	if err != nil {
-		if pause := c.landFailed(e, f, at); pause > 0 {
-			log.Warn("azhost: refresh failed; the cached token is still valid", "resource", e.resource,
-				"next attempt in", pause, "error", err)
-		}
-		return
+		f.err = err
+		c.landFailure(e, f, at)
+		return f.starter
 	}
 	token, due, life := scheduled(token, now, rand.Float64())
 	f.token = token
-	s := &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number}
-	if c.landed(e, f, s) {
-		log.Warn("azhost: the host answered a request with claims by the token that was refused", "resource", e.resource)
-	}
+	c.landToken(e, f, &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number})
+	return f.starter
 }
 
-// landed stores a flight's token, and reports whether the flight brought back, for the first
-// time, the very token that its callers' claims challenge had refused.
-func (c *cache) landed(e *entry, f *flight, s *cached) (refused bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// landToken stores a flight's token, and looks whether the flight brought back the very token that
+// its callers' claims challenge had refused. The caller holds e.mu.
+func (c *cache) landToken(e *entry, f *flight, s *cached) {
 	for claims, old := range e.flights {
-		if old == f || old.failed { // the host is well: what failed a moment ago may be tried again
+		if old.landed { // this one, and failures: the host is well, what failed a moment ago may be tried again
 			delete(e.flights, claims)
 		}
 	}
@@ -146,47 +157,62 @@ func (c *cache) landed(e *entry, f *flight, s *cached) (refused bool) {
 		e.flights = nil
 	}
 	old := e.current
-	if old != nil && old.flight > f.number {
-		return false // a flight that started later has landed already, perhaps with claims
+	switch {
+	case f.claims != "":
+		s.flight = e.numbered // none that is under way knows better than the answer to a challenge
+	case old != nil && old.flight >= f.number:
+		return
 	}
 	if old != nil && old.token.Token == s.token.Token {
 		s.refused = old.refused || f.claims != ""
-		refused = s.refused && !old.refused
+		f.refused = s.refused && !old.refused
 	}
 	c.store(e, s)
 	e.failures = 0
-	return refused
 }
 
-// landFailed remembers a flight's failure, and returns the pause that it imposes on background
-// flights, zero where there is no valid token to live on meanwhile.
-func (c *cache) landFailed(e *entry, f *flight, now instant) time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f.failed = true
-	f.forget = now.add(forget(rand.Float64()))
+// landFailure remembers a flight's failure, and lets the token that it was to replace live on. The
+// caller holds e.mu.
+func (c *cache) landFailure(e *entry, f *flight, now instant) {
+	f.until = now.add(forget(rand.Float64()))
 	s := e.current
-	if s == nil || s.flight > f.number || !f.background || s.expiry.reached(now) {
-		return 0
+	if s == nil || s.flight >= f.number || !f.background || s.expiry.reached(now) {
+		return
 	}
 	e.failures++
-	d := pause(e.failures, rand.Float64())
-	c.store(e, s.dueIn(d, now))
-	return d
+	f.pause = pause(e.failures, rand.Float64())
+	c.store(e, s.dueIn(f.pause, now))
+}
+
+// report logs what came of a flight that has landed: no handler keeps the others waiting, however
+// slow it is, nor waits for itself when it wants a token.
+func (f *flight) report(ctx context.Context, log *slog.Logger, resource string) {
+	log = log.With("resource", resource, "after", f.took)
+	switch {
+	case f.pause > 0:
+		log.WarnContext(ctx, "azhost: refresh failed; the cached token is still valid", "pause", f.pause, "error", f.err)
+	case errors.Is(f.err, context.Canceled): // every caller has left; nobody is interested
+	case f.err != nil:
+		log.WarnContext(ctx, "azhost: no token", "error", f.err)
+	default:
+		log.InfoContext(ctx, "azhost: token acquired", "expires", f.token.ExpiresOn)
+	}
+	if f.refused {
+		log.WarnContext(ctx, "azhost: the host answered a claims challenge by the token that was cached, which may be the one refused")
+	}
 }
 
 // leave takes a caller, whose context has ended, out of the flight, and reports whether the flight
 // has landed meanwhile. The last to leave cancels the flight.
-func (e *entry) leave(f *flight) (landed bool) {
+func (e *entry) leave(f *flight, starter bool) (landed bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	select {
-	case <-f.done:
+	if f.landed {
 		return true
-	default:
 	}
 	f.waiters--
-	if f.waiters == 0 {
+	f.starter = f.starter && !starter
+	if f.waiters == 0 && !f.background {
 		f.cancel()
 		if e.flights[f.claims] == f {
 			delete(e.flights, f.claims)
