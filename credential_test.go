@@ -5,10 +5,9 @@ package azhost_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
-	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	azruntime "github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	azidentity "github.com/azhost/azhost" // a user's file of azidentity, with the import changed
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
@@ -93,36 +91,6 @@ func TestCallersGetTheirOwnError(t *testing.T) {
 	})
 }
 
-// TestQueueInBearerPolicyFailsTogether: azcore's own policy lets one request at a time ask the
-// credential, and after a failure the next. With azidentity 20 of them take 20 times as long as one.
-func TestQueueInBearerPolicyFailsTogether(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		imds := always(func(req *http.Request) (*http.Response, error) {
-			time.Sleep(300 * time.Millisecond)
-			return answer(403, `{"error":"no","error_description":"never"}`, "Server: IMDS/1.0")(req)
-		})
-		service := always(func(*http.Request) (*http.Response, error) { panic("asked without a token") })
-		client, err := azcore.NewClient("test", "v1.0.0", azruntime.PipelineOptions{
-			PerRetry: []policy.Policy{azruntime.NewBearerTokenPolicy(onVM(t, imds), []string{vault + "/.default"}, nil)},
-		}, &policy.ClientOptions{Transport: service})
-		require.NoError(t, err)
-
-		start := time.Now()
-		var requests sync.WaitGroup
-		for range 20 {
-			requests.Go(func() {
-				req, err := azruntime.NewRequest(t.Context(), http.MethodGet, "https://my-vault.vault.azure.net")
-				require.NoError(t, err)
-				_, err = client.Pipeline().Do(req)
-				requireFailed(t, err)
-			})
-		}
-		requests.Wait()
-		require.Equal(t, 300*time.Millisecond, time.Since(start))
-		require.Equal(t, 1, imds.requests())
-	})
-}
-
 func TestErrorsAreNotRetriedByTheSDK(t *testing.T) {
 	type nonRetriable interface{ NonRetriable() }
 	var _ nonRetriable = (*azidentity.AuthenticationFailedError)(nil)
@@ -130,102 +98,6 @@ func TestErrorsAreNotRetriedByTheSDK(t *testing.T) {
 	_, err := token(t.Context(), onVM(t, always(refusedDial)))
 	var final nonRetriable
 	require.ErrorAs(t, err, &final)
-}
-
-func TestCredentialsShareACache(t *testing.T) {
-	vm := azhosttest.NewVM(t)
-	vm.Identities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
-	build := func(id azidentity.ManagedIDKind) *azidentity.ManagedIdentityCredential {
-		o := withDefaultTransport(vm.Options())
-		o.ID = id
-		cred, err := azidentity.NewManagedIdentityCredential(o)
-		require.NoError(t, err)
-		return cred
-	}
-	keep := build(nil)
-	for range 100 {
-		_, err := token(t.Context(), build(nil))
-		require.NoError(t, err)
-	}
-	vm.RequireRequests(t, 1)
-	_, err := token(t.Context(), build(azidentity.ClientID(azhosttest.UserAssigned("a").ClientID)))
-	require.NoError(t, err)
-	vm.RequireRequests(t, 2) // another identity
-
-	for range 3 {
-		own, err := azidentity.NewManagedIdentityCredential(vm.Options()) // with its own Transport
-		require.NoError(t, err)
-		_, err = token(t.Context(), own)
-		require.NoError(t, err)
-	}
-	vm.RequireRequests(t, 5)
-
-	o := withDefaultTransport(vm.Options())
-	o.PerCallPolicies = []policy.Policy{new(counter)}
-	own, err := azidentity.NewManagedIdentityCredential(o)
-	require.NoError(t, err)
-	_, err = token(t.Context(), own)
-	require.NoError(t, err)
-	vm.RequireRequests(t, 6)
-	runtime.KeepAlive(keep)
-}
-
-func TestAtMostFourRequestsAtOnce(t *testing.T) {
-	vm := azhosttest.NewVM(t)
-	vm.Throttle(0, 4)
-	vm.Latency(20 * time.Millisecond)
-	var callers sync.WaitGroup
-	for n := range 200 {
-		callers.Go(func() {
-			cred, err := azidentity.NewManagedIdentityCredential(withDefaultTransport(vm.Options()))
-			require.NoError(t, err)
-			_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{fmt.Sprint("https://", n%20)}})
-			require.NoError(t, err)
-		})
-	}
-	callers.Wait()
-	for _, r := range vm.Requests() {
-		require.Equal(t, 200, r.Status, "more than four at once")
-	}
-}
-
-func TestHerdUnderIMDSLimits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		vm := azhosttest.NewVM(t)
-		vm.Throttle(20, 5)
-		vm.Latency(10 * time.Millisecond)
-		cred, err := azidentity.NewManagedIdentityCredential(vm.InMemory())
-		require.NoError(t, err)
-		var callers sync.WaitGroup
-		for n := range 1000 {
-			callers.Go(func() {
-				_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{fmt.Sprint("https://", n%20)}})
-				require.NoError(t, err)
-			})
-		}
-		callers.Wait()
-		vm.RequireRequests(t, 20)
-		for _, r := range vm.Requests() {
-			require.Equal(t, 200, r.Status)
-		}
-	})
-}
-
-func TestArcHerdIsOneExchange(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := azhosttest.NewArc(t)
-		a.Latency(10 * time.Millisecond)
-		cred := onArc(t, a)
-		var callers sync.WaitGroup
-		for range 1000 {
-			callers.Go(func() {
-				_, err := token(t.Context(), cred)
-				require.NoError(t, err)
-			})
-		}
-		callers.Wait()
-		a.RequireRequests(t, 2)
-	})
 }
 
 func TestGetTokenHitAllocatesNothing(t *testing.T) {
@@ -239,4 +111,71 @@ func TestGetTokenHitAllocatesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}))
+}
+
+// TestTracedHitHasASpan: where somebody traces, each call is seen, a cached token or not.
+func TestTracedHitHasASpan(t *testing.T) {
+	var written safeBuffer
+	cred := onVM(t, always(goodToken), func(o *azidentity.ManagedIdentityCredentialOptions) { o.TracingProvider = spans(&written) })
+	for range 3 {
+		_, err := token(t.Context(), cred)
+		require.NoError(t, err)
+	}
+	require.Equal(t, 3, strings.Count(written.String(), "ManagedIdentityCredential.GetToken"), written.String())
+}
+
+func TestClaimsAreNotServedFromTheCache(t *testing.T) {
+	imds := always(goodToken)
+	cred := onVM(t, imds)
+	for _, call := range []struct {
+		claims   string
+		requests int // so far
+	}{{"", 1}, {"", 1}, {"revoked", 2}, {"revoked", 3}, {"", 3}} {
+		_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{vault}, Claims: call.claims})
+		require.NoError(t, err)
+		require.Equal(t, call.requests, imds.requests())
+	}
+}
+
+func TestHostsRefreshIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		imds := always(answer(200, `{"access_token":"a.b.c","expires_in":"86400","refresh_in":"3600"}`, "Server: IMDS/1.0"))
+		cred := onVM(t, imds)
+		start := time.Now()
+		tk, err := token(t.Context(), cred)
+		require.NoError(t, err)
+		require.False(t, tk.RefreshOn.Before(start.Add(54*time.Minute)))
+		require.False(t, tk.RefreshOn.After(start.Add(time.Hour)))
+		time.Sleep(time.Until(tk.RefreshOn))
+		again, err := token(t.Context(), cred)
+		require.NoError(t, err)
+		require.Equal(t, tk, again)
+		synctest.Wait()
+		require.Equal(t, 2, imds.requests())
+	})
+}
+
+// reader is a policy that reads a value of the request's context.
+type reader struct{ got any }
+
+type contextKey struct{}
+
+func (r *reader) Do(req *policy.Request) (*http.Response, error) {
+	r.got = req.Raw().Context().Value(contextKey{})
+	return req.Next()
+}
+
+// TestContextTravels: the values of the caller's context reach the policies, a variable that the
+// caller captures responses with does not.
+func TestContextTravels(t *testing.T) {
+	values := new(reader)
+	cred := onVM(t, always(goodToken), func(o *azidentity.ManagedIdentityCredentialOptions) {
+		o.PerRetryPolicies = []policy.Policy{values}
+	})
+	var captured *http.Response
+	ctx := policy.WithCaptureResponse(context.WithValue(t.Context(), contextKey{}, "of the caller"), &captured)
+	_, err := token(ctx, cred)
+	require.NoError(t, err)
+	require.Equal(t, "of the caller", values.got)
+	require.Nil(t, captured)
 }

@@ -67,3 +67,43 @@ func TestRegistryKeepsASuccessor(t *testing.T) {
 	r.drop("a") // the cleanup of a predecessor that was collected late
 	require.Same(t, a, r.get("a", newCache))
 }
+
+// TestWhatIsNotShared: credentials that may get another token, or by another way, have caches of
+// their own.
+func TestWhatIsNotShared(t *testing.T) {
+	for _, name := range []string{"IDENTITY_HEADER", "MSI_SECRET"} {
+		t.Setenv(name, "secret")
+	}
+	const endpoint, id = "http://127.0.0.1:1/token", "6a8a3b3e-6bd3-4f4e-8c1d-6f0f3f4a2d11"
+	t.Setenv("IDENTITY_ENDPOINT", endpoint)
+	t.Setenv("IMDS_ENDPOINT", "")
+	keys, others := t.TempDir(), t.TempDir()
+	var all []*ManagedIdentityCredential // held on to, so that none is dropped
+	caches := map[*cache]string{}
+	for name, o := range map[string]ManagedIdentityCredentialOptions{
+		"IMDS":                 {Source: SourceIMDS},
+		"another endpoint":     {Source: SourceIMDS, Endpoint: endpoint},
+		"one more":             {Source: SourceIMDS, Endpoint: endpoint + "2"},
+		"client ID":            {Source: SourceIMDS, Endpoint: endpoint, ID: ClientID(id)},
+		"object ID":            {Source: SourceIMDS, Endpoint: endpoint, ID: ObjectID(id)},
+		"resource ID":          {Source: SourceIMDS, Endpoint: endpoint, ID: ResourceID(id)},
+		"another client ID":    {Source: SourceIMDS, Endpoint: endpoint, ID: ClientID("other")},
+		"App Service":          {Source: SourceAppService, Endpoint: endpoint},
+		"the variable's":       {Source: SourceAppService},
+		"Azure ML":             {Source: SourceAzureML, Endpoint: endpoint},
+		"Arc":                  {Source: SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: keys},
+		"Arc's keys elsewhere": {Source: SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: others},
+	} {
+		for range 2 {
+			cred, err := NewManagedIdentityCredential(&o)
+			require.NoError(t, err, name)
+			all = append(all, cred)
+			if other, ok := caches[cred.cache]; ok {
+				require.Equal(t, name, other)
+			}
+			caches[cred.cache] = name
+		}
+	}
+	require.Len(t, caches, len(all)/2)
+	runtime.KeepAlive(all)
+}

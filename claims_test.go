@@ -1,0 +1,176 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/stretchr/testify/require"
+)
+
+func TestClaims(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		var callers sync.WaitGroup
+		for range 10 {
+			callers.Go(func() {
+				token, err := r.want(t.Context(), "r", "revoked")
+				require.NoError(t, err)
+				require.Equal(t, "r#2", token.Token)
+			})
+		}
+		synctest.Wait()
+		require.Equal(t, "r#1", r.token(t).Token, "others go on meanwhile")
+		callers.Wait()
+		require.Equal(t, 2, r.count(), "calls with the same claims share a flight")
+		require.Equal(t, "r#2", r.token(t).Token, "the result replaces the cached token")
+
+		token, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		require.Equal(t, "r#3", token.Token, "claims are never served from the cache")
+		require.NotContains(t, r.logged.String(), "WARN")
+	})
+}
+
+func TestEarlierFlightDoesNotOverwriteClaims(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Minute })
+		var slow sync.WaitGroup
+		slow.Go(func() {
+			token, err := r.want(t.Context(), "r", "")
+			require.NoError(t, err)
+			require.Equal(t, "r#1", token.Token)
+		})
+		synctest.Wait()
+		r.set(func() { r.takes = time.Second })
+		token, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		require.Equal(t, "r#2", token.Token)
+		slow.Wait()
+		require.Equal(t, "r#2", r.token(t).Token)
+	})
+}
+
+func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.down, r.takes = errors.New("down"), time.Minute })
+		time.Sleep(55 * time.Minute)
+		r.token(t) // a refresh takes off, and will fail
+		synctest.Wait()
+		r.set(func() { r.down, r.takes = nil, time.Second })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		time.Sleep(10 * time.Minute)
+		require.Equal(t, "r#3", r.token(t).Token)
+		synctest.Wait()
+		require.Equal(t, 3, r.count(), "a token of ten minutes was renewed")
+		require.NotContains(t, r.logged.String(), "refresh failed")
+	})
+}
+
+func TestRefusedTokenComesBack(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
+			return azcore.AccessToken{Token: "the same", ExpiresOn: time.Now().Add(time.Hour)}, nil
+		}
+		for _, claims := range []string{"", "revoked", "revoked", "other"} {
+			token, err := r.want(t.Context(), "r", claims)
+			require.NoError(t, err)
+			require.Equal(t, "the same", token.Token)
+		}
+		time.Sleep(55 * time.Minute)
+		r.token(t) // an ordinary refresh brings it once more
+		synctest.Wait()
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		synctest.Wait()
+		require.Equal(t, 6, r.count())
+		require.Equal(t, 1, strings.Count(r.logged.String(), "which may be the one refused"), r.logged.String())
+		require.NotContains(t, r.logged.String(), "the same")
+	})
+}
+
+// TestClaimsWinOverRefreshes: whichever of the two took off first and whichever lands first, the
+// token that answers the claims stays, and a refresh that fails leaves it alone.
+func TestClaimsWinOverRefreshes(t *testing.T) {
+	for name, test := range map[string]struct {
+		claimsAfter, refreshTakes time.Duration // the claims flight takes a minute
+		down                      error         // what the refresh comes to
+	}{
+		"refresh inside claims":         {-10 * time.Second, 10 * time.Second, nil},
+		"failed refresh inside claims":  {-10 * time.Second, 10 * time.Second, errors.New("down")},
+		"refresh outlives claims":       {-10 * time.Second, 2 * time.Minute, nil},
+		"failed one outlives claims":    {-10 * time.Second, 2 * time.Minute, errors.New("down")},
+		"claims inside refresh":         {10 * time.Second, 2 * time.Minute, nil},
+		"claims inside failed refresh":  {10 * time.Second, 2 * time.Minute, errors.New("down")},
+		"claims outlive refresh":        {10 * time.Second, 30 * time.Second, nil},
+		"claims outlive failed refresh": {10 * time.Second, 30 * time.Second, errors.New("down")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				r := primed(t, time.Hour, 0)
+				start := time.Now()
+				var all sync.WaitGroup
+				all.Go(func() {
+					time.Sleep(56*time.Minute + test.claimsAfter)
+					token, err := r.get(t.Context(), "r", "revoked", func(context.Context, string) (azcore.AccessToken, error) {
+						time.Sleep(time.Minute)
+						return azcore.AccessToken{Token: "of claims", ExpiresOn: time.Now().Add(time.Hour)}, nil
+					}, slog.New(slog.NewTextHandler(&r.logged, nil)))
+					require.NoError(t, err)
+					require.Equal(t, "of claims", token.Token)
+				})
+				all.Go(func() {
+					time.Sleep(56 * time.Minute)
+					r.set(func() { r.down, r.takes = test.down, test.refreshTakes })
+					require.Equal(t, "r#1", r.token(t).Token)
+				})
+				all.Wait()
+				time.Sleep(time.Hour - time.Since(start)) // all have landed
+				require.Equal(t, "of claims", r.token(t).Token)
+				time.Sleep(30 * time.Minute)
+				require.Equal(t, "of claims", r.token(t).Token)
+				synctest.Wait()
+				require.Equal(t, 2, r.count(), "the token of claims was renewed before it was due")
+			})
+		})
+	}
+}
+
+func TestLaterFlightReplacesTokenOfClaims(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		time.Sleep(56 * time.Minute)
+		require.Equal(t, "r#2", r.token(t).Token)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, "r#3", r.token(t).Token)
+	})
+}
+
+func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.down = errors.New("down") })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.ErrorIs(t, err, r.down)
+		time.Sleep(50 * time.Minute)
+		require.Equal(t, "r#1", r.token(t).Token)
+		synctest.Wait()
+		require.Equal(t, 2, r.count(), "renewed before it is due")
+	})
+}

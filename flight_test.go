@@ -1,0 +1,333 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/stretchr/testify/require"
+)
+
+func TestColdHerdIsOneFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		var herd sync.WaitGroup
+		for range 1000 {
+			herd.Go(func() {
+				token, err := r.want(t.Context(), "r", "")
+				require.NoError(t, err)
+				require.Equal(t, "r#1", token.Token)
+			})
+		}
+		herd.Wait()
+		require.Equal(t, 1, r.count())
+	})
+}
+
+func TestResourcesFlySideBySide(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Second })
+		start := time.Now()
+		var all sync.WaitGroup
+		for n := range 20 {
+			all.Go(func() {
+				_, err := r.want(t.Context(), fmt.Sprint(n), "")
+				require.NoError(t, err)
+			})
+		}
+		all.Wait()
+		require.Equal(t, time.Second, time.Since(start))
+		require.Equal(t, 20, r.count())
+	})
+}
+
+func TestCallersLeaveByTheirOwnContext(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Minute })
+		type key struct{}
+		r.fetch = func(ctx context.Context, resource string) (azcore.AccessToken, error) {
+			require.Equal(t, "of the first caller", ctx.Value(key{}))
+			deadline, ok := ctx.Deadline()
+			require.True(t, ok)
+			require.Equal(t, flightDeadline, time.Until(deadline))
+			select {
+			case <-time.After(time.Minute):
+				return azcore.AccessToken{Token: "late", ExpiresOn: time.Now().Add(time.Hour)}, nil
+			case <-ctx.Done():
+				return azcore.AccessToken{}, ctx.Err()
+			}
+		}
+		start := time.Now()
+		var callers sync.WaitGroup
+		callers.Go(func() {
+			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "of the first caller"), time.Second)
+			defer cancel()
+			_, err := r.want(ctx, "r", "")
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, time.Second, time.Since(start))
+		})
+		synctest.Wait()
+		callers.Go(func() {
+			token, err := r.want(t.Context(), "r", "")
+			require.NoError(t, err)
+			require.Equal(t, "late", token.Token)
+			require.Equal(t, time.Minute, time.Since(start))
+		})
+		callers.Wait()
+		require.Equal(t, 1, r.count())
+	})
+}
+
+func TestLastCallerCancelsTheFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Minute })
+		var ended atomic.Bool
+		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
+			<-ctx.Done()
+			ended.Store(ctx.Err() == context.Canceled)
+			return azcore.AccessToken{}, ctx.Err()
+		}
+		var callers sync.WaitGroup
+		for n := range 3 {
+			callers.Go(func() {
+				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Duration(n+1)*time.Second, errors.New("own reason"))
+				defer cancel()
+				_, err := r.want(ctx, "r", "")
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.ErrorContains(t, err, "own reason")
+				if n < 2 {
+					synctest.Wait()
+					require.False(t, ended.Load(), "the flight was cancelled under those who still wait")
+				}
+			})
+		}
+		callers.Wait()
+		synctest.Wait()
+		require.True(t, ended.Load(), "the flight goes on with nobody waiting")
+
+		r.set(func() { r.fetch = nil })
+		token, err := r.want(t.Context(), "r", "") // the cancelled flight is not remembered as a failure
+		require.NoError(t, err)
+		require.Equal(t, "r#2", token.Token)
+	})
+}
+
+func TestCancelledCallerStartsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := r.want(ctx, "r", "")
+		require.ErrorIs(t, err, context.Canceled)
+		synctest.Wait()
+		require.Zero(t, r.count())
+
+		_, err = r.want(t.Context(), "r", "")
+		require.NoError(t, err)
+		token, err := r.want(ctx, "r", "")
+		require.NoError(t, err, "a cached token needs no waiting")
+		require.Equal(t, "r#1", token.Token)
+	})
+}
+
+func TestCallersOfAnExpiredTokenJoinTheRefresh(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.takes = 2 * time.Minute })
+		time.Sleep(59 * time.Minute)
+		r.token(t)
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := r.want(ctx, "r", "")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		token, err := r.want(t.Context(), "r", "") // the leaver did not cancel the background flight
+		require.NoError(t, err)
+		require.Equal(t, "r#2", token.Token)
+		require.Equal(t, 2, r.count())
+	})
+}
+
+func TestFlightHasADeadline(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Hour })
+		start := time.Now()
+		_, err := r.want(t.Context(), "r", "")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 3*time.Minute, time.Since(start))
+	})
+}
+
+func TestFailureIsSharedAndBrieflyRemembered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.down = errors.New("down") })
+		r.set(func() { r.takes = 5 * time.Second })
+		start := time.Now()
+		var callers sync.WaitGroup
+		for range 20 {
+			callers.Go(func() {
+				_, err := r.want(t.Context(), "r", "")
+				require.ErrorIs(t, err, r.down)
+			})
+		}
+		callers.Wait()
+		require.Equal(t, 5*time.Second, time.Since(start))
+		for range 20 { // queued behind a mutex, as in azcore's bearer policy
+			_, err := r.want(t.Context(), "r", "")
+			require.ErrorIs(t, err, r.down)
+		}
+		require.Equal(t, 5*time.Second, time.Since(start), "callers waited in turn")
+		time.Sleep(900*time.Millisecond - 1)
+		_, err := r.want(t.Context(), "r", "")
+		require.ErrorIs(t, err, r.down)
+		require.Equal(t, 1, r.count())
+
+		time.Sleep(200*time.Millisecond + 1)
+		r.set(func() { r.down = nil })
+		token, err := r.want(t.Context(), "r", "")
+		require.NoError(t, err, "remembered for too long")
+		require.Equal(t, "r#2", token.Token)
+	})
+}
+
+func TestSuccessClearsRememberedFailures(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.down = errors.New("down") })
+		_, err := r.want(t.Context(), "r", "")
+		require.ErrorIs(t, err, r.down)
+		_, err = r.want(t.Context(), "r", "one")
+		require.ErrorIs(t, err, r.down)
+		r.set(func() { r.down = nil })
+		_, err = r.want(t.Context(), "r", "two")
+		require.NoError(t, err)
+		_, err = r.want(t.Context(), "r", "one")
+		require.NoError(t, err, "the failure before the success is still remembered")
+	})
+}
+
+func TestPanicStrandsNobody(t *testing.T) {
+	for name, fetch := range map[string]fetchFunc{
+		"panic":  func(context.Context, string) (azcore.AccessToken, error) { panic("policy bug") },
+		"goexit": func(context.Context, string) (azcore.AccessToken, error) { runtime.Goexit(); panic("unreachable") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				r := newRig()
+				r.set(func() { r.fetch = fetch })
+				var callers sync.WaitGroup
+				for range 3 {
+					callers.Go(func() {
+						_, err := r.want(t.Context(), "r", "")
+						var failed *AuthenticationFailedError
+						require.ErrorAs(t, err, &failed)
+					})
+				}
+				callers.Wait()
+				require.Equal(t, 1, r.count())
+			})
+		})
+	}
+}
+
+// TestLandedFlightHoldsOnToNothing: a failure is remembered, its first caller's context is not.
+func TestLandedFlightHoldsOnToNothing(t *testing.T) {
+	c := newCache()
+	collected := make(chan struct{})
+	var flying context.Context
+	func() {
+		type key struct{}
+		value := new([1 << 10]byte)
+		runtime.AddCleanup(value, func(collected chan struct{}) { close(collected) }, collected)
+		_, err := c.get(context.WithValue(t.Context(), key{}, value), "r", "", func(ctx context.Context, _ string) (azcore.AccessToken, error) {
+			flying = ctx
+			return azcore.AccessToken{}, errors.New("down")
+		}, slog.New(slog.DiscardHandler))
+		require.Error(t, err)
+	}()
+	<-flying.Done() // no timer is left behind
+	flying = nil
+	require.Eventually(t, func() bool {
+		runtime.GC()
+		select {
+		case <-collected:
+			return true
+		default:
+			return false
+		}
+	}, 10*time.Second, time.Millisecond)
+	require.Len(t, c.entries["r"].flights, 1)
+}
+
+// TestFailureIsRememberedThoughEverybodyLeaves: those who leave at the very moment of landing
+// neither cancel nor forget it.
+func TestFailureIsRememberedThoughEverybodyLeaves(t *testing.T) {
+	c := newCache()
+	e := c.lockedEntry("r", time.Now())
+	f := &flight{done: make(chan struct{}), waiters: 1, cancel: func() { t.Error("a landed flight was cancelled") }}
+	e.flights = map[string]*flight{"": f}
+	e.mu.Unlock()
+	require.False(t, c.land(e, f, azcore.AccessToken{}, errors.New("down")))
+	require.True(t, e.leave(f, false))
+	require.Same(t, f, e.flights[""])
+}
+
+// TestStuckTransport: one that does not heed its context keeps its flight's callers, but not those
+// who come after the flight should have ended.
+func TestStuckTransport(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		release := make(chan struct{})
+		r.set(func() {
+			r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
+				<-release
+				return azcore.AccessToken{}, errors.New("stuck")
+			}
+		})
+		time.Sleep(59 * time.Minute)
+		require.Equal(t, "r#1", r.token(t).Token)
+		synctest.Wait()
+		time.Sleep(flightDeadline - 1)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		go r.want(ctx, "r", "")
+		synctest.Wait()
+		require.Equal(t, 2, r.count(), "two at a time")
+		r.set(func() { r.fetch = nil })
+		time.Sleep(time.Nanosecond)
+		token, err := r.want(t.Context(), "r", "")
+		require.NoError(t, err)
+		require.Equal(t, "r#3", token.Token)
+		close(release)
+		synctest.Wait()
+		require.Equal(t, "r#3", r.token(t).Token)
+	})
+}
+
+func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
+			<-ctx.Done()
+			return azcore.AccessToken{}, (&tokenRequest{host: "IMDS"}).ended(ctx)
+		}
+		_, err := r.want(t.Context(), "r", "")
+		require.ErrorContains(t, err, "no token within 3m0s")
+	})
+}

@@ -1,0 +1,194 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestStaleTokenIsRenewedBehindItsCallers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.takes = time.Minute })
+		time.Sleep(55*time.Minute - 1)
+		require.Equal(t, "r#1", r.token(t).Token)
+		synctest.Wait()
+		require.Equal(t, 1, r.count(), "renewed before it is due")
+
+		time.Sleep(time.Nanosecond)
+		for range 100 {
+			require.Equal(t, "r#1", r.token(t).Token)
+		}
+		synctest.Wait()
+		require.Equal(t, 2, r.count(), "not renewed, or more than once")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Equal(t, "r#2", r.token(t).Token)
+		require.Equal(t, 2, r.count())
+	})
+}
+
+func TestRefreshOnIsTheSameOnEveryHit(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.life = 24 * time.Hour })
+		first, err := r.want(t.Context(), "r", "")
+		require.NoError(t, err)
+		now := time.Now()
+		require.False(t, first.RefreshOn.Before(now.Add(12*time.Hour-72*time.Minute)))
+		require.False(t, first.RefreshOn.After(now.Add(12*time.Hour)))
+		time.Sleep(time.Hour)
+		require.Equal(t, first, r.token(t))
+
+		time.Sleep(time.Until(first.RefreshOn))
+		require.Equal(t, first, r.token(t))
+		synctest.Wait()
+		require.Equal(t, 2, r.count(), "asked at RefreshOn, as azcore's bearer policy does")
+	})
+}
+
+func TestRefreshSurvivesAnOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, 24*time.Hour, 12*time.Hour)
+		r.set(func() { r.down = errors.New("down") })
+		expiry := r.token(t).ExpiresOn
+		for time.Until(expiry) > 10*time.Minute {
+			require.Equal(t, "r#1", r.token(t).Token)
+			time.Sleep(time.Second)
+		}
+		// 30 s, 1, 2 and 4 min, then every 5 to 5.5 min for 11 h 42 min to 12 h 54 min.
+		require.Greater(t, r.count(), 125)
+		require.Less(t, r.count(), 165)
+
+		before := r.count()
+		r.set(func() { r.down = nil })
+		for range 330 { // longer than the longest pause
+			require.NotEmpty(t, r.token(t).Token)
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, before+1, r.count(), "the host is back: exactly one request")
+	})
+}
+
+func TestPauseAfterFailedRefresh(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, 10*time.Hour, time.Hour)
+		r.set(func() { r.down = errors.New("down") })
+		time.Sleep(time.Hour)
+		r.token(t)
+		synctest.Wait()
+		time.Sleep(time.Millisecond) // the refresh fails
+		synctest.Wait()
+		for n, pause := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
+			failed := r.count()
+			time.Sleep(pause - 1)
+			r.token(t)
+			synctest.Wait()
+			require.Equal(t, failed, r.count(), "pause %d is too short", n)
+			time.Sleep(pause/10 + 1)
+			r.token(t)
+			synctest.Wait()
+			require.Equal(t, failed+1, r.count(), "pause %d is too long", n)
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		require.Contains(t, r.logged.String(), "refresh failed")
+	})
+}
+
+func TestRefreshOutlivesTheCallerThatTriggeredIt(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.takes = time.Minute })
+		time.Sleep(55 * time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := r.want(ctx, "r", "")
+		require.NoError(t, err)
+		cancel()
+		time.Sleep(5 * time.Minute) // past the first token's expiry
+		require.Equal(t, "r#2", r.token(t).Token)
+	})
+}
+
+// TestRefreshJoinsForegroundFlight: at most one ordinary flight at a time, whoever started it.
+func TestRefreshJoinsForegroundFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Minute })
+		go r.want(t.Context(), "r", "")
+		synctest.Wait()
+		r.set(func() { r.takes, r.life = time.Millisecond, 20*time.Second })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		time.Sleep(19 * time.Second)
+		require.Equal(t, "r#2", r.token(t).Token)
+		synctest.Wait()
+		require.Equal(t, 2, r.count(), "a second flight beside the one under way")
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestPausesBeginAnewAfterASuccess(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, 10*time.Hour, time.Hour)
+		step := func(d time.Duration, requests int) { // d later a call finds its token due, and that is the n-th request
+			t.Helper()
+			time.Sleep(d)
+			r.token(t)
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+			require.Equal(t, requests, r.count())
+		}
+		r.set(func() { r.down = errors.New("down") })
+		step(time.Hour, 2)
+		step(33*time.Second, 3)
+		step(66*time.Second, 4)
+		r.set(func() { r.down = nil })
+		step(132*time.Second, 5)
+		r.set(func() { r.down = errors.New("down") })
+		step(time.Hour, 6)
+		step(33*time.Second, 7)
+	})
+}
+
+// TestJitterDiffers: those who start together do not go on together.
+func TestJitterDiffers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.life = 24 * time.Hour })
+		due, paused, forgotten := map[instant]bool{}, map[instant]bool{}, map[instant]bool{}
+		var all sync.WaitGroup
+		each := func(do func(resource string)) {
+			for n := range 5 {
+				all.Go(func() { do(fmt.Sprint(n)) })
+			}
+			all.Wait()
+			synctest.Wait()
+		}
+		each(func(resource string) { r.want(t.Context(), resource, "") })
+		for _, e := range r.entries {
+			due[e.current.due] = true
+		}
+		require.Len(t, due, 5)
+		r.set(func() { r.down = errors.New("down") })
+		time.Sleep(12 * time.Hour)
+		each(func(resource string) { r.want(t.Context(), resource, "") })
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		for _, e := range r.entries {
+			paused[e.current.due] = true
+			forgotten[e.flights[""].until] = true
+		}
+		require.Len(t, paused, 5)
+		require.Len(t, forgotten, 5)
+	})
+}

@@ -1,0 +1,126 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/stretchr/testify/require"
+)
+
+// rig is a cache in front of a host that a test scripts. Its fields are used in one bubble, whose
+// goroutines the test orders with synctest.Wait, and guarded against the race detector by script.
+type rig struct {
+	*cache
+	logged log
+
+	script   sync.Mutex
+	requests int
+	down     error         // what the host answers instead of a token
+	takes    time.Duration // how long it takes
+	life     time.Duration // of its tokens
+	refresh  time.Duration // their refresh_in
+	fetch    fetchFunc     // instead of all that
+}
+
+func newRig() *rig {
+	return &rig{cache: newCache(), takes: time.Millisecond, life: time.Hour}
+}
+
+func (r *rig) answer(ctx context.Context, resource string) (azcore.AccessToken, error) {
+	r.script.Lock()
+	r.requests++
+	token := azcore.AccessToken{Token: fmt.Sprintf("%s#%d", resource, r.requests)}
+	down, takes, life, refresh, fetch := r.down, r.takes, r.life, r.refresh, r.fetch
+	r.script.Unlock()
+	if fetch != nil {
+		return fetch(ctx, resource)
+	}
+	select {
+	case <-time.After(takes):
+	case <-ctx.Done():
+		return azcore.AccessToken{}, ctx.Err()
+	}
+	if down != nil {
+		return azcore.AccessToken{}, down
+	}
+	token.ExpiresOn = time.Now().Add(life)
+	if refresh != 0 {
+		token.RefreshOn = time.Now().Add(refresh)
+	}
+	return token, nil
+}
+
+func (r *rig) want(ctx context.Context, resource, claims string) (azcore.AccessToken, error) {
+	return r.get(ctx, resource, claims, r.answer, slog.New(slog.NewTextHandler(&r.logged, nil)))
+}
+
+// set changes what the host answers.
+func (r *rig) set(change func()) {
+	r.script.Lock()
+	defer r.script.Unlock()
+	change()
+}
+
+// count returns how many requests the host has seen.
+func (r *rig) count() int {
+	r.script.Lock()
+	defer r.script.Unlock()
+	return r.requests
+}
+
+// log is a buffer that may be read while it is written.
+type log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// inBubble runs f on fake time, and fails if a goroutine outlives the deadline of flights.
+func inBubble(t *testing.T, f func(t *testing.T)) {
+	synctest.Test(t, func(t *testing.T) {
+		f(t)
+		time.Sleep(flightDeadline)
+	})
+}
+
+// token wants a token without claims and requires that it gets one without waiting.
+func (r *rig) token(t *testing.T) azcore.AccessToken {
+	t.Helper()
+	start := time.Now()
+	token, err := r.want(t.Context(), "r", "")
+	require.NoError(t, err)
+	require.Zero(t, time.Since(start), "a caller with a valid token waited")
+	return token
+}
+
+// primed is a rig whose cache holds a token for "r", fetched just now.
+func primed(t *testing.T, life, refresh time.Duration) *rig {
+	t.Helper()
+	r := newRig()
+	r.set(func() { r.life, r.refresh = life, refresh })
+	_, err := r.want(t.Context(), "r", "")
+	require.NoError(t, err)
+	require.Equal(t, 1, r.count())
+	return r
+}
