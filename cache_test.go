@@ -185,14 +185,15 @@ func TestRemovedEntry(t *testing.T) {
 	c := newCache()
 	now := c.at(time.Now())
 	old := c.lockedEntry("r", time.Now())
-	found := make(chan *entry)
-	go func() { found <- c.lockedEntry("r", time.Now()) }()
-	old.removed = true // as remove does, which holds the cache's mutex too
-	c.mu.Lock()
-	delete(c.entries, "r")
-	c.mu.Unlock()
+	old.removed = true
 	old.mu.Unlock()
-	e := <-found
+	go func() { // as remove does under both mutexes; here in two steps, so that the call below meets the first
+		time.Sleep(time.Millisecond)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.entries, "r")
+	}()
+	e := c.lockedEntry("r", time.Now())
 	require.NotSame(t, old, e)
 
 	newer := &cached{due: now.add(time.Hour), expiry: now.add(time.Hour), token: azcore.AccessToken{Token: "newer"}}

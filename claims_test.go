@@ -6,6 +6,7 @@ package azhost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -172,5 +173,18 @@ func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
 		require.Equal(t, "r#1", r.token(t).Token)
 		synctest.Wait()
 		require.Equal(t, 2, r.count(), "renewed before it is due")
+	})
+}
+
+func TestFailedClaimsDoNotPileUp(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.down = errors.New("down") })
+		for n := range 100 {
+			_, err := r.want(t.Context(), "r", fmt.Sprint(n))
+			require.ErrorIs(t, err, r.down)
+			time.Sleep(2 * time.Second)
+		}
+		require.Len(t, r.entries["r"].flights, 1)
 	})
 }

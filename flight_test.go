@@ -320,6 +320,32 @@ func TestStuckTransport(t *testing.T) {
 	})
 }
 
+func TestStuckRefresh(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, 24*time.Hour, time.Hour)
+		release := make(chan struct{})
+		r.set(func() {
+			r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
+				<-release
+				return azcore.AccessToken{}, errors.New("stuck")
+			}
+		})
+		time.Sleep(time.Hour)
+		for range 3 {
+			require.Equal(t, "r#1", r.token(t).Token)
+			synctest.Wait()
+			require.Equal(t, 2, r.count())
+		}
+		r.set(func() { r.fetch = nil })
+		time.Sleep(flightDeadline)
+		require.Equal(t, "r#1", r.token(t).Token)
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, "r#3", r.token(t).Token)
+		close(release)
+	})
+}
+
 func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
