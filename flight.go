@@ -187,18 +187,19 @@ func (c *cache) landFailure(e *entry, f *flight, now instant) {
 // report logs what came of a flight that has landed: no handler keeps the others waiting, however
 // slow it is, nor waits for itself when it wants a token.
 func (f *flight) report(ctx context.Context, log *slog.Logger, resource string) {
-	log = log.With("resource", resource, "after", f.took)
 	switch {
 	case f.pause > 0:
-		log.WarnContext(ctx, "azhost: refresh failed; the cached token is still valid", "pause", f.pause, "error", f.err)
+		log.WarnContext(ctx, "azhost: refresh failed; the cached token is still valid",
+			"resource", resource, "after", f.took, "pause", f.pause, "error", f.err)
 	case errors.Is(f.err, context.Canceled): // every caller has left; nobody is interested
 	case f.err != nil:
-		log.WarnContext(ctx, "azhost: no token", "error", f.err)
+		log.WarnContext(ctx, "azhost: no token", "resource", resource, "after", f.took, "error", f.err)
 	default:
-		log.InfoContext(ctx, "azhost: token acquired", "expires", f.token.ExpiresOn)
+		log.InfoContext(ctx, "azhost: token acquired", "resource", resource, "after", f.took, "expires", f.token.ExpiresOn)
 	}
 	if f.refused {
-		log.WarnContext(ctx, "azhost: the host answered a claims challenge by the token that was cached, which may be the one refused")
+		log.WarnContext(ctx, "azhost: the host answered a claims challenge by the token that was cached, which may be the one refused",
+			"resource", resource)
 	}
 }
 
