@@ -173,6 +173,7 @@ func troubles() map[string]trouble {
 	add("This IMDS does not know the API version", fault(azhosttest.Fault{Status: 400, Body: `{"error":"api-version","newest-versions":["2017-08-01"]}`}))
 	add("410 Gone", fault(azhosttest.Updating()))
 	add("429 Too Many Requests", fault(azhosttest.Throttled(time.Second)))
+	add("no token within 3m0s", fault(azhosttest.Throttled(55*time.Second)))
 	add("500 Internal Server Error", fault(azhosttest.ServerError()))
 	add("See azcmagent show for the agent's state", onFakeArc(nil, func(a *azhosttest.Arc) { a.Fail(azhosttest.Fault{Status: 400}) }))
 	add("the agent refused the key that it had named", onFakeArc(nil, func(a *azhosttest.Arc) { a.RefuseKeys(100) }))
