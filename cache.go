@@ -44,16 +44,17 @@ type entry struct {
 
 // cached is a token and its schedule. It is immutable: every change is a new one.
 type cached struct {
-	due     instant // from here on a call looks whether to renew; at or before expiry
-	token   azcore.AccessToken
-	expiry  instant
-	flight  uint64 // flights up to this number do not replace it
-	refused bool   // it was returned even to callers who said that it had been refused
+	due       instant // from here on a call looks whether to renew; at or before expiry
+	token     azcore.AccessToken
+	expiry    instant
+	flight    uint64 // ordinary flights up to this number do not replace it
+	challenge uint64 // flights with claims up to this number do not replace it
+	refused   bool   // it was returned even to callers who said that it had been refused
 }
 
 const (
-	// maxEntries bounds the cache, but for flights under way: no program uses this many resources
-	// for good.
+	// maxEntries bounds the cache, but for flights under way and a tenth beyond them: no program
+	// uses this many resources for good.
 	maxEntries = 20_000
 	// minSweep is the size below which an insertion does not look for dead entries.
 	minSweep = 1_000

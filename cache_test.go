@@ -6,6 +6,7 @@ package azhost
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -188,7 +189,9 @@ func TestRemovedEntry(t *testing.T) {
 	old.removed = true
 	old.mu.Unlock()
 	go func() { // as remove does under both mutexes; here in two steps, so that the call below meets the first
-		time.Sleep(time.Millisecond)
+		for range 1000 {
+			runtime.Gosched()
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.entries, "r")

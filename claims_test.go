@@ -76,7 +76,7 @@ func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
 		require.Equal(t, "r#3", r.token(t).Token)
 		synctest.Wait()
 		require.Equal(t, 3, r.count(), "a token of ten minutes was renewed")
-		require.NotContains(t, r.logged.String(), "refresh failed")
+		require.NotContains(t, r.logged.String(), "WARN")
 	})
 }
 
@@ -160,6 +160,47 @@ func TestLaterFlightReplacesTokenOfClaims(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, "r#3", r.token(t).Token)
+	})
+}
+
+func TestOlderClaimsDoNotOverwriteNewer(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		var all sync.WaitGroup
+		for n, takes := range []time.Duration{time.Minute, time.Second} {
+			r.set(func() { r.takes, r.life = takes, []time.Duration{time.Hour, 40 * time.Second}[n] })
+			all.Go(func() {
+				token, err := r.want(t.Context(), "r", fmt.Sprint(n))
+				require.NoError(t, err)
+				require.Equal(t, fmt.Sprint("r#", n+1), token.Token)
+			})
+			synctest.Wait()
+		}
+		time.Sleep(40 * time.Second)
+		r.set(func() { r.life = time.Hour })
+		require.Equal(t, "r#2", r.token(t).Token) // and an ordinary refresh
+		all.Wait()
+		require.Equal(t, "r#3", r.token(t).Token)
+	})
+}
+
+// TestOvertakenTokenReplacesAnExpiredOne: what cannot be known better is better than nothing.
+func TestOvertakenTokenReplacesAnExpiredOne(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Minute })
+		var slow sync.WaitGroup
+		slow.Go(func() {
+			_, err := r.want(t.Context(), "r", "")
+			require.NoError(t, err)
+		})
+		synctest.Wait()
+		r.set(func() { r.takes, r.life = time.Second, 20*time.Second })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		slow.Wait()
+		require.Equal(t, "r#1", r.token(t).Token)
+		require.Equal(t, 2, r.count())
 	})
 }
 

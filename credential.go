@@ -112,8 +112,9 @@ type ManagedIdentityCredentialOptions struct {
 	ConnectTimeout time.Duration
 
 	// Logger gets what was detected and why, acquired tokens (never their text), failures and
-	// refreshes. What came of a request is logged by the call that made it, or by the goroutine of
-	// a refresh, when the others who waited for it have gone on. Nil logs nothing.
+	// refreshes. What came of a request is logged when the others who waited for it have gone on: by
+	// the call that made it, or by a goroutine for a refresh and for a call that has left. Nil logs
+	// nothing.
 	Logger *slog.Logger
 
 	// UnavailableError makes an error that a [CredentialUnavailableError] then wraps. Pass
@@ -132,7 +133,8 @@ type ManagedIdentityCredentialOptions struct {
 // Credentials of one process that have the same host, endpoint, identity and key directory, and
 // neither Transport nor policies of their own, share one token cache and one limit of four
 // concurrent requests. It is dropped when the last of them is collected. To share nothing, set
-// Transport.
+// Transport. (An endpoint that a variable names may change, so it is never the same as one in
+// Endpoint.)
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {

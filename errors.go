@@ -20,8 +20,8 @@ import (
 // AuthenticationFailedError says that the host was asked for a token and that none came of it:
 // the host refused, its answer was unusable, it stayed unwell until the retries were used up, or
 // time ran out first. errors.Is finds [context.Canceled] when the caller's context was cancelled,
-// and [context.DeadlineExceeded] when a deadline has passed: the caller's, or the three minutes of
-// the request itself.
+// and [context.DeadlineExceeded] when a deadline has passed: the caller's, or that of the request
+// (three minutes) or of its last attempt (a minute).
 //
 // Match it with errors.As; its text is for people and may change. It never contains a token, a
 // challenge key or a header.

@@ -5,7 +5,6 @@ package azhost
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -21,6 +20,10 @@ import (
 // context. It leaves room for the longest schedule, IMDS's (at most 128 s of pauses), and for slow
 // answers in between.
 const flightDeadline = 3 * time.Minute
+
+// abandonedAfter is when a flight that has not landed is held to be stuck in a transport that does
+// not heed its context: long enough after the deadline for any other to land first.
+const abandonedAfter = flightDeadline + 10*time.Second
 
 // fetchFunc asks the host for a token.
 type fetchFunc func(ctx context.Context, resource string) (azcore.AccessToken, error)
@@ -40,6 +43,7 @@ type flight struct {
 	took    time.Duration
 	pause   time.Duration // imposed on background flights by err, if that ended one
 	refused bool          // token is the one that the claims challenge had refused, for the first time
+	moot    bool          // err concerns nobody: all have left, or another flight brought a token meanwhile
 
 	// Guarded by entry.mu.
 	cancel     context.CancelFunc // ends the flight early; nil once it has landed, for it holds on to the first caller's context
@@ -65,7 +69,7 @@ func (c *cache) renew(ctx context.Context, e *entry, s *cached, now instant, fet
 		f = c.takeOff(ctx, e, "", now, fetch, log)
 	}
 	f.background = true
-	c.store(e, s.dueIn(flightDeadline, now))
+	c.store(e, s.dueIn(abandonedAfter, now))
 }
 
 // dueIn returns s, due d after now or at its expiry.
@@ -80,9 +84,8 @@ func (c *cache) takeOff(ctx context.Context, e *entry, claims string, now instan
 	e.numbered++
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), flightDeadline, errTooLong)
 	f := &flight{number: e.numbered, claims: claims, started: now, done: make(chan struct{}), cancel: cancel}
-	// A transport that does not heed its context must not strand later callers too. The context's
-	// timer knows the monotonic clock alone.
-	f.until = instant{wall: math.MaxInt64, mono: now.add(flightDeadline).mono}
+	// By the monotonic clock alone, as the context's timer.
+	f.until = instant{wall: math.MaxInt64, mono: now.add(abandonedAfter).mono}
 	if e.flights == nil {
 		e.flights = make(map[string]*flight)
 	}
@@ -116,7 +119,7 @@ func (c *cache) fly(ctx context.Context, e *entry, f *flight, fetch fetchFunc, l
 
 // growStack makes room for the calls of azcore's pipeline and net/http at once. They need more than
 // the few KiB that a goroutine begins with; growing bit by bit, which copies all frames each time,
-// makes a whole fetch over loopback a sixth slower.
+// makes a whole fetch over loopback a tenth slower.
 //
 //go:noinline
 func growStack() {
@@ -141,13 +144,13 @@ func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error) (
 	}
 	token, due, life := scheduled(token, now, rand.Float64())
 	f.token = token
-	c.landToken(e, f, &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number})
+	c.landToken(e, f, &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number}, at)
 	return f.starter
 }
 
-// landToken stores a flight's token, and looks whether the flight brought back the very token that
-// its callers' claims challenge had refused. The caller holds e.mu.
-func (c *cache) landToken(e *entry, f *flight, s *cached) {
+// landToken stores a flight's token, unless one is cached that the flight cannot know better than.
+// The caller holds e.mu.
+func (c *cache) landToken(e *entry, f *flight, s *cached, now instant) {
 	for claims, old := range e.flights {
 		if old.landed { // this one, and failures: the host is well, what failed a moment ago may be tried again
 			delete(e.flights, claims)
@@ -156,16 +159,22 @@ func (c *cache) landToken(e *entry, f *flight, s *cached) {
 	if len(e.flights) == 0 {
 		e.flights = nil
 	}
-	old := e.current
-	switch {
-	case f.claims != "":
-		s.flight = e.numbered // none that is under way knows better than the answer to a challenge
-	case old != nil && old.flight >= f.number:
-		return
+	if old := e.current; old != nil {
+		newest := old.flight
+		if f.claims != "" {
+			newest = old.challenge
+		}
+		if f.number <= newest && !old.expiry.reached(now) {
+			return
+		}
+		s.challenge = old.challenge
+		if old.token.Token == s.token.Token {
+			s.refused = old.refused || f.claims != ""
+			f.refused = s.refused && !old.refused
+		}
 	}
-	if old != nil && old.token.Token == s.token.Token {
-		s.refused = old.refused || f.claims != ""
-		f.refused = s.refused && !old.refused
+	if f.claims != "" { // no ordinary flight that is under way knows better
+		s.flight, s.challenge = e.numbered, f.number
 	}
 	c.store(e, s)
 	e.failures = 0
@@ -176,7 +185,11 @@ func (c *cache) landToken(e *entry, f *flight, s *cached) {
 func (c *cache) landFailure(e *entry, f *flight, now instant) {
 	f.until = now.add(forget(rand.Float64()))
 	s := e.current
-	if s == nil || s.flight >= f.number || !f.background || s.expiry.reached(now) {
+	if s == nil || !f.background || s.expiry.reached(now) {
+		return
+	}
+	if f.number <= s.flight {
+		f.moot = f.moot || f.waiters == 0
 		return
 	}
 	e.failures++
@@ -191,7 +204,7 @@ func (f *flight) report(ctx context.Context, log *slog.Logger, resource string) 
 	case f.pause > 0:
 		log.WarnContext(ctx, "azhost: refresh failed; the cached token is still valid",
 			"resource", resource, "after", f.took, "pause", f.pause, "error", f.err)
-	case errors.Is(f.err, context.Canceled): // every caller has left; nobody is interested
+	case f.err != nil && f.moot:
 	case f.err != nil:
 		log.WarnContext(ctx, "azhost: no token", "resource", resource, "after", f.took, "error", f.err)
 	default:
@@ -214,6 +227,7 @@ func (e *entry) leave(f *flight, starter bool) (landed bool) {
 	f.waiters--
 	f.starter = f.starter && !starter
 	if f.waiters == 0 && !f.background {
+		f.moot = true
 		f.cancel()
 		if e.flights[f.claims] == f {
 			delete(e.flights, f.claims)

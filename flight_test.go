@@ -303,7 +303,7 @@ func TestStuckTransport(t *testing.T) {
 		time.Sleep(59 * time.Minute)
 		require.Equal(t, "r#1", r.token(t).Token)
 		synctest.Wait()
-		time.Sleep(flightDeadline - 1)
+		time.Sleep(abandonedAfter - 1)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		go r.want(ctx, "r", "")
@@ -337,12 +337,52 @@ func TestStuckRefresh(t *testing.T) {
 			require.Equal(t, 2, r.count())
 		}
 		r.set(func() { r.fetch = nil })
-		time.Sleep(flightDeadline)
+		time.Sleep(abandonedAfter)
 		require.Equal(t, "r#1", r.token(t).Token)
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, "r#3", r.token(t).Token)
 		close(release)
+	})
+}
+
+// TestOwnDeadlineIsAFailure: a flight that ends by its deadline is followed by a pause and
+// remembered like any other failure, however many calls come at that moment.
+func TestOwnDeadlineIsAFailure(t *testing.T) {
+	slow := func(ctx context.Context, _ string) (azcore.AccessToken, error) {
+		<-ctx.Done()
+		time.Sleep(time.Second) // to wind up
+		return azcore.AccessToken{}, ctx.Err()
+	}
+	t.Run("refresh", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			r := primed(t, 24*time.Hour, time.Hour)
+			r.set(func() { r.fetch = slow })
+			time.Sleep(time.Hour)
+			for range 210 * 5 { // to the end of the shortest pause
+				require.Equal(t, "r#1", r.token(t).Token)
+				time.Sleep(200 * time.Millisecond)
+			}
+			require.Equal(t, 2, r.count())
+		})
+	})
+	t.Run("no token", func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
+			r := newRig()
+			r.set(func() { r.fetch = slow })
+			start := time.Now()
+			var all sync.WaitGroup
+			for _, after := range []time.Duration{0, flightDeadline, flightDeadline + time.Second + time.Millisecond} {
+				all.Go(func() {
+					time.Sleep(after)
+					_, err := r.want(t.Context(), "r", "")
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+					require.Less(t, time.Since(start), flightDeadline+2*time.Second)
+				})
+			}
+			all.Wait()
+			require.Equal(t, 1, r.count())
+		})
 	})
 }
 

@@ -109,3 +109,22 @@ func TestPanickingHandlerOfARefresh(t *testing.T) {
 		require.Equal(t, "r#2", r.token(t).Token)
 	})
 }
+
+// TestCancelledFlightLogsNothing, provided that its callers' leaving was what cancelled it.
+func TestCancelledFlightLogsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Minute })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := r.want(ctx, "r", "")
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		require.Empty(t, r.logged.String())
+
+		r.set(func() { r.down, r.takes = context.Canceled, 0 })
+		_, err = r.want(t.Context(), "r", "")
+		require.ErrorIs(t, err, context.Canceled)
+		require.Contains(t, r.logged.String(), "no token")
+	})
+}

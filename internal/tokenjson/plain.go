@@ -11,7 +11,7 @@ import (
 // plainAnswer reads a body that is an object of plain strings, which is how IMDS
 // and the Arc agent write their tokens. It reports false for any other body,
 // which json must read. It is there because json takes over twice as long, which
-// makes a whole fetch over loopback a sixth slower. The fields are parts of body.
+// makes a whole fetch over loopback a tenth slower. The fields are parts of body.
 func plainAnswer(body []byte) (answer, bool) {
 	var a answer
 	rest := plainReader(body)
