@@ -133,8 +133,8 @@ type ManagedIdentityCredentialOptions struct {
 // Credentials of one process that have the same host, endpoint, identity and key directory, and
 // neither Transport nor policies of their own, share one token cache and one limit of four
 // concurrent requests. It is dropped when the last of them is collected. To share nothing, set
-// Transport. (An endpoint that a variable names may change, so it is never the same as one in
-// Endpoint.)
+// Transport. An endpoint that a platform's variable names may change, so it is never the same as one
+// in Endpoint.
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {
