@@ -15,10 +15,10 @@ import (
 // appService is App Service, with Functions, Container Apps and Automation, which speak as it does.
 type appService struct{ platform }
 
-func newAppService(o *ManagedIdentityCredentialOptions, who identity, at *endpoint) (*appService, *azcore.Client, error) {
+func newAppService(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*appService, *azcore.Client, error) {
 	o.Retry = withDefaults(o.Retry, platformRetry)
-	s := &appService{platform{tokenRequest: tokenRequest{
-		identity: who, host: "App Service", version: "2019-08-01", log: o.Logger,
+	s := &appService{platform{protocol: protocol{
+		identity: who, label: "App Service", apiVersion: "2019-08-01", log: o.Logger,
 		resourceID: "mi_res_id", // msi_res_id is ignored here, and the answer for another identity
 	}}}
 	s.advice = func(status int, _ tokenjson.Error) string {
@@ -34,7 +34,7 @@ func newAppService(o *ManagedIdentityCredentialOptions, who identity, at *endpoi
 		}
 		return "Does this app have a system-assigned identity? Enable it, or assign a user-assigned one and set ID"
 	}
-	err := s.connect(o, at, "X-IDENTITY-HEADER")
+	err := s.connect(o, gate, "X-IDENTITY-HEADER")
 	return s, s.client, err
 }
 

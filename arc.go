@@ -18,7 +18,7 @@ import (
 
 // arc is the agent of an Azure Arc-enabled server.
 type arc struct {
-	tokenRequest
+	protocol
 	client *azcore.Client
 }
 
@@ -27,15 +27,15 @@ const arcAddress = "http://127.0.0.1:40342/metadata/identity/oauth2/token"
 
 // newArc returns the source for the agent that writes its keys to agentDir. Retries are azcore's
 // own defaults; the agent's 404 is final.
-func newArc(o *ManagedIdentityCredentialOptions, who identity, at *endpoint, agentDir string) (*arc, *azcore.Client, error) {
+func newArc(o *ManagedIdentityCredentialOptions, who identity, gate *gate, agentDir string) (*arc, *azcore.Client, error) {
 	if agentDir == "" && who.keyDir == "" {
 		return nil, nil, errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set; set ArcKeyDirectory")
 	}
 	o.Retry = withDefaults(o.Retry, policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout})
-	client, err := newClient(o, at, exchange{agentDir: agentDir, keyDir: who.keyDir})
+	client, err := newClient(o, gate, exchange{agentDir: agentDir, keyDir: who.keyDir})
 	return &arc{
-		tokenRequest: tokenRequest{
-			identity: who, host: "Azure Arc", version: "2020-06-01", log: o.Logger,
+		protocol: protocol{
+			identity: who, label: "Azure Arc", apiVersion: "2020-06-01", log: o.Logger,
 			resourceID: "msi_res_id", // the agent ignores mi_res_id, and answers for another identity
 			mustEcho:   true,
 		},
@@ -54,10 +54,10 @@ func (s *arc) fetch(ctx context.Context, resource string) (azcore.AccessToken, e
 		return azcore.AccessToken{}, ended
 	}
 	if err != nil {
-		if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "dial" {
-			return azcore.AccessToken{}, s.unavailable(err, "%v. The Arc agent is not running; start himds (Windows) or himdsd.service (Linux), and see azcmagent show", cause(err))
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+			return azcore.AccessToken{}, s.unavailable(err, "%v. The Arc agent is not running; start himds (Windows) or himdsd.service (Linux), and see azcmagent show", bare(err))
 		}
-		return azcore.AccessToken{}, s.failed(nil, err, "%v", cause(err))
+		return azcore.AccessToken{}, s.failed(nil, err, "%v", bare(err))
 	}
 	switch status := resp.StatusCode; {
 	case status == http.StatusOK:

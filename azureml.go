@@ -18,12 +18,12 @@ import (
 // azureML is Azure Machine Learning compute.
 type azureML struct{ platform }
 
-func newAzureML(o *ManagedIdentityCredentialOptions, who identity, at *endpoint) (*azureML, *azcore.Client, error) {
+func newAzureML(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*azureML, *azcore.Client, error) {
 	if who.kind != "" && who.kind != byClientID {
 		return nil, nil, fmt.Errorf("ID is a %s; Azure ML selects identities by client ID alone", who.kind)
 	}
 	o.Retry = withDefaults(o.Retry, platformRetry)
-	s := &azureML{platform{tokenRequest: tokenRequest{identity: who, host: "Azure ML", version: "2017-09-01", log: o.Logger}}}
+	s := &azureML{platform{protocol: protocol{identity: who, label: "Azure ML", apiVersion: "2017-09-01", log: o.Logger}}}
 	s.advice = func(status int, _ tokenjson.Error) string {
 		switch {
 		case status == http.StatusUnauthorized || status == http.StatusForbidden:
@@ -33,14 +33,14 @@ func newAzureML(o *ManagedIdentityCredentialOptions, who identity, at *endpoint)
 		}
 		return "Is the identity assigned to this compute, and does the resource exist in this tenant?"
 	}
-	err := s.connect(o, at, "Secret")
+	err := s.connect(o, gate, "Secret")
 	return s, s.client, err
 }
 
 // fetch asks Azure ML, which wants the client ID in any case, if only an empty one.
 func (s *azureML) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
 	req, err := s.ask(ctx, url.Values{
-		"api-version": {s.version},
+		"api-version": {s.apiVersion},
 		"resource":    {resource},
 		"clientid":    {cmp.Or(s.id, os.Getenv("DEFAULT_IDENTITY_CLIENT_ID"))},
 	})

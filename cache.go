@@ -108,7 +108,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFun
 	f := e.flights[claims]
 	starter := f == nil || f.until.reached(now)
 	if starter {
-		f = c.takeOff(ctx, e, claims, now, fetch, log)
+		f = c.start(ctx, e, claims, now, fetch, log)
 		f.starter = true
 	}
 	f.waiters++

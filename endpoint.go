@@ -64,7 +64,7 @@ func endpointOf(s Source, o *ManagedIdentityCredentialOptions, arcVariables bool
 func parseEndpoint(s Source, name, endpoint string) (*url.URL, error) {
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a URL: %w", name, cause(err))
+		return nil, fmt.Errorf("%s is not a URL: %w", name, bare(err))
 	}
 	variable, _ := variablesOf(s)
 	if strings.Contains(endpoint, "@") {

@@ -73,7 +73,7 @@ var (
 func failed(resp *http.Response, cause error, format string, args ...any) *AuthenticationFailedError {
 	e := &AuthenticationFailedError{message: "azhost: " + fmt.Sprintf(format, args...), err: cause}
 	if resp != nil {
-		e.RawResponse = withoutSecrets(resp)
+		e.RawResponse = stripped(resp)
 		if resp.StatusCode/100 != 2 {
 			e.body = payload(resp)
 		}
@@ -123,8 +123,8 @@ func delivered(err error, unavailableError func(string) error) error {
 // secretHeaders carry what proves a request to come from this machine.
 var secretHeaders = []string{"Authorization", "Secret", "X-Identity-Header"}
 
-// withoutSecrets copies resp and its request without the headers that carry secrets.
-func withoutSecrets(resp *http.Response) *http.Response {
+// stripped copies resp and its request without the headers that carry secrets.
+func stripped(resp *http.Response) *http.Response {
 	own := *resp
 	own.Body = http.NoBody
 	if resp.Request != nil {
@@ -156,7 +156,7 @@ func answered(resp *http.Response) string {
 }
 
 // cause strips the URL, whose query has no place in an error, from what net/http reports.
-func cause(err error) error {
+func bare(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}

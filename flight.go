@@ -54,9 +54,9 @@ type flight struct {
 	until      instant            // from here on no call joins it
 }
 
-// errNoLanding is the result of a fetch that ended its goroutine with runtime.Goexit, as a test's
+// errNoResult is the result of a fetch that ended its goroutine with runtime.Goexit, as a test's
 // FailNow does when it is called in a policy.
-var errNoLanding error = failed(nil, nil, "the request's goroutine was ended by a policy or transport")
+var errNoResult error = failed(nil, nil, "the request's goroutine was ended by a policy or transport")
 
 // errTooLong is the cause of a flight's end by its own deadline.
 var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
@@ -66,7 +66,7 @@ var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
 func (c *cache) renew(ctx context.Context, e *entry, s *cached, now instant, fetch fetchFunc, log *slog.Logger) {
 	f := e.flights[""]
 	if f == nil || f.landed || f.until.reached(now) {
-		f = c.takeOff(ctx, e, "", now, fetch, log)
+		f = c.start(ctx, e, "", now, fetch, log)
 	}
 	f.background = true
 	c.store(e, s.dueIn(abandonedAfter, now))
@@ -79,8 +79,8 @@ func (s *cached) dueIn(d time.Duration, now instant) *cached {
 	return &own
 }
 
-// takeOff starts a flight. The caller holds e.mu.
-func (c *cache) takeOff(ctx context.Context, e *entry, claims string, now instant, fetch fetchFunc, log *slog.Logger) *flight {
+// start starts a flight. The caller holds e.mu.
+func (c *cache) start(ctx context.Context, e *entry, claims string, now instant, fetch fetchFunc, log *slog.Logger) *flight {
 	e.numbered++
 	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), flightDeadline, errTooLong)
 	f := &flight{number: e.numbered, claims: claims, started: now, done: make(chan struct{}), cancel: cancel}
@@ -95,21 +95,21 @@ func (c *cache) takeOff(ctx context.Context, e *entry, claims string, now instan
 		}
 	}
 	e.flights[claims] = f
-	go c.fly(ctx, e, f, fetch, log)
+	go c.run(ctx, e, f, fetch, log)
 	return f
 }
 
 // fly fetches and lands, whatever fetch does.
-func (c *cache) fly(ctx context.Context, e *entry, f *flight, fetch fetchFunc, log *slog.Logger) {
+func (c *cache) run(ctx context.Context, e *entry, f *flight, fetch fetchFunc, log *slog.Logger) {
 	growStack()
 	defer f.cancel()
 	var token azcore.AccessToken
-	err := errNoLanding
+	err := errNoResult
 	defer func() {
 		if r := recover(); r != nil { // a caller's policy panicked; its other callers must not wait for ever
 			err = failed(nil, nil, "panic while requesting a token: %v\n%s", r, debug.Stack())
 		}
-		if starter := c.land(e, f, token, err); !starter {
+		if starter := c.finish(e, f, token, err); !starter {
 			defer func() { _ = recover() }() // no program can guard this goroutine against its handler's bugs
 			f.report(ctx, log, e.resource)
 		}
@@ -128,7 +128,7 @@ func growStack() {
 }
 
 // land publishes a flight's result, and reports whether the one who started it has waited for it.
-func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error) (starter bool) {
+func (c *cache) finish(e *entry, f *flight, token azcore.AccessToken, err error) (starter bool) {
 	now := time.Now()
 	at := c.at(now)
 	defer c.sweepIfDue(at)
@@ -139,18 +139,18 @@ func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error) (
 	f.took = time.Duration(at.mono - f.started.mono)
 	if err != nil {
 		f.err = err
-		c.landFailure(e, f, at)
+		c.keepFailure(e, f, at)
 		return f.starter
 	}
 	token, due, life := scheduled(token, now, rand.Float64())
 	f.token = token
-	c.landToken(e, f, &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number}, at)
+	c.keepToken(e, f, &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number}, at)
 	return f.starter
 }
 
-// landToken stores a flight's token, unless one is cached that the flight cannot know better than.
+// keepToken stores a flight's token, unless one is cached that the flight cannot know better than.
 // The caller holds e.mu.
-func (c *cache) landToken(e *entry, f *flight, s *cached, now instant) {
+func (c *cache) keepToken(e *entry, f *flight, s *cached, now instant) {
 	for claims, old := range e.flights {
 		if old.landed { // this one, and failures: the host is well, what failed a moment ago may be tried again
 			delete(e.flights, claims)
@@ -180,9 +180,9 @@ func (c *cache) landToken(e *entry, f *flight, s *cached, now instant) {
 	e.failures = 0
 }
 
-// landFailure remembers a flight's failure, and lets the token that it was to replace live on. The
+// keepFailure remembers a flight's failure, and lets the token that it was to replace live on. The
 // caller holds e.mu.
-func (c *cache) landFailure(e *entry, f *flight, now instant) {
+func (c *cache) keepFailure(e *entry, f *flight, now instant) {
 	f.until = now.add(forget(rand.Float64()))
 	s := e.current
 	if s == nil || !f.background || s.expiry.reached(now) {

@@ -284,7 +284,7 @@ func TestFailureIsRememberedThoughEverybodyLeaves(t *testing.T) {
 	f := &flight{done: make(chan struct{}), waiters: 1, cancel: func() { t.Error("a landed flight was cancelled") }}
 	e.flights = map[string]*flight{"": f}
 	e.mu.Unlock()
-	require.False(t, c.land(e, f, azcore.AccessToken{}, errors.New("down")))
+	require.False(t, c.finish(e, f, azcore.AccessToken{}, errors.New("down")))
 	require.True(t, e.leave(f, false))
 	require.Same(t, f, e.flights[""])
 }
@@ -392,7 +392,7 @@ func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 		r := newRig()
 		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
 			<-ctx.Done()
-			return azcore.AccessToken{}, (&tokenRequest{host: "IMDS"}).ended(ctx)
+			return azcore.AccessToken{}, (&protocol{label: "IMDS"}).ended(ctx)
 		}
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorContains(t, err, "no token within 3m0s")

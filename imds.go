@@ -18,9 +18,9 @@ import (
 
 // imds is the Instance Metadata Service of an Azure VM.
 type imds struct {
-	tokenRequest
+	protocol
 	client *azcore.Client
-	at     *endpoint
+	gate   *gate
 	retry  policy.RetryOptions
 	onVM   bool   // the firmware says that this is an Azure VM
 	notes  string // half-set variables, which may be why IMDS is asked at all
@@ -40,33 +40,33 @@ var imdsRetry = policy.RetryOptions{
 	StatusCodes:   []int{404, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
 }
 
-func newIMDS(o *ManagedIdentityCredentialOptions, who identity, at *endpoint, onVM bool, notes string) (*imds, *azcore.Client, error) {
+func newIMDS(o *ManagedIdentityCredentialOptions, who identity, gate *gate, onVM bool, notes string) (*imds, *azcore.Client, error) {
 	o.Retry = withDefaults(o.Retry, imdsRetry)
-	client, err := newClient(o, at, nil)
+	client, err := newClient(o, gate, nil)
 	return &imds{
-		tokenRequest: tokenRequest{identity: who, host: "IMDS", version: "2018-02-01", resourceID: "msi_res_id", log: o.Logger},
-		client:       client,
-		at:           at,
-		retry:        o.Retry,
-		onVM:         onVM,
-		notes:        notes,
+		protocol: protocol{identity: who, label: "IMDS", apiVersion: "2018-02-01", resourceID: "msi_res_id", log: o.Logger},
+		client:   client,
+		gate:     gate,
+		retry:    o.Retry,
+		onVM:     onVM,
+		notes:    notes,
 	}, client, err
 }
 
 // fetch asks IMDS. Where nothing says that it is there, one attempt must tell; where it is there,
 // it is waited for.
 func (s *imds) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	wasUnwell := false
+	wasFailing := false
 	retry := s.retry
 	callers := retry.ShouldRetry
 	retry.ShouldRetry = func(resp *http.Response, err error) bool {
 		switch judge(resp, err) {
 		case imdsItself:
-			s.at.answered.Store(true)
-		case unwell:
-			wasUnwell = true
+			s.gate.answered.Store(true)
+		case failing:
+			wasFailing = true
 		default:
-			return s.onVM || wasUnwell || s.at.answered.Load()
+			return s.onVM || wasFailing || s.gate.answered.Load()
 		}
 		if callers != nil {
 			return callers(resp, err)
@@ -83,16 +83,16 @@ func (s *imds) fetch(ctx context.Context, resource string) (azcore.AccessToken, 
 	}
 	who := judge(resp, err)
 	switch {
-	case (who == silent || who == impostor) && !wasUnwell && !s.at.answered.Load():
+	case (who == silent || who == foreign) && !wasFailing && !s.gate.answered.Load():
 		return azcore.AccessToken{}, s.notHere(resp, err)
 	case err != nil:
-		return azcore.AccessToken{}, s.failed(nil, err, "%v. IMDS has answered here before", cause(err))
-	case who == impostor:
+		return azcore.AccessToken{}, s.failed(nil, err, "%v. IMDS has answered here before", bare(err))
+	case who == foreign:
 		return azcore.AccessToken{}, s.failed(resp, nil, "%s, which is not an answer of IMDS, although IMDS has answered here before", answered(resp))
 	case resp.StatusCode == http.StatusOK:
 		return s.token(resp)
 	}
-	return azcore.AccessToken{}, s.refused(resp)
+	return azcore.AccessToken{}, s.rejected(resp)
 }
 
 // notHere is the error of a machine on which IMDS has never answered.
@@ -101,17 +101,17 @@ func (s *imds) notHere(resp *http.Response, err error) error {
 	if resp != nil {
 		return s.unavailable(nil, "%s, which is not an answer of IMDS: something else owns this address. %s%s", answered(resp), advice, s.notes)
 	}
-	return s.unavailable(err, "%v. %s%s", cause(err), advice, s.notes)
+	return s.unavailable(err, "%v. %s%s", bare(err), advice, s.notes)
 }
 
 // refused is the error for an answer of IMDS other than a token.
-func (s *imds) refused(resp *http.Response) error {
+func (s *imds) rejected(resp *http.Response) error {
 	what := answered(resp)
 	e, _ := tokenjson.ParseError(payload(resp))
 	text := strings.ToLower(e.Description)
 	switch status := resp.StatusCode; {
 	case status == http.StatusBadRequest && e.NewestVersions:
-		return s.failed(resp, nil, "%s. This IMDS does not know the API version %s", what, s.version)
+		return s.failed(resp, nil, "%s. This IMDS does not know the API version %s", what, s.apiVersion)
 	case status == http.StatusBadRequest && (e.Code == "invalid_resource" || strings.Contains(text, "aadsts")):
 		return s.failed(resp, nil, "%s. Microsoft Entra refuses this resource; check the scope, its slashes included, and that the service exists in this tenant", what)
 	case status == http.StatusBadRequest && s.id != "":
@@ -131,8 +131,8 @@ type verdict int
 
 const (
 	silent     verdict = iota // nobody answered
-	impostor                  // somebody else did
-	unwell                    // 410, 429 or 5xx of any form: IMDS's host may answer for it
+	foreign                   // somebody else did
+	failing                   // 410, 429 or 5xx of any form: IMDS's host may answer for it
 	imdsItself                // IMDS answered
 )
 
@@ -150,9 +150,9 @@ func judge(resp *http.Response, err error) verdict {
 	case strings.HasPrefix(server, "IMDS/") || err == nil && shaped(payload(resp)):
 		return imdsItself
 	case status == http.StatusGone || status == http.StatusTooManyRequests || status >= 500:
-		return unwell
+		return failing
 	}
-	return impostor
+	return foreign
 }
 
 // shaped reports whether a body has the shape of IMDS's tokens or errors.

@@ -21,7 +21,7 @@ import (
 // platform is a host that tells the programs it runs by environment variables where and how to ask
 // it: App Service, Service Fabric, Cloud Shell, Azure ML.
 type platform struct {
-	tokenRequest
+	protocol
 	client *azcore.Client
 	advice func(status int, e tokenjson.Error) string // what to do about a refusal
 }
@@ -31,8 +31,8 @@ type platform struct {
 var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout}
 
 // connect gives p its client, whose requests carry the platform's secret in header, if that is not "".
-func (p *platform) connect(o *ManagedIdentityCredentialOptions, at *endpoint, header string) (err error) {
-	p.client, err = newClient(o, at, variables{source: p.source, pinned: p.pinned, header: header})
+func (p *platform) connect(o *ManagedIdentityCredentialOptions, gate *gate, header string) (err error) {
+	p.client, err = newClient(o, gate, variables{source: p.source, pinned: p.pinned, header: header})
 	return err
 }
 
@@ -52,7 +52,7 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 			advice = ". The platform's variable, or Endpoint, points there; does this program still run where the platform started it?"
 		}
-		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", cause(err), advice)
+		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", bare(err), advice)
 	}
 	if resp.Request != nil && resp.Request.URL != nil { // a Transport of the caller's may leave it out
 		p = p.at(resp.Request.URL)

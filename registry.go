@@ -12,7 +12,7 @@ import (
 )
 
 // endpoint is what all requests to one token endpoint share.
-type endpoint struct {
+type gate struct {
 	slots    chan struct{} // one for each request under way
 	answered atomic.Bool   // IMDS itself has answered here; set once, never cleared
 }
@@ -21,7 +21,7 @@ type endpoint struct {
 // at a time, for all processes of a VM together; one is left to the others.
 const maxRequests = 4
 
-func newEndpoint() *endpoint { return &endpoint{slots: make(chan struct{}, maxRequests)} }
+func newGate() *gate { return &gate{slots: make(chan struct{}, maxRequests)} }
 
 // identity names the tokens of a cache: credentials that agree on all of it get the same ones.
 type identity struct {
@@ -45,8 +45,8 @@ func (i identity) systemOnly(reason string) error {
 // the only package state that changes. It holds what it hands out weakly, so that the last
 // credential to go takes it along.
 var shared struct {
-	caches    registry[identity, cache]
-	endpoints registry[string, endpoint]
+	caches registry[identity, cache]
+	gates  registry[string, gate]
 }
 
 // registry hands out one value per key while anybody holds it. The zero value is empty.

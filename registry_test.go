@@ -58,7 +58,7 @@ func TestSharedCacheGoesWithItsCredentials(t *testing.T) {
 	require.Same(t, first.cache, build().cache)
 	runtime.KeepAlive(first)
 	require.True(t, dropped(&shared.caches, who), "the cache")
-	require.True(t, dropped(&shared.endpoints, who.endpoint), "the endpoint")
+	require.True(t, dropped(&shared.gates, who.endpoint), "the endpoint")
 }
 
 func TestRegistryKeepsASuccessor(t *testing.T) {

@@ -23,12 +23,12 @@ import (
 // not that long.
 const tryTimeout = time.Minute
 
-// tokenRequest is what the token requests of all hosts have in common.
-type tokenRequest struct {
+// protocol is what the token requests of all hosts have in common.
+type protocol struct {
 	identity
-	host       string // for errors
+	label      string // of the host, for errors
 	method     string // "" is GET
-	version    string // api-version
+	apiVersion string // api-version
 	resourceID string // parameter that selects an identity by its resource ID
 	mustEcho   bool   // a user-assigned identity counts as used only if the answer names it
 	log        *slog.Logger
@@ -36,8 +36,8 @@ type tokenRequest struct {
 
 // build returns the request for a token, without any proof of where it comes from. The parameters
 // are those of IMDS, which the Arc agent and App Service have taken over.
-func (r *tokenRequest) build(ctx context.Context, resource string) (*policy.Request, error) {
-	query := url.Values{"api-version": {r.version}, "resource": {resource}}
+func (r *protocol) build(ctx context.Context, resource string) (*policy.Request, error) {
+	query := url.Values{"api-version": {r.apiVersion}, "resource": {resource}}
 	switch r.kind {
 	case byClientID:
 		query.Set("client_id", r.id)
@@ -54,7 +54,7 @@ func (r *tokenRequest) build(ctx context.Context, resource string) (*policy.Requ
 }
 
 // ask returns a request with a query.
-func (r *tokenRequest) ask(ctx context.Context, query url.Values) (*policy.Request, error) {
+func (r *protocol) ask(ctx context.Context, query url.Values) (*policy.Request, error) {
 	req, err := runtime.NewRequest(ctx, cmp.Or(r.method, http.MethodGet), r.endpoint)
 	if err != nil {
 		return nil, r.failed(nil, err, "%v", err)
@@ -65,7 +65,7 @@ func (r *tokenRequest) ask(ctx context.Context, query url.Values) (*policy.Reque
 
 // token reads the answer to a request that succeeded. An answer for another identity than the one
 // asked for is an error: the caller would act with rights that nobody gave it.
-func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
+func (r *protocol) token(resp *http.Response) (azcore.AccessToken, error) {
 	now := time.Now()
 	t, err := tokenjson.Parse(payload(resp), now)
 	if err != nil {
@@ -90,7 +90,7 @@ func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
 }
 
 // ended is the error of a flight whose context has ended, nil while it has not.
-func (r *tokenRequest) ended(ctx context.Context) error {
+func (r *protocol) ended(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil
 	}
@@ -98,10 +98,10 @@ func (r *tokenRequest) ended(ctx context.Context) error {
 }
 
 // failed and unavailable make errors that begin with the request they are about.
-func (r *tokenRequest) failed(resp *http.Response, cause error, format string, args ...any) error {
-	return failed(resp, cause, "%s: %s %s: %s", r.host, cmp.Or(r.method, http.MethodGet), r.endpoint, fmt.Sprintf(format, args...))
+func (r *protocol) failed(resp *http.Response, cause error, format string, args ...any) error {
+	return failed(resp, cause, "%s: %s %s: %s", r.label, cmp.Or(r.method, http.MethodGet), r.endpoint, fmt.Sprintf(format, args...))
 }
 
-func (r *tokenRequest) unavailable(cause error, format string, args ...any) error {
-	return unavailable(cause, "%s: GET %s: %s", r.host, r.endpoint, fmt.Sprintf(format, args...))
+func (r *protocol) unavailable(cause error, format string, args ...any) error {
+	return unavailable(cause, "%s: GET %s: %s", r.label, r.endpoint, fmt.Sprintf(format, args...))
 }

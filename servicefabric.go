@@ -32,7 +32,7 @@ var fabricRetry = policy.RetryOptions{
 	MaxRetries: 5, RetryDelay: time.Second, MaxRetryDelay: time.Minute, TryTimeout: tryTimeout,
 }
 
-func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, at *endpoint) (*serviceFabric, *azcore.Client, error) {
+func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*serviceFabric, *azcore.Client, error) {
 	if err := who.systemOnly("on Service Fabric the cluster's configuration says which identity an application has"); err != nil {
 		return nil, nil, err
 	}
@@ -52,7 +52,7 @@ func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, at *end
 	}
 	o.Transport = client
 	o.Retry = withDefaults(o.Retry, fabricRetry)
-	s := &serviceFabric{platform{tokenRequest: tokenRequest{identity: who, host: "Service Fabric", version: "2019-07-01-preview", log: o.Logger}}}
+	s := &serviceFabric{platform{protocol: protocol{identity: who, label: "Service Fabric", apiVersion: "2019-07-01-preview", log: o.Logger}}}
 	s.advice = func(_ int, e tokenjson.Error) string {
 		switch e.Code {
 		case "ManagedIdentityNotFound":
@@ -64,13 +64,13 @@ func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, at *end
 		}
 		return ""
 	}
-	err = s.connect(o, at, "Secret")
+	err = s.connect(o, gate, "Secret")
 	return s, s.client, err
 }
 
 // fetch asks Service Fabric.
 func (s *serviceFabric) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	req, err := s.ask(ctx, url.Values{"api-version": {s.version}, "resource": {resource}})
+	req, err := s.ask(ctx, url.Values{"api-version": {s.apiVersion}, "resource": {resource}})
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}

@@ -77,30 +77,30 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 	}
 
 	c := &ManagedIdentityCredential{name: who.source, log: o.Logger.With("source", who.source), unavailableError: o.UnavailableError}
-	var at *endpoint
+	var gate *gate
 	if o.Transport == nil && len(o.PerCallPolicies) == 0 && len(o.PerRetryPolicies) == 0 {
-		at = shared.endpoints.get(who.endpoint, newEndpoint)
+		gate = shared.gates.get(who.endpoint, newGate)
 		c.cache = shared.caches.get(who, newCache)
 	} else {
-		at = newEndpoint()
+		gate = newGate()
 		c.cache = newCache()
 	}
 	var client *azcore.Client
 	switch who.source {
 	case SourceAzureArc:
-		c.source, client, err = newArc(&o, who, at, keyfile.Directory(env.ProgramData))
+		c.source, client, err = newArc(&o, who, gate, keyfile.Directory(env.ProgramData))
 	case SourceAppService:
-		c.source, client, err = newAppService(&o, who, at)
+		c.source, client, err = newAppService(&o, who, gate)
 	case SourceServiceFabric:
-		c.source, client, err = newServiceFabric(&o, who, at)
+		c.source, client, err = newServiceFabric(&o, who, gate)
 	case SourceCloudShell:
-		c.source, client, err = newCloudShell(&o, who, at)
+		c.source, client, err = newCloudShell(&o, who, gate)
 	case SourceAzureML:
-		c.source, client, err = newAzureML(&o, who, at)
+		c.source, client, err = newAzureML(&o, who, gate)
 	default:
 		// The tag speaks for IMDS's own address; it says nothing about an endpoint of the caller's.
 		onVM := o.Endpoint == "" && chassis.IsAzureVM()
-		c.source, client, err = newIMDS(&o, who, at, onVM, notes)
+		c.source, client, err = newIMDS(&o, who, gate, onVM, notes)
 	}
 	if err != nil {
 		return nil, err

@@ -41,16 +41,16 @@ const (
 // newClient returns azcore's pipeline for a host endpoint: the options' policies, retries,
 // logging and tracing, over the options' transport or our own. perTry, which may be nil, runs at
 // every attempt.
-func newClient(o *ManagedIdentityCredentialOptions, at *endpoint, perTry policy.Policy) (*azcore.Client, error) {
+func newClient(o *ManagedIdentityCredentialOptions, gate *gate, perTry policy.Policy) (*azcore.Client, error) {
 	co := o.ClientOptions
 	co.APIVersion = "" // the host dictates it
 	co.Logging.IncludeBody = false
-	co.Logging.AllowedHeaders = slices.DeleteFunc(slices.Clone(co.Logging.AllowedHeaders), secret)
+	co.Logging.AllowedHeaders = slices.DeleteFunc(slices.Clone(co.Logging.AllowedHeaders), isSecret)
 	next := co.Transport
 	if next == nil {
 		next = newHTTPClient(o.ConnectTimeout)
 	}
-	co.Transport = &transport{next: next, at: at, maxDelay: co.Retry.MaxRetryDelay}
+	co.Transport = &transport{next: next, gate: gate, maxDelay: co.Retry.MaxRetryDelay}
 	pl := runtime.PipelineOptions{
 		Tracing:                runtime.TracingOptions{Namespace: "Microsoft.Entra"},
 		AllowedQueryParameters: []string{"resource", "client_id", "clientid", "object_id", "msi_res_id", "mi_res_id"},
@@ -74,7 +74,7 @@ func withDefaults(r, d policy.RetryOptions) policy.RetryOptions {
 }
 
 // secret reports whether a header proves a request to come from this machine.
-func secret(header string) bool {
+func isSecret(header string) bool {
 	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
 }
 
@@ -117,15 +117,15 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 // whatever the transport under it did with them, and reads a bounded body.
 type transport struct {
 	next     policy.Transporter
-	at       *endpoint
+	gate     *gate
 	maxDelay time.Duration // of the retry policy
 }
 
 // Do implements [policy.Transporter].
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	select {
-	case t.at.slots <- struct{}{}:
-		defer func() { <-t.at.slots }()
+	case t.gate.slots <- struct{}{}:
+		defer func() { <-t.gate.slots }()
 	case <-req.Context().Done():
 		return nil, req.Context().Err()
 	}
@@ -134,31 +134,31 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	proof := proofOf(req)
-	withoutProof(resp.Header, proof)
-	refuse := func(err error) error {
+	secret := secretOf(req)
+	withoutSecret(resp.Header, secret)
+	reject := func(err error) error {
 		return &answerError{server: resp.Header.Get("Server"), status: resp.StatusCode, err: err}
 	}
 	if redirected := resp.Request != nil && resp.Request.Response != nil; redirected {
-		return nil, final{refuse(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(resp.Request.URL)))}
+		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(resp.Request.URL)))}
 	}
 	if resp.StatusCode/100 == 3 {
 		to := "nowhere"
 		if u, err := resp.Location(); err == nil {
 			to = place(u)
 		}
-		return nil, final{refuse(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
+		return nil, final{reject(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
 	}
 	var body bytes.Buffer
 	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for any usual answer
 	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, refuse(fmt.Errorf("an answer (status %d) that was cut short: %w", resp.StatusCode, cause(err)))
+		return nil, reject(fmt.Errorf("an answer (status %d) that was cut short: %w", resp.StatusCode, bare(err)))
 	case body.Len() > maxBody:
-		return nil, final{refuse(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
+		return nil, final{reject(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(bodyWithoutProof(body.Bytes(), proof)))
+	resp.Body = io.NopCloser(bytes.NewReader(bodyWithoutSecret(body.Bytes(), secret)))
 	spreadRetryAfter(resp, t.maxDelay)
 	return resp, nil
 }
@@ -166,8 +166,8 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 // removed stands where an answer repeats a secret of its request.
 const removed = "[removed]"
 
-// proofOf returns the secret by which a request proves where it comes from, "" if it has none.
-func proofOf(req *http.Request) string {
+// secretOf returns the secret by which a request proves where it comes from, "" if it has none.
+func secretOf(req *http.Request) string {
 	for _, name := range secretHeaders {
 		if v := req.Header.Get(name); v != "" {
 			return strings.TrimPrefix(v, "Basic ")
@@ -176,26 +176,26 @@ func proofOf(req *http.Request) string {
 	return ""
 }
 
-// withoutProof removes a request's proof from its answer's headers, which the pipeline's logging
+// withoutSecret removes a request's proof from its answer's headers, which the pipeline's logging
 // and tracing write, as do errors: whoever answers might send it back.
-func withoutProof(header http.Header, proof string) {
-	if proof == "" {
+func withoutSecret(header http.Header, secret string) {
+	if secret == "" {
 		return
 	}
 	for _, values := range header {
 		for i, v := range values {
-			values[i] = strings.ReplaceAll(v, proof, removed)
+			values[i] = strings.ReplaceAll(v, secret, removed)
 		}
 	}
 }
 
-// bodyWithoutProof removes a request's proof from its answer's body. JSON can spell it in many
+// bodyWithoutSecret removes a request's proof from its answer's body. JSON can spell it in many
 // ways, so a body with a string that means the proof is removed whole.
-func bodyWithoutProof(body []byte, proof string) []byte {
-	if proof == "" {
+func bodyWithoutSecret(body []byte, secret string) []byte {
+	if secret == "" {
 		return body
 	}
-	body = bytes.ReplaceAll(body, []byte(proof), []byte(removed))
+	body = bytes.ReplaceAll(body, []byte(secret), []byte(removed))
 	if bytes.IndexByte(body, '\\') < 0 {
 		return body
 	}
@@ -205,7 +205,7 @@ func bodyWithoutProof(body []byte, proof string) []byte {
 		if err != nil { // the end, or what nobody will decode
 			return body
 		}
-		if s, ok := t.(string); ok && strings.Contains(s, proof) {
+		if s, ok := t.(string); ok && strings.Contains(s, secret) {
 			return []byte(removed)
 		}
 	}
