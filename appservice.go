@@ -39,7 +39,7 @@ func newAppService(o *ManagedIdentityCredentialOptions, who identity, gate *gate
 }
 
 // fetch asks App Service. Of the platforms that speak as it does, Automation wants the Metadata header.
-func (s *appService) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+func (s *appService) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
 	req, err := s.build(ctx, resource)
 	if err != nil {
 		return azcore.AccessToken{}, err

@@ -44,7 +44,7 @@ func newArc(o *ManagedIdentityCredentialOptions, who identity, gate *gate, agent
 }
 
 // fetch asks the agent.
-func (s *arc) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+func (s *arc) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
 	req, err := s.build(ctx, resource)
 	if err != nil {
 		return azcore.AccessToken{}, err

@@ -21,6 +21,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 	"github.com/stretchr/testify/require"
 )
@@ -221,6 +222,11 @@ func TestGzipIsNotUnpacked(t *testing.T) {
 	require.Equal(t, []string{"", ""}, asked)
 }
 
+// each is a policy.
+type each func(*policy.Request) (*http.Response, error)
+
+func (f each) Do(req *policy.Request) (*http.Response, error) { return f(req) }
+
 // TestLocalhostAsksNoResolver: whoever controls name resolution cannot send the key elsewhere.
 func TestLocalhostAsksNoResolver(t *testing.T) {
 	a := newAttacker(t, says(""))
@@ -229,17 +235,20 @@ func TestLocalhostAsksNoResolver(t *testing.T) {
 	for _, host := range []string{"localhost", "LocalHost", "127.0.0.1"} {
 		t.Run(host, func(t *testing.T) {
 			var dialled []string
-			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			trace := &httptrace.ClientTrace{
 				DNSStart:     func(info httptrace.DNSStartInfo) { t.Errorf("a resolver was asked for %q", info.Host) },
 				ConnectStart: func(_, addr string) { dialled = append(dialled, addr) },
-			})
+			}
 			o := &azhost.ManagedIdentityCredentialOptions{
 				Source: azhost.SourceAzureArc, Endpoint: "http://" + net.JoinHostPort(host, port) + "/token", ArcKeyDirectory: t.TempDir(),
 			}
 			o.Retry.MaxRetries = -1
+			o.PerCallPolicies = []policy.Policy{each(func(req *policy.Request) (*http.Response, error) {
+				return req.WithContext(httptrace.WithClientTrace(req.Raw().Context(), trace)).Next()
+			})}
 			cred, err := azhost.NewManagedIdentityCredential(o)
 			require.NoError(t, err)
-			_, err = token(ctx, cred)
+			_, err = token(t.Context(), cred)
 			requireFailed(t, err)
 			require.Equal(t, []string{"127.0.0.1:" + port}, dialled)
 		})

@@ -38,7 +38,7 @@ func newAzureML(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (
 }
 
 // fetch asks Azure ML, which wants the client ID in any case, if only an empty one.
-func (s *azureML) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+func (s *azureML) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
 	req, err := s.ask(ctx, url.Values{
 		"api-version": {s.apiVersion},
 		"resource":    {resource},

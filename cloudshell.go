@@ -34,7 +34,7 @@ func newCloudShell(o *ManagedIdentityCredentialOptions, who identity, gate *gate
 }
 
 // fetch asks Cloud Shell.
-func (s *cloudShell) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+func (s *cloudShell) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
 	req, err := s.ask(ctx, nil)
 	if err != nil {
 		return azcore.AccessToken{}, err

@@ -189,9 +189,11 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 	return token, nil
 }
 
-// fetch asks the host. It runs in a flight, whose context outlives the caller that started it.
-func (c *ManagedIdentityCredential) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	return c.source.fetch(flightContext(ctx), resource)
+// fetch asks the host, in a flight.
+func (c *ManagedIdentityCredential) fetch(ctx context.Context, resource, refused string) (_ azcore.AccessToken, err error) {
+	ctx, end := runtime.StartSpan(ctx, "ManagedIdentityCredential.fetch", c.tracer, nil)
+	defer func() { end(err) }()
+	return c.source.fetch(ctx, resource, refused)
 }
 
 // defaultScope is what the Azure SDK appends to a resource to make a scope of it.

@@ -55,7 +55,7 @@ func newIMDS(o *ManagedIdentityCredentialOptions, who identity, gate *gate, onVM
 
 // fetch asks IMDS. Where nothing says that it is there, one attempt must tell; where it is there,
 // it is waited for.
-func (s *imds) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+func (s *imds) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
 	wasFailing := false
 	retry := s.retry
 	callers := retry.ShouldRetry

@@ -69,7 +69,7 @@ func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, gate *g
 }
 
 // fetch asks Service Fabric.
-func (s *serviceFabric) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+func (s *serviceFabric) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
 	req, err := s.ask(ctx, url.Values{"api-version": {s.apiVersion}, "resource": {resource}})
 	if err != nil {
 		return azcore.AccessToken{}, err

@@ -30,7 +30,7 @@ const (
 
 // source asks one kind of host for a token.
 type source interface {
-	fetch(ctx context.Context, resource string) (azcore.AccessToken, error)
+	fetch(ctx context.Context, resource, refused string) (azcore.AccessToken, error)
 }
 
 // newCredential checks o, finds the host and builds its source.
@@ -78,8 +78,9 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 
 	c := &ManagedIdentityCredential{name: who.source, log: o.Logger.With("source", who.source), unavailableError: o.UnavailableError}
 	var gate *gate
-	if o.Transport == nil && len(o.PerCallPolicies) == 0 && len(o.PerRetryPolicies) == 0 {
-		gate = shared.gates.get(who.endpoint, newGate)
+	if sharable(o.Transport) && len(o.PerCallPolicies) == 0 && len(o.PerRetryPolicies) == 0 {
+		who.transport = o.Transport
+		gate = shared.gates.get(who.route, newGate)
 		c.cache = shared.caches.get(who, newCache)
 	} else {
 		gate = newGate()

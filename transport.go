@@ -257,12 +257,6 @@ func spreadRetryAfter(resp *http.Response, maxDelay time.Duration) {
 	resp.Header.Set(inMilliseconds, strconv.FormatInt(d.Milliseconds(), 10))
 }
 
-// flightContext is ctx without the caller's response capture, whose variable a flight that
-// outlives the caller would write to behind its back.
-func flightContext(ctx context.Context) context.Context {
-	return policy.WithCaptureResponse(ctx, new(*http.Response))
-}
-
 // payload returns the body of a response that has passed the pipeline.
 func payload(resp *http.Response) []byte {
 	body, _ := runtime.Payload(resp) // in memory, so it cannot fail

@@ -165,9 +165,11 @@ func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
 // starts: it opens a socket, at which a bubble's time would stand still.
 func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
 	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: "http://" + h.address + h.path, ArcKeyDirectory: h.keys}
-	o.Transport = h
+	o.Transport = &inMemory{h} // a new one each time, because credentials with the same Transport share their tokens
 	return o
 }
+
+type inMemory struct{ *Host }
 
 // Environment returns the variables that point a client to this host over loopback.
 //

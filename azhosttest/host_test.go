@@ -220,14 +220,17 @@ func TestThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
-		o := vm.InMemory()
-		o.Retry.MaxRetries = -1
+		once := func() *azhost.ManagedIdentityCredentialOptions {
+			o := vm.InMemory()
+			o.Retry.MaxRetries = -1
+			return o
+		}
 		for n := range 25 {
-			_, err := getToken(t, o)
+			_, err := getToken(t, once())
 			require.Equal(t, n >= 20, err != nil, "request %d", n)
 		}
 		time.Sleep(time.Second)
-		_, err := getToken(t, o)
+		_, err := getToken(t, once())
 		require.NoError(t, err)
 	})
 }
