@@ -20,6 +20,7 @@ import (
 type arc struct {
 	protocol
 	client *azcore.Client
+	gate   *gate
 }
 
 // arcAddress is where the agent listens. The literal address saves trying ::1 first.
@@ -31,7 +32,7 @@ func newArc(o *ManagedIdentityCredentialOptions, who identity, gate *gate, agent
 	if agentDir == "" && who.keyDir == "" {
 		return nil, nil, errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set; set ArcKeyDirectory")
 	}
-	o.Retry = withDefaults(o.Retry, policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout})
+	o.Retry = withDefaults(o.Retry, policy.RetryOptions{MaxRetryDelay: time.Minute})
 	client, err := newClient(o, gate, exchange{agentDir: agentDir, keyDir: who.keyDir})
 	return &arc{
 		protocol: protocol{
@@ -40,6 +41,7 @@ func newArc(o *ManagedIdentityCredentialOptions, who identity, gate *gate, agent
 			mustEcho:   true,
 		},
 		client: client,
+		gate:   gate,
 	}, client, err
 }
 
@@ -54,11 +56,12 @@ func (s *arc) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken
 		return azcore.AccessToken{}, ended
 	}
 	if err != nil {
-		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" && !exhausted(err) && !s.gate.answered.Load() {
 			return azcore.AccessToken{}, s.unavailable(err, "%v. The Arc agent is not running; start himds (Windows) or himdsd.service (Linux), and see azcmagent show", bare(err))
 		}
 		return azcore.AccessToken{}, s.failed(nil, err, "%v", bare(err))
 	}
+	s.gate.answered.Store(true)
 	switch status := resp.StatusCode; {
 	case status == http.StatusOK:
 		return s.token(resp)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/azhost/azhost/internal/tokenjson"
@@ -75,7 +76,7 @@ func failed(resp *http.Response, cause error, format string, args ...any) *Authe
 	if resp != nil {
 		e.RawResponse = stripped(resp)
 		if resp.StatusCode/100 != 2 {
-			e.body = payload(resp)
+			e.body = bodyWithoutSecret(resp)
 		}
 	}
 	return e
@@ -103,18 +104,22 @@ func waitEnded(ctx context.Context, resource string, waited time.Duration) error
 // delivered returns the copy of a flight's error that one of its callers gets: callers share the
 // flight, not a response body that only one of them could read, nor each other's chain.
 func delivered(err error, unavailableError func(string) error) error {
-	if f, ok := errors.AsType[*AuthenticationFailedError](err); ok {
-		own := *f
-		if f.RawResponse != nil {
-			resp := *f.RawResponse
-			resp.Body = io.NopCloser(bytes.NewReader(f.body))
+	switch e := err.(type) { // not errors.As: what they wrap may be another credential's
+	case *AuthenticationFailedError:
+		own := *e
+		if e.RawResponse != nil {
+			resp := *e.RawResponse
+			resp.Header, resp.Request = resp.Header.Clone(), resp.Request.Clone(context.Background())
+			resp.Body = io.NopCloser(bytes.NewReader(e.body))
 			own.RawResponse = &resp
 		}
 		return &own
-	}
-	if u, ok := errors.AsType[*CredentialUnavailableError](err); ok && unavailableError != nil {
-		if marked := unavailableError(u.message); marked != nil {
-			return &CredentialUnavailableError{message: u.message, errs: append([]error{marked}, u.errs...)}
+	case *CredentialUnavailableError:
+		if unavailableError == nil {
+			break
+		}
+		if marked := unavailableError(e.message); marked != nil {
+			return &CredentialUnavailableError{message: e.message, errs: append([]error{marked}, e.errs...)}
 		}
 	}
 	return err
@@ -127,12 +132,9 @@ var secretHeaders = []string{"Authorization", "Secret", "X-Identity-Header"}
 func stripped(resp *http.Response) *http.Response {
 	own := *resp
 	own.Body = http.NoBody
-	if resp.Request != nil {
-		req := resp.Request.Clone(context.Background())
-		for _, name := range secretHeaders {
-			req.Header.Del(name)
-		}
-		own.Request = req
+	own.Request = resp.Request.Clone(context.Background())
+	for _, name := range secretHeaders {
+		own.Request.Header.Del(name)
 	}
 	return &own
 }
@@ -142,7 +144,7 @@ func stripped(resp *http.Response) *http.Response {
 func answered(resp *http.Response) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
-	if e, ok := tokenjson.ParseError(payload(resp)); ok {
+	if e, ok := tokenjson.ParseError(bodyWithoutSecret(resp)); ok {
 		for _, part := range []string{e.Code, e.Description} {
 			if part != "" {
 				b.WriteString(": " + part)
@@ -155,8 +157,22 @@ func answered(resp *http.Response) string {
 	return b.String()
 }
 
+// exhausted reports whether an error is about what this process or machine has run out of, which
+// says nothing about the host.
+func exhausted(err error) bool {
+	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 // cause strips the URL, whose query has no place in an error, from what net/http reports.
 func bare(err error) error {
+	if n, ok := errors.AsType[*noAnswer](err); ok {
+		err = n.err
+	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}

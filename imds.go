@@ -36,7 +36,6 @@ var imdsRetry = policy.RetryOptions{
 	MaxRetries:    5,
 	RetryDelay:    2 * time.Second,
 	MaxRetryDelay: time.Minute,
-	TryTimeout:    tryTimeout,
 	StatusCodes:   []int{404, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
 }
 
@@ -65,7 +64,7 @@ func (s *imds) fetch(ctx context.Context, resource, _ string) (azcore.AccessToke
 			s.gate.answered.Store(true)
 		case failing:
 			wasFailing = true
-		default:
+		case silent, foreign:
 			return s.onVM || wasFailing || s.gate.answered.Load()
 		}
 		if callers != nil {
@@ -85,8 +84,10 @@ func (s *imds) fetch(ctx context.Context, resource, _ string) (azcore.AccessToke
 	switch {
 	case (who == silent || who == foreign) && !wasFailing && !s.gate.answered.Load():
 		return azcore.AccessToken{}, s.notHere(resp, err)
-	case err != nil:
+	case err != nil && s.gate.answered.Load():
 		return azcore.AccessToken{}, s.failed(nil, err, "%v. IMDS has answered here before", bare(err))
+	case err != nil:
+		return azcore.AccessToken{}, s.failed(nil, err, "%v", bare(err))
 	case who == foreign:
 		return azcore.AccessToken{}, s.failed(resp, nil, "%s, which is not an answer of IMDS, although IMDS has answered here before", answered(resp))
 	case resp.StatusCode == http.StatusOK:
@@ -130,7 +131,8 @@ func (s *imds) rejected(resp *http.Response) error {
 type verdict int
 
 const (
-	silent     verdict = iota // nobody answered
+	unasked    verdict = iota // a policy of the caller's, or this machine, let no request go out
+	silent                    // nobody answered
 	foreign                   // somebody else did
 	failing                   // 410, 429 or 5xx of any form: IMDS's host may answer for it
 	imdsItself                // IMDS answered
@@ -141,12 +143,14 @@ func judge(resp *http.Response, err error) verdict {
 	var status int
 	if partial, ok := errors.AsType[*answerError](err); ok {
 		server, status = partial.server, partial.status
-	} else if err != nil {
-		return silent
-	} else {
+	} else if err == nil {
 		server, status = resp.Header.Get("Server"), resp.StatusCode
 	}
-	switch {
+	switch none, ok := errors.AsType[*noAnswer](err); {
+	case ok && !exhausted(none):
+		return silent
+	case status == 0:
+		return unasked
 	case strings.HasPrefix(server, "IMDS/") || err == nil && shaped(payload(resp)):
 		return imdsItself
 	case status == http.StatusGone || status == http.StatusTooManyRequests || status >= 500:

@@ -28,7 +28,7 @@ type platform struct {
 
 // platformRetry leaves what is zero to azcore's defaults: three retries of 408, 429, 500, 502, 503
 // and 504, after about 1, 2 and 6 s.
-var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout}
+var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute}
 
 // connect gives p its client, whose requests carry the platform's secret in header, if that is not "".
 func (p *platform) connect(o *ManagedIdentityCredentialOptions, gate *gate, header string) (err error) {
@@ -54,9 +54,7 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 		}
 		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", bare(err), advice)
 	}
-	if resp.Request != nil && resp.Request.URL != nil { // a Transport of the caller's may leave it out
-		p = p.at(resp.Request.URL)
-	}
+	p = p.at(resp.Request.URL)
 	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted {
 		return p.token(resp)
 	}

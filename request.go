@@ -75,7 +75,7 @@ func (r *protocol) token(resp *http.Response) (azcore.AccessToken, error) {
 	switch {
 	case r.id == "" || strings.EqualFold(echo, r.id):
 	case echo != "":
-		return azcore.AccessToken{}, r.failed(resp, nil, "the answer is a token for the identity with %s %.200q, not %q. Is that identity assigned to this machine?", r.kind, echo, r.id)
+		return azcore.AccessToken{}, r.failed(resp, nil, "the answer is a token for the identity with %s %.200q, not %q. Is that identity assigned to this machine?", r.kind, withoutSecret(echo, secretOf(resp.Request)), r.id)
 	case r.mustEcho:
 		return azcore.AccessToken{}, r.failed(resp, nil, "the answer does not say that its token is for the identity with %s %q. This agent is too old to select a user-assigned identity; update it, or leave ID nil for the system-assigned one", r.kind, r.id)
 	}

@@ -29,7 +29,7 @@ type serviceFabric struct{ platform }
 // fabricRetry is the schedule that Service Fabric's documentation asks for when it throttles: five
 // retries, after 1 s growing to half a minute.
 var fabricRetry = policy.RetryOptions{
-	MaxRetries: 5, RetryDelay: time.Second, MaxRetryDelay: time.Minute, TryTimeout: tryTimeout,
+	MaxRetries: 5, RetryDelay: time.Second, MaxRetryDelay: time.Minute,
 }
 
 func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*serviceFabric, *azcore.Client, error) {

@@ -42,6 +42,8 @@ const (
 // logging and tracing, over the options' transport or our own. perTry, which may be nil, runs at
 // every attempt.
 func newClient(o *ManagedIdentityCredentialOptions, gate *gate, perTry policy.Policy) (*azcore.Client, error) {
+	timeout := cmp.Or(o.Retry.TryTimeout, tryTimeout)
+	o.Retry.TryTimeout = 0 // azcore's would run out in the queue
 	co := o.ClientOptions
 	co.APIVersion = "" // the host dictates it
 	co.Logging.IncludeBody = false
@@ -50,13 +52,14 @@ func newClient(o *ManagedIdentityCredentialOptions, gate *gate, perTry policy.Po
 	if next == nil {
 		next = newHTTPClient(o.ConnectTimeout)
 	}
-	co.Transport = &transport{next: next, gate: gate, maxDelay: co.Retry.MaxRetryDelay}
+	co.Transport = &transport{next: next, maxDelay: co.Retry.MaxRetryDelay}
 	pl := runtime.PipelineOptions{
 		Tracing:                runtime.TracingOptions{Namespace: "Microsoft.Entra"},
 		AllowedQueryParameters: []string{"resource", "client_id", "clientid", "object_id", "msi_res_id", "mi_res_id"},
 	}
+	pl.PerRetry = []policy.Policy{turn{gate.slots, timeout}}
 	if perTry != nil {
-		pl.PerRetry = []policy.Policy{perTry}
+		pl.PerRetry = append(pl.PerRetry, perTry)
 	}
 	return azcore.NewClient(module, version, pl, &co)
 }
@@ -66,7 +69,6 @@ func withDefaults(r, d policy.RetryOptions) policy.RetryOptions {
 	r.MaxRetries = cmp.Or(r.MaxRetries, d.MaxRetries)
 	r.RetryDelay = cmp.Or(r.RetryDelay, d.RetryDelay)
 	r.MaxRetryDelay = cmp.Or(r.MaxRetryDelay, d.MaxRetryDelay)
-	r.TryTimeout = cmp.Or(r.TryTimeout, d.TryTimeout)
 	if r.StatusCodes == nil {
 		r.StatusCodes = d.StatusCodes
 	}
@@ -113,39 +115,62 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 	}
 }
 
-// transport is the last step of the pipeline: it limits concurrent requests, refuses redirects
-// whatever the transport under it did with them, and reads a bounded body.
+// turn is the pipeline policy that lets one process make a few attempts at a time. An attempt's own
+// timeout begins when its turn has come, and an exchange of several requests is one attempt: neither
+// its time nor its proof runs out in the queue.
+type turn struct {
+	slots   chan struct{}
+	timeout time.Duration
+}
+
+// Do implements [policy.Policy].
+func (t turn) Do(req *policy.Request) (*http.Response, error) {
+	ctx := req.Raw().Context()
+	select {
+	case t.slots <- struct{}{}:
+		defer func() { <-t.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel() // the transport has read the body
+	return req.WithContext(ctx).Next()
+}
+
+// transport is the last step of the pipeline: it refuses redirects whatever the transport under it
+// did with them, and reads a bounded body.
 type transport struct {
 	next     policy.Transporter
-	gate     *gate
 	maxDelay time.Duration // of the retry policy
 }
 
 // Do implements [policy.Transporter].
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
-	select {
-	case t.gate.slots <- struct{}{}:
-		defer func() { <-t.gate.slots }()
-	case <-req.Context().Done():
-		return nil, req.Context().Err()
-	}
 	resp, err := t.next.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, &noAnswer{err}
+	}
+	if resp == nil {
+		return nil, nil // for which azcore has an error
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
+	if resp.Request == nil || resp.Request.URL == nil {
+		resp.Request = req
+	}
 	secret := secretOf(req)
-	withoutSecret(resp.Header, secret)
 	reject := func(err error) error {
 		return &answerError{server: resp.Header.Get("Server"), status: resp.StatusCode, err: err}
 	}
-	if redirected := resp.Request != nil && resp.Request.Response != nil; redirected {
-		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(resp.Request.URL)))}
+	if resp.Request.Response != nil {
+		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(resp.Request.URL), secret)))}
 	}
 	if resp.StatusCode/100 == 3 {
 		to := "nowhere"
 		if u, err := resp.Location(); err == nil {
-			to = place(u)
+			to = withoutSecret(place(u), secret)
 		}
 		return nil, final{reject(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
 	}
@@ -158,10 +183,20 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	case body.Len() > maxBody:
 		return nil, final{reject(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(bodyWithoutSecret(body.Bytes(), secret)))
+	resp.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
 	spreadRetryAfter(resp, t.maxDelay)
+	resp.Header = headerWithoutSecret(resp.Header, secret)
 	return resp, nil
 }
+
+// noAnswer is a request that got none.
+type noAnswer struct{ err error }
+
+func (e *noAnswer) Error() string { return e.err.Error() }
+func (e *noAnswer) Unwrap() error { return e.err }
+
+// What is written, in errors and logs, must not repeat the secret of a request, which whoever answers
+// might send back. What is parsed stays as it is.
 
 // removed stands where an answer repeats a secret of its request.
 const removed = "[removed]"
@@ -176,39 +211,43 @@ func secretOf(req *http.Request) string {
 	return ""
 }
 
-// withoutSecret removes a request's proof from its answer's headers, which the pipeline's logging
-// and tracing write, as do errors: whoever answers might send it back.
-func withoutSecret(header http.Header, secret string) {
+func withoutSecret(text, secret string) string {
 	if secret == "" {
-		return
+		return text
 	}
-	for _, values := range header {
-		for i, v := range values {
-			values[i] = strings.ReplaceAll(v, secret, removed)
-		}
-	}
+	return strings.ReplaceAll(text, secret, removed)
 }
 
-// bodyWithoutSecret removes a request's proof from its answer's body. JSON can spell it in many
-// ways, so a body with a string that means the proof is removed whole.
-func bodyWithoutSecret(body []byte, secret string) []byte {
+// headerWithoutSecret is for the pipeline's logging and tracing, which write headers. Retry-After is
+// for its retries, which read it.
+func headerWithoutSecret(header http.Header, secret string) http.Header {
+	if secret == "" {
+		return header
+	}
+	own := header.Clone()
+	for name, values := range own {
+		for i, v := range values {
+			if !strings.Contains(name, "Retry-After") {
+				values[i] = withoutSecret(v, secret)
+			}
+		}
+	}
+	return own
+}
+
+// bodyWithoutSecret is for errors. JSON can spell a proof in many ways, so a body with a string that
+// means it is left out whole.
+func bodyWithoutSecret(resp *http.Response) []byte {
+	body, secret := payload(resp), secretOf(resp.Request)
 	if secret == "" {
 		return body
 	}
 	body = bytes.ReplaceAll(body, []byte(secret), []byte(removed))
-	if bytes.IndexByte(body, '\\') < 0 {
-		return body
+	var v any
+	if json.Unmarshal(body, &v) == nil && strings.Contains(fmt.Sprint(v), secret) {
+		return []byte(removed)
 	}
-	tokens := json.NewDecoder(bytes.NewReader(body))
-	for {
-		t, err := tokens.Token()
-		if err != nil { // the end, or what nobody will decode
-			return body
-		}
-		if s, ok := t.(string); ok && strings.Contains(s, secret) {
-			return []byte(removed)
-		}
-	}
+	return body
 }
 
 // answerError is an answer that could not be taken whole.
