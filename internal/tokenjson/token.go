@@ -63,11 +63,9 @@ type answer struct {
 // the name of the host.
 func Parse(body []byte, now time.Time) (Token, error) {
 	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
-	a, ok := plainAnswer(body)
-	if !ok {
-		if err := decode(body, &a); err != nil {
-			return Token{}, err
-		}
+	var a answer
+	if err := decode(body, &a); err != nil {
+		return Token{}, err
 	}
 	var t Token
 	var err error
@@ -106,7 +104,7 @@ func IsToken(body []byte) bool {
 // decode fills v from body, which must be one JSON object. It words the errors
 // itself because json's quote the byte that they stumbled over.
 func decode(body []byte, v any) error {
-	start := bytes.TrimLeft(body, blanks)
+	start := bytes.TrimLeft(body, " \t\r\n")
 	switch {
 	case len(start) == 0:
 		return errors.New("the answer is empty")
@@ -176,6 +174,9 @@ func (a *answer) identity(t *Token) error {
 	return nil
 }
 
+// odd reports whether a rune in a JSON string may mean something other than itself.
+func odd(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
+
 // absent reports whether a field was left out or is null.
 func absent(raw json.RawMessage) bool {
 	return len(raw) == 0 || string(raw) == "null"
@@ -186,7 +187,7 @@ func str(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	if text := raw[1 : len(raw)-1]; plain(text) { // as tokens are, whose second decoding would cost as much as the first
+	if text := raw[1 : len(raw)-1]; !bytes.ContainsFunc(text, odd) { // as tokens are, whose second decoding would cost as much as the first
 		return string(text), true
 	}
 	err := json.Unmarshal(raw, &s)
