@@ -109,6 +109,8 @@ func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 
 // once asks without proof, reads the key that the challenge names and asks with it.
 func (x exchange) once(req *policy.Request) (*http.Response, error) {
+	// On a connection that was used before, net/http would send a key again, to whoever listens by then.
+	req.Raw().Close = true
 	resp, err := req.Clone(req.Raw().Context()).Next()
 	switch {
 	case err != nil:

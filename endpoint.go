@@ -86,7 +86,7 @@ func parseEndpoint(s Source, name, endpoint string) (*url.URL, error) {
 }
 
 // loopback reports whether u points to this machine for certain: no name but localhost, which the
-// transport dials as 127.0.0.1 and ::1 without asking a resolver.
+// transport dials as 127.0.0.1 without asking a resolver.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true

@@ -70,13 +70,17 @@ var (
 	_ error = (*CredentialUnavailableError)(nil)
 )
 
+// maxKept bounds the body of a RawResponse, in bytes; a host's errors have a few hundred.
+const maxKept = 16 << 10
+
 // failed returns an AuthenticationFailedError about resp, which may be nil.
 func failed(resp *http.Response, cause error, format string, args ...any) *AuthenticationFailedError {
 	e := &AuthenticationFailedError{message: "azhost: " + fmt.Sprintf(format, args...), err: cause}
 	if resp != nil {
 		e.RawResponse = stripped(resp)
 		if resp.StatusCode/100 != 2 {
-			e.body = bodyWithoutSecret(resp)
+			body := bodyWithoutSecret(resp)
+			e.body = bytes.Clone(body[:min(len(body), maxKept)]) // failures are remembered, and there may be many
 		}
 	}
 	return e

@@ -36,7 +36,7 @@ var imdsRetry = policy.RetryOptions{
 	MaxRetries:    5,
 	RetryDelay:    2 * time.Second,
 	MaxRetryDelay: time.Minute,
-	StatusCodes:   []int{404, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
+	StatusCodes:   []int{404, 408, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
 }
 
 func newIMDS(o *ManagedIdentityCredentialOptions, who identity, gate *gate, onVM bool, notes string) (*imds, *azcore.Client, error) {
@@ -90,7 +90,7 @@ func (s *imds) fetch(ctx context.Context, resource, _ string) (azcore.AccessToke
 		return azcore.AccessToken{}, s.failed(nil, err, "%v", bare(err))
 	case who == foreign:
 		return azcore.AccessToken{}, s.failed(resp, nil, "%s, which is not an answer of IMDS, although IMDS has answered here before", answered(resp))
-	case resp.StatusCode == http.StatusOK:
+	case granted(resp):
 		return s.token(resp)
 	}
 	return azcore.AccessToken{}, s.rejected(resp)

@@ -55,7 +55,7 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", bare(err), advice)
 	}
 	p = p.at(resp.Request.URL)
-	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted {
+	if granted(resp) {
 		return p.token(resp)
 	}
 	e, _ := tokenjson.ParseError(payload(resp))
@@ -103,6 +103,7 @@ func (v variables) Do(req *policy.Request) (*http.Response, error) {
 			return nil, final{fmt.Errorf("%s is not set any more", secret)}
 		}
 		req.Raw().Header.Set(v.header, value)
+		req.Raw().Close = true // net/http sends again what a used connection was closed on, to whoever listens by then
 	}
 	return req.Next()
 }

@@ -63,6 +63,11 @@ func (r *protocol) ask(ctx context.Context, query url.Values) (*policy.Request, 
 	return req, nil
 }
 
+// granted reports whether an answer is to have a token: 200, and 202 if it has one.
+func granted(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted && tokenjson.IsToken(payload(resp))
+}
+
 // token reads the answer to a request that succeeded. An answer for another identity than the one
 // asked for is an error: the caller would act with rights that nobody gave it.
 func (r *protocol) token(resp *http.Response) (azcore.AccessToken, error) {

@@ -111,7 +111,6 @@ func pinned(base *http.Client) (*http.Client, error) {
 	t.ForceAttemptHTTP2, t.HTTP2, t.Protocols = false, nil, nil
 	own := *base
 	own.Transport = t
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &own, nil
 }
 

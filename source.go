@@ -5,8 +5,10 @@ package azhost
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -44,6 +46,9 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 		if who.id == "" {
 			return nil, fmt.Errorf("the %s in ID is empty; for the system-assigned identity leave ID nil", who.kind)
 		}
+	}
+	if client, ok := o.Transport.(*http.Client); ok && client == nil {
+		return nil, errors.New("Transport is a nil *http.Client; leave it nil, without a type, for the default one")
 	}
 	if o.ConnectTimeout < 0 {
 		return nil, fmt.Errorf("negative ConnectTimeout %s; zero means the default of %s", o.ConnectTimeout, defaultConnectTimeout)

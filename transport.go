@@ -49,8 +49,13 @@ func newClient(o *ManagedIdentityCredentialOptions, gate *gate, perTry policy.Po
 	co.Logging.IncludeBody = false
 	co.Logging.AllowedHeaders = slices.DeleteFunc(slices.Clone(co.Logging.AllowedHeaders), isSecret)
 	next := co.Transport
-	if next == nil {
+	switch client, _ := next.(*http.Client); {
+	case next == nil:
 		next = newHTTPClient(o.ConnectTimeout)
+	case client != nil:
+		own := *client
+		own.CheckRedirect = noRedirect
+		next = &own
 	}
 	co.Transport = &transport{next: next, maxDelay: co.Retry.MaxRetryDelay}
 	pl := runtime.PipelineOptions{
@@ -80,6 +85,9 @@ func isSecret(header string) bool {
 	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
 }
 
+// noRedirect lets an answer that redirects be returned as it is, and refused.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // newHTTPClient returns the client for host endpoints. All of them are on this machine or one
 // link away, and the requests carry proofs, so nothing may carry them elsewhere.
 func newHTTPClient(connectTimeout time.Duration) *http.Client {
@@ -88,8 +96,7 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 	}
 	dialer := net.Dialer{Timeout: connectTimeout}
 	return &http.Client{
-		// The answer that redirects is returned as it is, and refused.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: noRedirect,
 		Transport: &http.Transport{
 			Proxy: nil, // net/http would send 169.254.169.254 through HTTP_PROXY
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -98,13 +105,7 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 					return dialer.DialContext(ctx, network, address)
 				}
 				// A resolver or a hosts file could send "localhost" anywhere.
-				conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-				if err != nil && ctx.Err() == nil {
-					if conn, err6 := dialer.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
-						return conn, nil
-					}
-				}
-				return conn, err
+				return dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 			},
 			TLSHandshakeTimeout:    tlsTimeout,      // net/http detaches a handshake from its request's context
 			DisableCompression:     true,            // a small body must not unfold into a large one

@@ -29,9 +29,13 @@ const (
 // one the time would be a guess. Months, days and hours may have one digit.
 var dates = [...]string{
 	"1/2/2006 3:04:05 PM -07:00",
+	"1/2/2006 15:04:05 PM -07:00",
 	"1/2/2006 15:04:05 -07:00",
+	"1/2/2006 15:04:05",
 	time.RFC3339,
 	"2006-01-02T15:04:05Z0700",
+	"2006-01-02 15:04:05Z07:00",
+	"2006-01-02 15:04:05",
 }
 
 // expiry returns when the token expires, and the difference of the clocks if
