@@ -15,10 +15,9 @@ import (
 // appService is App Service, with Functions, Container Apps and Automation, which speak as it does.
 type appService struct{ platform }
 
-func newAppService(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*appService, *azcore.Client, error) {
-	o.Retry = withDefaults(o.Retry, platformRetry)
+func newAppService(in *setup) (source, error) {
 	s := &appService{platform{protocol: protocol{
-		identity: who, label: "App Service", apiVersion: "2019-08-01", log: o.Logger,
+		identity: in.identity, label: "App Service", apiVersion: "2019-08-01", log: in.options.Logger,
 		resourceID: "mi_res_id", // msi_res_id is ignored here, and the answer for another identity
 	}}}
 	s.advice = func(status int, _ tokenjson.Error) string {
@@ -29,13 +28,12 @@ func newAppService(o *ManagedIdentityCredentialOptions, who identity, gate *gate
 			return "Is IDENTITY_HEADER the one that the platform has given to this process?"
 		case status != http.StatusBadRequest && status != http.StatusNotFound:
 			return ""
-		case who.id != "":
-			return fmt.Sprintf("Is the user-assigned identity with %s %q assigned to this app?", who.kind, who.id)
+		case in.identity.id != "":
+			return fmt.Sprintf("Is the user-assigned identity with %s %q assigned to this app?", in.identity.kind, in.identity.id)
 		}
 		return "Does this app have a system-assigned identity? Enable it, or assign a user-assigned one and set ID"
 	}
-	err := s.connect(o, gate, "X-IDENTITY-HEADER")
-	return s, s.client, err
+	return s, s.connect(in, platformRetry, "X-IDENTITY-HEADER")
 }
 
 // fetch asks App Service. Of the platforms that speak as it does, Automation wants the Metadata header.

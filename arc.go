@@ -26,23 +26,26 @@ type arc struct {
 // arcAddress is where the agent listens. The literal address saves trying ::1 first.
 const arcAddress = "http://127.0.0.1:40342/metadata/identity/oauth2/token"
 
-// newArc returns the source for the agent that writes its keys to agentDir. Retries are azcore's
-// own defaults; the agent's 404 is final.
-func newArc(o *ManagedIdentityCredentialOptions, who identity, gate *gate, agentDir string) (*arc, *azcore.Client, error) {
-	if agentDir == "" && who.keyDir == "" {
-		return nil, nil, errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set; set ArcKeyDirectory")
+// arcRetry leaves the rest to azcore's own defaults; the agent's 404 is final.
+var arcRetry = policy.RetryOptions{MaxRetryDelay: time.Minute}
+
+func newArc(in *setup) (source, error) {
+	agentDir, keyDir := keyfile.Directory(in.env.ProgramData), in.identity.keyDir
+	if agentDir == "" && keyDir == "" {
+		return nil, errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set; set ArcKeyDirectory")
 	}
-	o.Retry = withDefaults(o.Retry, policy.RetryOptions{MaxRetryDelay: time.Minute})
-	client, err := newClient(o, gate, exchange{agentDir: agentDir, keyDir: who.keyDir})
+	if err := in.connect(arcRetry, exchange{agentDir: agentDir, keyDir: keyDir}); err != nil {
+		return nil, err
+	}
 	return &arc{
 		protocol: protocol{
-			identity: who, label: "Azure Arc", apiVersion: "2020-06-01", log: o.Logger,
+			identity: in.identity, label: "Azure Arc", apiVersion: "2020-06-01", log: in.options.Logger,
 			resourceID: "msi_res_id", // the agent ignores mi_res_id, and answers for another identity
 			mustEcho:   true,
 		},
-		client: client,
-		gate:   gate,
-	}, client, err
+		client: in.client,
+		gate:   in.gate,
+	}, nil
 }
 
 // fetch asks the agent.

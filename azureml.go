@@ -18,12 +18,11 @@ import (
 // azureML is Azure Machine Learning compute.
 type azureML struct{ platform }
 
-func newAzureML(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*azureML, *azcore.Client, error) {
-	if who.kind != "" && who.kind != byClientID {
-		return nil, nil, fmt.Errorf("ID is a %s; Azure ML selects identities by client ID alone", who.kind)
+func newAzureML(in *setup) (source, error) {
+	if in.identity.kind != "" && in.identity.kind != byClientID {
+		return nil, fmt.Errorf("ID is a %s; Azure ML selects identities by client ID alone", in.identity.kind)
 	}
-	o.Retry = withDefaults(o.Retry, platformRetry)
-	s := &azureML{platform{protocol: protocol{identity: who, label: "Azure ML", apiVersion: "2017-09-01", log: o.Logger}}}
+	s := &azureML{platform{protocol: protocol{identity: in.identity, label: "Azure ML", apiVersion: "2017-09-01", log: in.options.Logger}}}
 	s.advice = func(status int, _ tokenjson.Error) string {
 		switch {
 		case status == http.StatusUnauthorized || status == http.StatusForbidden:
@@ -33,8 +32,7 @@ func newAzureML(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (
 		}
 		return "Is the identity assigned to this compute, and does the resource exist in this tenant?"
 	}
-	err := s.connect(o, gate, "Secret")
-	return s, s.client, err
+	return s, s.connect(in, platformRetry, "Secret")
 }
 
 // fetch asks Azure ML, which wants the client ID in any case, if only an empty one.

@@ -17,20 +17,18 @@ import (
 // cloudShell is Azure Cloud Shell, whose token is that of the user who is signed in.
 type cloudShell struct{ platform }
 
-func newCloudShell(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*cloudShell, *azcore.Client, error) {
-	if err := who.systemOnly("Cloud Shell has the identity of its user alone"); err != nil {
-		return nil, nil, err
+func newCloudShell(in *setup) (source, error) {
+	if err := in.identity.systemOnly("Cloud Shell has the identity of its user alone"); err != nil {
+		return nil, err
 	}
-	o.Retry = withDefaults(o.Retry, platformRetry)
-	s := &cloudShell{platform{protocol: protocol{identity: who, label: "Cloud Shell", method: http.MethodPost, log: o.Logger}}}
+	s := &cloudShell{platform{protocol: protocol{identity: in.identity, label: "Cloud Shell", method: http.MethodPost, log: in.options.Logger}}}
 	s.advice = func(_ int, e tokenjson.Error) string {
 		if e.Code == "AudienceNotSupported" {
 			return "Cloud Shell has tokens for some resources only; check the scope, its slashes included"
 		}
 		return ""
 	}
-	err := s.connect(o, gate, "")
-	return s, s.client, err
+	return s, s.connect(in, platformRetry, "")
 }
 
 // fetch asks Cloud Shell.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost/internal/chassis"
 	"github.com/azhost/azhost/internal/tokenjson"
 )
 
@@ -39,17 +40,19 @@ var imdsRetry = policy.RetryOptions{
 	StatusCodes:   []int{404, 408, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
 }
 
-func newIMDS(o *ManagedIdentityCredentialOptions, who identity, gate *gate, onVM bool, notes string) (*imds, *azcore.Client, error) {
-	o.Retry = withDefaults(o.Retry, imdsRetry)
-	client, err := newClient(o, gate, nil)
+func newIMDS(in *setup) (source, error) {
+	if err := in.connect(imdsRetry, nil); err != nil {
+		return nil, err
+	}
 	return &imds{
-		protocol: protocol{identity: who, label: "IMDS", apiVersion: "2018-02-01", resourceID: "msi_res_id", log: o.Logger},
-		client:   client,
-		gate:     gate,
-		retry:    o.Retry,
-		onVM:     onVM,
-		notes:    notes,
-	}, client, err
+		protocol: protocol{identity: in.identity, label: "IMDS", apiVersion: "2018-02-01", resourceID: "msi_res_id", log: in.options.Logger},
+		client:   in.client,
+		gate:     in.gate,
+		retry:    in.options.Retry,
+		// The tag speaks for IMDS's own address; it says nothing about an endpoint of the caller's.
+		onVM:  in.options.Endpoint == "" && chassis.IsAzureVM(),
+		notes: in.notes,
+	}, nil
 }
 
 // fetch asks IMDS. Where nothing says that it is there, one attempt must tell; where it is there,

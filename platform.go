@@ -22,8 +22,9 @@ import (
 // it: App Service, Service Fabric, Cloud Shell, Azure ML.
 type platform struct {
 	protocol
-	client *azcore.Client
-	advice func(status int, e tokenjson.Error) string // what to do about a refusal
+	variables variables
+	client    *azcore.Client
+	advice    func(status int, e tokenjson.Error) string // what to do about a refusal
 }
 
 // platformRetry leaves what is zero to azcore's defaults: three retries of 408, 429, 500, 502, 503
@@ -31,8 +32,10 @@ type platform struct {
 var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute}
 
 // connect gives p its client, whose requests carry the platform's secret in header, if that is not "".
-func (p *platform) connect(o *ManagedIdentityCredentialOptions, gate *gate, header string) (err error) {
-	p.client, err = newClient(o, gate, variables{source: p.source, pinned: p.pinned, header: header})
+func (p *platform) connect(in *setup, retry policy.RetryOptions, header string) error {
+	p.variables = variables{host: in.host, pinned: in.identity.pinned, header: header}
+	err := in.connect(retry, p.variables)
+	p.client = in.client
 	return err
 }
 
@@ -44,8 +47,7 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 	}
 	if err != nil {
 		// The platform may have moved since; what its variable says now is nearer to what was asked.
-		endpoint, _ := variablesOf(p.source)
-		if u, err := parseEndpoint(p.source, endpoint, os.Getenv(endpoint)); err == nil && !p.pinned {
+		if u, err := p.variables.endpoint(); err == nil && !p.pinned {
 			p = p.at(u)
 		}
 		advice := ""
@@ -77,16 +79,20 @@ func (p *platform) at(u *url.URL) *platform {
 // variables is the pipeline policy that reads a platform's variables at every attempt, because the
 // platform may change them while the program runs.
 type variables struct {
-	source Source
+	host
 	pinned bool   // the endpoint is the caller's
 	header string // the header that carries the secret, "" where there is none
 }
 
+// endpoint returns what the variable says by now.
+func (v variables) endpoint() (*url.URL, error) {
+	return v.parse(v.host.endpoint, os.Getenv(v.host.endpoint))
+}
+
 // Do implements [policy.Policy].
 func (v variables) Do(req *policy.Request) (*http.Response, error) {
-	endpoint, secret := variablesOf(v.source)
 	if !v.pinned {
-		u, err := parseEndpoint(v.source, endpoint, os.Getenv(endpoint))
+		u, err := v.endpoint()
 		if err != nil {
 			return nil, final{err}
 		}
@@ -98,9 +104,9 @@ func (v variables) Do(req *policy.Request) (*http.Response, error) {
 		req.Raw().URL, req.Raw().Host = u, u.Host
 	}
 	if v.header != "" {
-		value := os.Getenv(secret)
+		value := os.Getenv(v.secret)
 		if value == "" {
-			return nil, final{fmt.Errorf("%s is not set any more", secret)}
+			return nil, final{fmt.Errorf("%s is not set any more", v.secret)}
 		}
 		req.Raw().Header.Set(v.header, value)
 		req.Raw().Close = true // net/http sends again what a used connection was closed on, to whoever listens by then

@@ -32,27 +32,26 @@ var fabricRetry = policy.RetryOptions{
 	MaxRetries: 5, RetryDelay: time.Second, MaxRetryDelay: time.Minute,
 }
 
-func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, gate *gate) (*serviceFabric, *azcore.Client, error) {
-	if err := who.systemOnly("on Service Fabric the cluster's configuration says which identity an application has"); err != nil {
-		return nil, nil, err
+func newServiceFabric(in *setup) (source, error) {
+	if err := in.identity.systemOnly("on Service Fabric the cluster's configuration says which identity an application has"); err != nil {
+		return nil, err
 	}
 	if _, err := thumbprint(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	base := newHTTPClient(o.ConnectTimeout)
-	if o.Transport != nil {
+	base := newHTTPClient(in.options.ConnectTimeout)
+	if in.options.Transport != nil {
 		var ok bool
-		if base, ok = o.Transport.(*http.Client); !ok || base == nil {
-			return nil, nil, fmt.Errorf("on Service Fabric, Transport must be nil or an *http.Client, to which the check of the host's certificate can be added; it is a %T", o.Transport)
+		if base, ok = in.options.Transport.(*http.Client); !ok || base == nil {
+			return nil, fmt.Errorf("on Service Fabric, Transport must be nil or an *http.Client, to which the check of the host's certificate can be added; it is a %T", in.options.Transport)
 		}
 	}
 	client, err := pinned(base)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	o.Transport = client
-	o.Retry = withDefaults(o.Retry, fabricRetry)
-	s := &serviceFabric{platform{protocol: protocol{identity: who, label: "Service Fabric", apiVersion: "2019-07-01-preview", log: o.Logger}}}
+	in.options.Transport = client
+	s := &serviceFabric{platform{protocol: protocol{identity: in.identity, label: "Service Fabric", apiVersion: "2019-07-01-preview", log: in.options.Logger}}}
 	s.advice = func(_ int, e tokenjson.Error) string {
 		switch e.Code {
 		case "ManagedIdentityNotFound":
@@ -64,8 +63,7 @@ func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, gate *g
 		}
 		return ""
 	}
-	err = s.connect(o, gate, "Secret")
-	return s, s.client, err
+	return s, s.connect(in, fabricRetry, "Secret")
 }
 
 // fetch asks Service Fabric.

@@ -10,11 +10,11 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"slices"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/azhost/azhost/internal/chassis"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost/internal/detect"
-	"github.com/azhost/azhost/internal/keyfile"
 )
 
 // Source is the kind of host that tokens come from.
@@ -30,9 +30,49 @@ const (
 	SourceAzureML       Source = "AzureML"       // Azure Machine Learning compute
 )
 
+// host is a kind of host: where it is asked, the variables in which it says so and what proves a
+// request to come from inside, "" for what it has not, and how its source is built.
+type host struct {
+	source   Source
+	address  string
+	endpoint string
+	secret   string
+	build    func(*setup) (source, error)
+}
+
+// hosts are all that there are. A new one needs a row here, and one in package detect.
+func hosts() []host {
+	return []host{
+		{SourceIMDS, imdsAddress, "", "", newIMDS},
+		{SourceAzureArc, arcAddress, "", "", newArc},
+		{SourceAppService, "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", newAppService},
+		{SourceServiceFabric, "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", newServiceFabric},
+		{SourceAzureML, "", "MSI_ENDPOINT", "MSI_SECRET", newAzureML},
+		{SourceCloudShell, "", "MSI_ENDPOINT", "", newCloudShell},
+	}
+}
+
 // source asks one kind of host for a token.
 type source interface {
 	fetch(ctx context.Context, resource, refused string) (azcore.AccessToken, error)
+}
+
+// setup is what a source is built from.
+type setup struct {
+	options  *ManagedIdentityCredentialOptions // a copy of the caller's
+	env      detect.Environment
+	host     host
+	identity identity
+	gate     *gate
+	notes    string // half-set variables, which may be why IMDS is asked at all
+	client   *azcore.Client
+}
+
+// connect makes the client. perTry, which may be nil, runs at every attempt.
+func (in *setup) connect(retry policy.RetryOptions, perTry policy.Policy) (err error) {
+	in.options.Retry = withDefaults(in.options.Retry, retry)
+	in.client, err = newClient(in.options, in.gate, perTry)
+	return err
 }
 
 // newCredential checks o, finds the host and builds its source.
@@ -40,7 +80,8 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	who := identity{}
+	in := &setup{options: &o, env: detect.Read()}
+	who := &in.identity
 	if o.ID != nil {
 		who.kind, who.id = o.ID.selector()
 		if who.id == "" {
@@ -53,65 +94,43 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 	if o.ConnectTimeout < 0 {
 		return nil, fmt.Errorf("negative ConnectTimeout %s; zero means the default of %s", o.ConnectTimeout, defaultConnectTimeout)
 	}
-	env := detect.Read()
 	reason := "set in the options"
 	if who.source = o.Source; who.source == "" {
 		var host detect.Host
-		host, reason = env.Host()
+		host, reason = in.env.Host()
 		who.source = Source(host)
 	}
 	o.Logger.Info("azhost: host found", "source", who.source, "reason", reason)
-	var notes string
-	for _, note := range env.Notes() {
+	for _, note := range in.env.Notes() {
 		o.Logger.Warn("azhost: " + note)
-		notes += ". " + note
+		in.notes += ". " + note
 	}
-	switch who.source {
-	case SourceIMDS, SourceAzureArc, SourceAppService, SourceServiceFabric, SourceCloudShell, SourceAzureML:
-	default:
+	i := slices.IndexFunc(hosts(), func(h host) bool { return h.source == who.source })
+	if i < 0 {
 		return nil, fmt.Errorf("unknown Source %q", who.source)
 	}
+	in.host = hosts()[i]
 	var err error
-	if who.endpoint, err = endpointOf(who.source, &o, env.ArcVariables()); err != nil {
+	if who.endpoint, err = in.endpoint(); err != nil {
 		return nil, err
 	}
-	variable, _ := variablesOf(who.source)
-	who.pinned = variable != "" && o.Endpoint != ""
+	who.pinned = in.host.endpoint != "" && o.Endpoint != ""
 	if who.keyDir, err = keyDirectory(&o, who.source); err != nil {
 		return nil, err
 	}
 
 	c := &ManagedIdentityCredential{name: who.source, log: o.Logger.With("source", who.source), unavailableError: o.UnavailableError}
-	var gate *gate
 	if sharable(o.Transport) && len(o.PerCallPolicies) == 0 && len(o.PerRetryPolicies) == 0 {
 		who.transport = o.Transport
-		gate = shared.gates.get(who.route, newGate)
-		c.cache = shared.caches.get(who, newCache)
+		in.gate = shared.gates.get(who.route, newGate)
+		c.cache = shared.caches.get(*who, newCache)
 	} else {
-		gate = newGate()
-		c.cache = newCache()
+		in.gate, c.cache = newGate(), newCache()
 	}
-	var client *azcore.Client
-	switch who.source {
-	case SourceAzureArc:
-		c.source, client, err = newArc(&o, who, gate, keyfile.Directory(env.ProgramData))
-	case SourceAppService:
-		c.source, client, err = newAppService(&o, who, gate)
-	case SourceServiceFabric:
-		c.source, client, err = newServiceFabric(&o, who, gate)
-	case SourceCloudShell:
-		c.source, client, err = newCloudShell(&o, who, gate)
-	case SourceAzureML:
-		c.source, client, err = newAzureML(&o, who, gate)
-	default:
-		// The tag speaks for IMDS's own address; it says nothing about an endpoint of the caller's.
-		onVM := o.Endpoint == "" && chassis.IsAzureVM()
-		c.source, client, err = newIMDS(&o, who, gate, onVM, notes)
-	}
-	if err != nil {
+	if c.source, err = in.host.build(in); err != nil {
 		return nil, err
 	}
-	c.tracer = client.Tracer()
+	c.tracer = in.client.Tracer()
 	c.traced = c.tracer.Enabled()
 	return c, nil
 }
