@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"time"
 
@@ -22,9 +21,8 @@ import (
 // it: App Service, Service Fabric, Cloud Shell, Azure ML.
 type platform struct {
 	protocol
-	variables variables
-	client    *azcore.Client
-	advice    func(status int, e tokenjson.Error) string // what to do about a refusal
+	client *azcore.Client
+	advice func(status int, e tokenjson.Error) string // what to do about a refusal
 }
 
 // platformRetry leaves what is zero to azcore's defaults: three retries of 408, 429, 500, 502, 503
@@ -33,8 +31,7 @@ var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute}
 
 // connect gives p its client, whose requests carry the platform's secret in header, if that is not "".
 func (p *platform) connect(in *setup, retry policy.RetryOptions, header string) error {
-	p.variables = variables{host: in.host, pinned: in.identity.pinned, header: header}
-	err := in.connect(retry, p.variables)
+	err := in.connect(retry, variables{host: in.host, pinned: in.identity.pinned, header: header})
 	p.client = in.client
 	return err
 }
@@ -46,17 +43,12 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 		return azcore.AccessToken{}, ended
 	}
 	if err != nil {
-		// The platform may have moved since; what its variable says now is nearer to what was asked.
-		if u, err := p.variables.endpoint(); err == nil && !p.pinned {
-			p = p.at(u)
-		}
 		advice := ""
 		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 			advice = ". The platform's variable, or Endpoint, points there; does this program still run where the platform started it?"
 		}
 		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", bare(err), advice)
 	}
-	p = p.at(resp.Request.URL)
 	if granted(resp) {
 		return p.token(resp)
 	}
@@ -68,14 +60,6 @@ func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.Access
 	return azcore.AccessToken{}, p.failed(resp, nil, "%s", what)
 }
 
-// at returns p for errors about a request to u.
-func (p *platform) at(u *url.URL) *platform {
-	bare, own := *u, *p
-	bare.RawQuery = ""
-	own.endpoint = bare.String()
-	return &own
-}
-
 // variables is the pipeline policy that reads a platform's variables at every attempt, because the
 // platform may change them while the program runs.
 type variables struct {
@@ -84,15 +68,10 @@ type variables struct {
 	header string // the header that carries the secret, "" where there is none
 }
 
-// endpoint returns what the variable says by now.
-func (v variables) endpoint() (*url.URL, error) {
-	return v.parse(v.host.endpoint, os.Getenv(v.host.endpoint))
-}
-
 // Do implements [policy.Policy].
 func (v variables) Do(req *policy.Request) (*http.Response, error) {
 	if !v.pinned {
-		u, err := v.endpoint()
+		u, err := v.parse(v.endpoint, os.Getenv(v.endpoint))
 		if err != nil {
 			return nil, final{err}
 		}

@@ -6,6 +6,7 @@ package azhost
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -102,9 +103,20 @@ func (r *protocol) ended(ctx context.Context) error {
 	return r.failed(nil, ctx.Err(), "%v", context.Cause(ctx))
 }
 
-// failed and unavailable make errors that begin with the request they are about.
+// failed and unavailable make errors that begin with the request they are about. A platform may have
+// moved since the endpoint was found.
 func (r *protocol) failed(resp *http.Response, cause error, format string, args ...any) error {
-	return failed(resp, cause, "%s: %s %s: %s", r.label, cmp.Or(r.method, http.MethodGet), r.endpoint, fmt.Sprintf(format, args...))
+	endpoint := r.endpoint
+	var asked url.URL
+	if none, ok := errors.AsType[*noAnswer](cause); ok {
+		asked = *none.from
+	} else if resp != nil {
+		asked = *resp.Request.URL
+	}
+	if asked.RawQuery = ""; asked.Host != "" {
+		endpoint = asked.String()
+	}
+	return failed(resp, cause, "%s: %s %s: %s", r.label, cmp.Or(r.method, http.MethodGet), endpoint, fmt.Sprintf(format, args...))
 }
 
 func (r *protocol) unavailable(cause error, format string, args ...any) error {

@@ -149,7 +149,7 @@ type transport struct {
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	resp, err := t.next.Do(req)
 	if err != nil {
-		return nil, &noAnswer{err}
+		return nil, &noAnswer{req.URL, err}
 	}
 	if resp == nil {
 		return nil, nil // for which azcore has an error
@@ -191,7 +191,10 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 }
 
 // noAnswer is a request that got none.
-type noAnswer struct{ err error }
+type noAnswer struct {
+	from *url.URL
+	err  error
+}
 
 func (e *noAnswer) Error() string { return e.err.Error() }
 func (e *noAnswer) Unwrap() error { return e.err }
