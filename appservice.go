@@ -37,8 +37,8 @@ func newAppService(in *setup) (source, error) {
 }
 
 // fetch asks App Service. Of the platforms that speak as it does, Automation wants the Metadata header.
-func (s *appService) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
-	req, err := s.build(ctx, resource)
+func (s *appService) fetch(ctx context.Context, w want) (azcore.AccessToken, error) {
+	req, err := s.build(ctx, w.resource)
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}

@@ -49,8 +49,8 @@ func newArc(in *setup) (source, error) {
 }
 
 // fetch asks the agent.
-func (s *arc) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
-	req, err := s.build(ctx, resource)
+func (s *arc) fetch(ctx context.Context, w want) (azcore.AccessToken, error) {
+	req, err := s.build(ctx, w.resource)
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}

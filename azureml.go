@@ -36,10 +36,10 @@ func newAzureML(in *setup) (source, error) {
 }
 
 // fetch asks Azure ML, which wants the client ID in any case, if only an empty one.
-func (s *azureML) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
+func (s *azureML) fetch(ctx context.Context, w want) (azcore.AccessToken, error) {
 	req, err := s.ask(ctx, url.Values{
 		"api-version": {s.apiVersion},
-		"resource":    {resource},
+		"resource":    {w.resource},
 		"clientid":    {cmp.Or(s.id, os.Getenv("DEFAULT_IDENTITY_CLIENT_ID"))},
 	})
 	if err != nil {

@@ -32,12 +32,12 @@ func newCloudShell(in *setup) (source, error) {
 }
 
 // fetch asks Cloud Shell.
-func (s *cloudShell) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
+func (s *cloudShell) fetch(ctx context.Context, w want) (azcore.AccessToken, error) {
 	req, err := s.ask(ctx, nil)
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}
-	form := url.Values{"resource": {resource}}.Encode()
+	form := url.Values{"resource": {w.resource}}.Encode()
 	if err := req.SetBody(streaming.NopCloser(strings.NewReader(form)), "application/x-www-form-urlencoded"); err != nil {
 		return azcore.AccessToken{}, s.failed(nil, err, "%v", err)
 	}

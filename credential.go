@@ -21,6 +21,7 @@ import (
 // for concurrent use and needs no closing.
 type ManagedIdentityCredential struct {
 	cache            *cache
+	revocable        *cache // of tokens for clients that handle their revocation; the same but on Service Fabric
 	source           source
 	name             Source
 	tracer           tracing.Tracer
@@ -166,7 +167,7 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // remembered for about a second. GetToken is safe for concurrent use.
 func (c *ManagedIdentityCredential) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	if len(opts.Scopes) == 1 && opts.Claims == "" && !c.traced {
-		if token, ok := c.cache.hit(strings.TrimSuffix(opts.Scopes[0], defaultScope), time.Now()); ok {
+		if token, ok := c.cacheFor(opts).hit(strings.TrimSuffix(opts.Scopes[0], defaultScope), time.Now()); ok {
 			return token, nil
 		}
 	}
@@ -182,18 +183,29 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 	if err != nil {
 		return azcore.AccessToken{}, failed(nil, err, "%v", err)
 	}
-	token, err := c.cache.get(ctx, resource, opts.Claims, c.fetch, c.log)
+	fetch := func(ctx context.Context, resource, refused string) (azcore.AccessToken, error) {
+		return c.fetch(ctx, want{resource, refused, opts.EnableCAE})
+	}
+	token, err := c.cacheFor(opts).get(ctx, resource, opts.Claims, fetch, c.log)
 	if err != nil {
 		return azcore.AccessToken{}, delivered(err, c.unavailableError)
 	}
 	return token, nil
 }
 
+// cacheFor returns the cache of the tokens that opts want.
+func (c *ManagedIdentityCredential) cacheFor(opts policy.TokenRequestOptions) *cache {
+	if opts.EnableCAE {
+		return c.revocable
+	}
+	return c.cache
+}
+
 // fetch asks the host, in a flight.
-func (c *ManagedIdentityCredential) fetch(ctx context.Context, resource, refused string) (_ azcore.AccessToken, err error) {
+func (c *ManagedIdentityCredential) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err error) {
 	ctx, end := runtime.StartSpan(ctx, "ManagedIdentityCredential.fetch", c.tracer, nil)
 	defer func() { end(err) }()
-	return c.source.fetch(ctx, resource, refused)
+	return c.source.fetch(ctx, w)
 }
 
 // defaultScope is what the Azure SDK appends to a resource to make a scope of it.

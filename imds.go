@@ -57,7 +57,7 @@ func newIMDS(in *setup) (source, error) {
 
 // fetch asks IMDS. Where nothing says that it is there, one attempt must tell; where it is there,
 // it is waited for.
-func (s *imds) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
+func (s *imds) fetch(ctx context.Context, w want) (azcore.AccessToken, error) {
 	wasFailing := false
 	retry := s.retry
 	callers := retry.ShouldRetry
@@ -75,7 +75,7 @@ func (s *imds) fetch(ctx context.Context, resource, _ string) (azcore.AccessToke
 		}
 		return err != nil || slices.Contains(retry.StatusCodes, resp.StatusCode)
 	}
-	req, err := s.build(policy.WithRetryOptions(ctx, retry), resource)
+	req, err := s.build(policy.WithRetryOptions(ctx, retry), w.resource)
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}

@@ -6,6 +6,7 @@ package azhost
 import (
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
 	"encoding/hex"
@@ -67,8 +68,15 @@ func newServiceFabric(in *setup) (source, error) {
 }
 
 // fetch asks Service Fabric.
-func (s *serviceFabric) fetch(ctx context.Context, resource, _ string) (azcore.AccessToken, error) {
-	req, err := s.ask(ctx, url.Values{"api-version": {s.apiVersion}, "resource": {resource}})
+func (s *serviceFabric) fetch(ctx context.Context, w want) (azcore.AccessToken, error) {
+	query := url.Values{"api-version": {s.apiVersion}, "resource": {w.resource}}
+	if w.revocable {
+		query.Set("xms_cc", "cp1")
+	}
+	if w.refused != "" { // the host returns a newer token than this one, which it may have to get first
+		query.Set("token_sha256_to_refresh", fmt.Sprintf("%x", sha256.Sum256([]byte(w.refused))))
+	}
+	req, err := s.ask(ctx, query)
 	if err != nil {
 		return azcore.AccessToken{}, err
 	}

@@ -6,6 +6,7 @@ package azhost_test
 import (
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -230,5 +232,47 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 			_, err := azhost.NewManagedIdentityCredential(&o)
 			require.ErrorContains(t, err, test.want)
 		})
+	}
+}
+
+// TestServiceFabricRevocation: a client that handles it says so, and claims name the refused token by
+// its hash. Tokens for such clients are no others'.
+func TestServiceFabricRevocation(t *testing.T) {
+	var asked []url.Values
+	fabric(t, func(w http.ResponseWriter, req *http.Request) {
+		asked = append(asked, req.URL.Query())
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":3600}`, len(asked))
+	})
+	cred, err := azhost.NewManagedIdentityCredential(nil)
+	require.NoError(t, err)
+	for _, call := range []struct {
+		cae      bool
+		claims   string
+		requests int
+		token    string
+		query    map[string]string
+	}{
+		{true, "revoked", 1, "token-1", map[string]string{"xms_cc": "cp1"}}, // nothing was cached
+		{true, "", 1, "token-1", nil},
+		{false, "", 2, "token-2", map[string]string{}},
+		{true, "revoked", 3, "token-3", map[string]string{"xms_cc": "cp1", "token_sha256_to_refresh": ""}},
+		{true, "", 3, "token-3", nil},
+		{false, "", 3, "token-2", nil},
+	} {
+		tk, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{vault}, EnableCAE: call.cae, Claims: call.claims})
+		require.NoError(t, err)
+		require.Equal(t, call.token, tk.Token)
+		require.Len(t, asked, call.requests)
+		if call.query == nil {
+			continue
+		}
+		want := url.Values{"api-version": {"2019-07-01-preview"}, "resource": {vault}}
+		for name, value := range call.query {
+			want.Set(name, value)
+		}
+		if want.Has("token_sha256_to_refresh") {
+			want.Set("token_sha256_to_refresh", fmt.Sprintf("%x", sha256.Sum256([]byte("token-1"))))
+		}
+		require.Equal(t, want, asked[len(asked)-1])
 	}
 }

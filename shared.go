@@ -34,11 +34,12 @@ type route struct {
 // identity names the tokens of a cache: credentials that agree on all of it get the same ones.
 type identity struct {
 	route
-	source Source
-	pinned bool // the endpoint is the caller's where it would be a variable's, which may change
-	kind   idKind
-	id     string
-	keyDir string
+	source    Source
+	pinned    bool // the endpoint is the caller's where it would be a variable's, which may change
+	kind      idKind
+	id        string
+	keyDir    string
+	revocable bool // for clients that handle the revocation of tokens, where that makes a difference
 }
 
 // systemOnly refuses a user-assigned identity, with the reason.

@@ -54,7 +54,14 @@ func hosts() []host {
 
 // source asks one kind of host for a token.
 type source interface {
-	fetch(ctx context.Context, resource, refused string) (azcore.AccessToken, error)
+	fetch(ctx context.Context, w want) (azcore.AccessToken, error)
+}
+
+// want is what a host is asked for.
+type want struct {
+	resource  string
+	refused   string // a token that a service has refused, "" for none
+	revocable bool   // the client handles the revocation of the token
 }
 
 // setup is what a source is built from.
@@ -120,12 +127,18 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 	}
 
 	c := &ManagedIdentityCredential{name: who.source, log: o.Logger.With("source", who.source), unavailableError: o.UnavailableError}
+	var caches func() *cache
 	if sharable(o.Transport) && len(o.PerCallPolicies) == 0 && len(o.PerRetryPolicies) == 0 {
 		who.transport = o.Transport
 		in.gate = shared.gates.get(who.route, newGate)
-		c.cache = shared.caches.get(*who, newCache)
+		caches = func() *cache { return shared.caches.get(*who, newCache) }
 	} else {
-		in.gate, c.cache = newGate(), newCache()
+		in.gate, caches = newGate(), newCache
+	}
+	c.cache = caches()
+	c.revocable = c.cache
+	if who.revocable = who.source == SourceServiceFabric; who.revocable {
+		c.revocable = caches()
 	}
 	if c.source, err = in.host.build(in); err != nil {
 		return nil, err
