@@ -398,6 +398,9 @@ func TestNotOnAzure(t *testing.T) {
 				require.Zero(t, time.Since(start))
 				require.Equal(t, 1, w.requests(), "one attempt tells")
 				require.ErrorIs(t, err, moveOn)
+				if test.name == "refused" {
+					require.ErrorIs(t, err, syscall.ECONNREFUSED, "the cause beside what a chain moves on for")
+				}
 				require.Equal(t, unavailable.Error(), made)
 				require.NotContains(t, err.Error(), "token=x")
 				require.Less(t, len(err.Error()), 1000)
@@ -448,6 +451,24 @@ func TestKnownIMDSIsWaitedFor(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestIMDSRestarts: its host answers for it, then nobody does, then IMDS is back.
+func TestIMDSRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+			switch n {
+			case 1:
+				return answer(500, "oops", "Server: Microsoft-IIS/10.0")(req)
+			case 2:
+				return refusedDial(req)
+			}
+			return goodToken(req)
+		}}
+		_, err := token(t.Context(), onVM(t, w))
+		require.NoError(t, err)
+		require.Equal(t, 3, w.requests())
+	})
 }
 
 func TestKnownIMDSThatVanishesIsAFailure(t *testing.T) {

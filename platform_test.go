@@ -148,9 +148,10 @@ func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cred, err := onPlatform(t, azhost.SourceAppService, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
 			require.NoError(t, err)
-			t.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:3/new")
+			t.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:3/new?code=canary")
 			_, err = token(t.Context(), cred)
 			require.ErrorContains(t, err, "App Service: GET http://127.0.0.1:3/new: ")
+			require.NotContains(t, err.Error(), "canary")
 		})
 	}
 }
@@ -183,6 +184,13 @@ func TestEndpointOption(t *testing.T) {
 	require.NoError(t, err)
 	_, err = token(t.Context(), cred)
 	require.NoError(t, err)
+
+	cred, err = onPlatform(t, azhost.SourceAppService, always(refusedDial), func(o *azhost.ManagedIdentityCredentialOptions) {
+		o.Endpoint, o.Retry.MaxRetries = "http://127.0.0.1:9/token", -1
+	})
+	require.NoError(t, err)
+	_, err = token(t.Context(), cred)
+	require.ErrorContains(t, err, "GET http://127.0.0.1:9/token: ", "the error names the endpoint that was asked")
 }
 
 func TestPlatformRefusals(t *testing.T) {
