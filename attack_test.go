@@ -127,7 +127,7 @@ func TestAttacks(t *testing.T) {
 			require.NotRegexp(t, `[\x00-\x08\x0b-\x1f\x7f]`, err.Error(), "an error must not carry control characters to a terminal")
 			require.Less(t, len(err.Error()), 2000)
 			require.Len(t, a.accepted, 1, "one request, and none with a key")
-			require.Contains(t, a.heard.String(), "GET /token?")
+			require.Contains(t, a.heard.String(), "GET /token/")
 			require.NotContains(t, a.heard.String(), "Authorization")
 			require.NotContains(t, a.heard.String(), canary)
 		})
@@ -164,7 +164,8 @@ func TestAttacksLeaveNothing(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 }, // Eventually's own
 		10*time.Second, 10*time.Millisecond, "goroutines were left behind")
-	require.LessOrEqual(t, openFiles(t), files, "files or sockets were left behind")
+	require.Eventually(t, func() bool { return openFiles(t) <= files }, // net/http closes in its own time
+		10*time.Second, 10*time.Millisecond, "files or sockets were left behind")
 }
 
 // TestAnswerThatTrickles: each attempt ends with its deadline, and the whole with the flight's.
