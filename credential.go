@@ -78,11 +78,11 @@ type ManagedIdentityCredentialOptions struct {
 	// ClientOptions are honoured as every Azure SDK client honours them, with two exceptions:
 	// APIVersion, which the host dictates, and Logging.IncludeBody, which would log tokens.
 	//
-	// With a nil Transport, requests never pass a proxy and never follow a redirect. A Transport
-	// of your own is used as it is, so switch both off in it; a followed redirect is then an
-	// error after the fact. On Service Fabric it must be an *http.Client whose Transport is nil or
-	// an *http.Transport; a copy of it checks the host's certificate. A credential with its own
-	// Transport or policies shares its cache and its request limit with no other credential.
+	// With a nil Transport, requests never pass a proxy and never follow a redirect. An
+	// *http.Client of your own is copied, without its redirects; switch its proxy off yourself. Any
+	// other Transport is used as it is; a redirect that it has followed is an error after the fact.
+	// On Service Fabric it must be an *http.Client whose Transport is nil or an *http.Transport; a
+	// copy of that checks the host's certificate.
 	//
 	// Retry values that are zero get the host's documented schedule: on an Azure VM five retries
 	// of 404, 410, 429 and 5xx over some 100 s, on Service Fabric five over a minute, elsewhere
@@ -113,9 +113,8 @@ type ManagedIdentityCredentialOptions struct {
 	ConnectTimeout time.Duration
 
 	// Logger gets what was detected and why, acquired tokens (never their text), failures and
-	// refreshes. What came of a request is logged when the others who waited for it have gone on: by
-	// the call that made it, or by a goroutine for a refresh and for a call that has left. Nil logs
-	// nothing.
+	// refreshes. A request is logged after its callers have their token, so a program that exits at
+	// once may not see the last line. Nil logs nothing.
 	Logger *slog.Logger
 
 	// UnavailableError makes an error that a [CredentialUnavailableError] then wraps. Pass
@@ -131,11 +130,11 @@ type ManagedIdentityCredentialOptions struct {
 // variables are.
 // It does not check that there is an identity: the first GetToken does.
 //
-// Credentials of one process that have the same host, endpoint, identity and key directory, and
-// neither Transport nor policies of their own, share one token cache and one limit of four
-// concurrent requests. It is dropped when the last of them is collected. To share nothing, set
-// Transport. An endpoint that a platform's variable names may change, so it is never the same as one
-// in Endpoint.
+// Credentials of one process that have the same host, endpoint, identity, key directory and
+// Transport (nil, or one and the same pointer), and no policies of their own, share one token cache
+// and one limit of four concurrent requests. The cache stays when they go, because there are programs
+// that make a credential for every use. To share nothing, give each its own Transport. An endpoint
+// that a platform's variable names may change, so it is never the same as one in Endpoint.
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {
@@ -157,8 +156,9 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // with azidentity, TenantID and EnableCAE have no effect: a managed identity lives in one tenant.
 //
 // A valid token is returned at once, whatever the state of the host; it is refreshed in the
-// background from its RefreshOn, or in its last minutes. Without one, GetToken waits until ctx
-// ends, and at longest three minutes, provided that a Transport or policies of your own heed their
+// background from its RefreshOn, or in its last minutes. In its last minute GetToken waits up to 2 s
+// for the refresh under way, and returns the old token if that brings none. Without a valid token it
+// waits until ctx ends, and at longest three minutes, provided that a Transport or policies of your own heed their
 // context: on an Azure VM whose IMDS is unwell about 100 s, on Azure Arc about 10 s. Off Azure,
 // where nothing connects, it returns within ConnectTimeout; what connects but does not answer is
 // given a minute.

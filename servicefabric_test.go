@@ -207,7 +207,7 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 		{"a thumbprint that is long", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 64)}, nil, "40 hexadecimal digits"},
 		{"a thumbprint of no digits", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("x", 40)}, nil, "40 hexadecimal digits"},
 		{"another transport", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = always(goodToken) }, "Transport must be nil or an *http.Client"},
-		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "Transport is a nil *http.Client"},
+		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "the *http.Client in Transport is nil"},
 		{"another round tripper", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: http.NewFileTransport(http.Dir("."))}
 		}, "must be nil or an *http.Transport"},

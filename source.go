@@ -96,7 +96,7 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 		}
 	}
 	if client, ok := o.Transport.(*http.Client); ok && client == nil {
-		return nil, errors.New("Transport is a nil *http.Client; leave it nil, without a type, for the default one")
+		return nil, errors.New("the *http.Client in Transport is nil; for the default one leave Transport itself nil")
 	}
 	if o.ConnectTimeout < 0 {
 		return nil, fmt.Errorf("negative ConnectTimeout %s; zero means the default of %s", o.ConnectTimeout, defaultConnectTimeout)
