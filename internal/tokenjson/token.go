@@ -104,7 +104,7 @@ func IsToken(body []byte) bool {
 // decode fills v from body, which must be one JSON object. It words the errors
 // itself because json's quote the byte that they stumbled over.
 func decode(body []byte, v any) error {
-	start := bytes.TrimLeft(body, " \t\r\n")
+	start := bytes.TrimLeft(body, " \t\r\n") // JSON's white space
 	switch {
 	case len(start) == 0:
 		return errors.New("the answer is empty")
@@ -174,9 +174,6 @@ func (a *answer) identity(t *Token) error {
 	return nil
 }
 
-// odd reports whether a rune in a JSON string may mean something other than itself.
-func odd(r rune) bool { return r < ' ' || r > '~' || r == '\\' }
-
 // absent reports whether a field was left out or is null.
 func absent(raw json.RawMessage) bool {
 	return len(raw) == 0 || string(raw) == "null"
@@ -187,9 +184,21 @@ func str(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	if text := raw[1 : len(raw)-1]; !bytes.ContainsFunc(text, odd) { // as tokens are, whose second decoding would cost as much as the first
+	// A token is plain. Decoding it a second time costs as much as the first.
+	if text := raw[1 : len(raw)-1]; plain(text) {
 		return string(text), true
 	}
 	err := json.Unmarshal(raw, &s)
 	return s, err == nil
+}
+
+// plain reports whether the inside of a JSON string stands for itself:
+// printable ASCII without escapes.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
