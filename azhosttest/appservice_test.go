@@ -53,8 +53,8 @@ func TestAppServiceAnswersAsAppServiceDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			app := azhosttest.NewAppService(t)
-			app.Identities(test.identities...)
-			app.Resources("https://r")
+			app.SetIdentities(test.identities...)
+			app.AllowResources("https://r")
 			secret := app.Environment()["IDENTITY_HEADER"]
 			header := test.header
 			if header == "" {
@@ -112,7 +112,7 @@ func TestSetenvBeforeABubble(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)
 	synctest.Test(t, func(t *testing.T) {
-		app.Latency(time.Hour)
+		app.SetLatency(time.Hour)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
 			app.InMemory().Endpoint+"?api-version=2019-08-01&resource=https://r", nil)
 		require.NoError(t, err)

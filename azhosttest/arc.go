@@ -99,8 +99,8 @@ func newArc(t testing.TB, keyDirectory string) (*Arc, error) {
 	return a, a.init(t)
 }
 
-// OldAgent makes the agent ignore selectors, as those do that know system-assigned identities only.
-func (a *Arc) OldAgent(old bool) { a.set(func() { a.old = old }) }
+// IgnoreSelectors makes the agent ignore selectors, as those do that know system-assigned identities only.
+func (a *Arc) IgnoreSelectors(old bool) { a.set(func() { a.old = old }) }
 
 // himds answers as the agent does.
 func (a *Arc) himds(req *http.Request, r *Request, s settings) reply {

@@ -15,7 +15,7 @@ import (
 //
 // Its tokens are those of a person, who is signed in to it: the identity that [SystemAssigned]
 // returns stands for that person. It ignores selectors. The parameters are in the body, so
-// [Request] has them in Form. Resources limits the audiences, as the real Cloud Shell always does.
+// [Request] has them in Form. AllowResources limits the audiences, as the real Cloud Shell always does.
 type CloudShell struct{ Host }
 
 // NewCloudShell returns a Cloud Shell that the test's cleanup closes. It listens when it is first

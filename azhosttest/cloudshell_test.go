@@ -42,8 +42,8 @@ func TestCloudShellAnswersAsCloudShellDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			shell := azhosttest.NewCloudShell(t)
-			shell.Identities(test.identities...)
-			shell.Resources("https://r")
+			shell.SetIdentities(test.identities...)
+			shell.AllowResources("https://r")
 			for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{shell}} {
 				// What the URL says is of no interest.
 				req, err := http.NewRequestWithContext(t.Context(), test.method, shell.Endpoint()+"?resource=https://x", strings.NewReader(test.body))

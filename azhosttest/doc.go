@@ -35,24 +35,24 @@
 //
 // # Identities
 //
-// A new host has one system-assigned identity. Identities replaces it, with [SystemAssigned] and
+// A new host has one system-assigned identity. SetIdentities replaces it, with [SystemAssigned] and
 // [UserAssigned] identities or with none. Which one answers is decided as the real hosts do.
 //
 // # Tokens
 //
 // The tokens are JSON Web Tokens with honest claims, signed with a key of the fake's own. A
 // service under test checks them with Verify or PublicKey, or with the key set at
-// /.well-known/jwks.json. TokenLifetime, RefreshIn, SameToken and Claims shape them, Answer
-// changes the JSON around them.
+// /.well-known/jwks.json. SetTokenLifetime, SetRefreshIn, ReuseTokens and SetClaims shape them,
+// EditResponse changes the JSON around them.
 //
 // # Trouble
 //
-// Fail, FailWhile, FailUntil and FailRate answer requests with a [Fault]: a status, a header, a
-// body, a delay, a dropped connection, a body that ends early. Latency, Throttle, Stop and Silence
-// make the whole host slow, busy or absent. An [Arc] has trouble of its own: with its key files
-// (KeyFault, KeyLifetime, RefuseKeys), its challenges (Challenge) and its agent (Restart,
-// OldAgent), an [AppService] may rotate its secret (RotateHeader), and a [ServiceFabric] present a
-// certificate that is not the pinned one (WrongCertificate).
+// Fail, FailWhile, FailUntil and FailRandomly answer requests with a [Fault]: a status, a header, a
+// body, a delay, a dropped connection, a body that ends early. SetLatency, Throttle, Stop and
+// Silence make the whole host slow, busy or absent. An [Arc] has trouble of its own: with its key
+// files (SetKeyFault, SetKeyLifetime, RefuseKeys), its challenges (SetChallenge) and its agent
+// (Restart, IgnoreSelectors), an [AppService] may rotate its secret (RotateHeader), and a
+// [ServiceFabric] present a certificate that is not the pinned one (UseWrongCertificate).
 //
 // # Fidelity
 //

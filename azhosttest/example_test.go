@@ -80,14 +80,14 @@ func ExampleListenArc() {
 }
 
 // A machine with two user-assigned identities and no system-assigned one must be told which.
-func ExampleHost_Identities() {
+func ExampleHost_SetIdentities() {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer vm.Close()
 	reader, writer := azhosttest.UserAssigned("reader"), azhosttest.UserAssigned("writer")
-	vm.Identities(reader, writer)
+	vm.SetIdentities(reader, writer)
 
 	options := vm.Options()
 	options.ID = azhost.ClientID(writer.ClientID)
@@ -113,7 +113,7 @@ func ExampleHost_Verify() {
 		log.Fatal(err)
 	}
 	defer vm.Close()
-	vm.TokenLifetime(-time.Minute)
+	vm.SetTokenLifetime(-time.Minute)
 
 	_, err = vm.Verify(newToken(vm))
 	fmt.Println(strings.Contains(err.Error(), "expired"))

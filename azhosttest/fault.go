@@ -59,9 +59,9 @@ func (h *Host) FailUntil(end time.Time, fault Fault) {
 	h.FailWhile(func(r Request) (Fault, bool) { return fault, r.Time.Before(end) })
 }
 
-// FailRate answers a part of the requests, 0 to 1, with one of the faults, by a random sequence
+// FailRandomly answers a part of the requests, 0 to 1, with one of the faults, by a random sequence
 // that is the same for the same seed. Without faults it is FailWhile(nil).
-func (h *Host) FailRate(rate float64, seed uint64, faults ...Fault) {
+func (h *Host) FailRandomly(rate float64, seed uint64, faults ...Fault) {
 	if len(faults) == 0 {
 		h.FailWhile(nil)
 		return

@@ -79,45 +79,47 @@ func (h *Host) init(t testing.TB) error {
 	return err
 }
 
-// Identities replaces the host's identities; without any, every request is refused as the real
+// SetIdentities replaces the host's identities; without any, every request is refused as the real
 // host does. A new host has one, [SystemAssigned].
-func (h *Host) Identities(ids ...Identity) {
+func (h *Host) SetIdentities(ids ...Identity) {
 	h.set(func() { h.settings.identities = slices.Clone(ids) })
 }
 
-// TokenLifetime sets how long new tokens live; 24 h to begin with. Zero or less makes tokens that
+// SetTokenLifetime sets how long new tokens live; 24 h to begin with. Zero or less makes tokens that
 // have expired.
-func (h *Host) TokenLifetime(d time.Duration) { h.set(func() { h.settings.lifetime = d }) }
+func (h *Host) SetTokenLifetime(d time.Duration) { h.set(func() { h.settings.lifetime = d }) }
 
-// RefreshIn adds refresh_in to the answers, in whole seconds. Zero, as to begin with, leaves it
+// SetRefreshIn adds refresh_in to the answers, in whole seconds. Zero, as to begin with, leaves it
 // out, as IMDS does.
-func (h *Host) RefreshIn(d time.Duration) { h.set(func() { h.settings.refreshIn = d }) }
+func (h *Host) SetRefreshIn(d time.Duration) { h.set(func() { h.settings.refreshIn = d }) }
 
-// SameToken makes the host answer as IMDS's own cache does: the same token for an identity and a
+// ReuseTokens makes the host answer as IMDS's own cache does: the same token for an identity and a
 // resource until it expires. To begin with, every request gets a new one. Calling it forgets the
 // tokens so far.
-func (h *Host) SameToken(same bool) {
+func (h *Host) ReuseTokens(same bool) {
 	h.set(func() { h.settings.sameToken = same; clear(h.issued) })
 }
 
-// Claims adds claims to new tokens, or replaces them. A claim that is not JSON makes the host
+// SetClaims adds claims to new tokens, or replaces them. A claim that is not JSON makes the host
 // answer 500 and say so.
-func (h *Host) Claims(claims map[string]any) {
+func (h *Host) SetClaims(claims map[string]any) {
 	h.set(func() { h.settings.claims = maps.Clone(claims) })
 }
 
-// Resources limits the resources for which there are tokens, compared exactly; the others get
+// AllowResources limits the resources for which there are tokens, compared exactly; the others get
 // [InvalidResource], or what the host has in its place. Without any, all are known.
-func (h *Host) Resources(known ...string) {
+func (h *Host) AllowResources(known ...string) {
 	h.set(func() { h.settings.resources = slices.Clone(known) })
 }
 
-// Answer lets edit change the JSON fields of every successful answer before it is sent: drop,
+// EditResponse lets edit change the JSON fields of every successful answer before it is sent: drop,
 // retype or misspell them. It may be called from several goroutines at once. Nil ends that.
-func (h *Host) Answer(edit func(fields map[string]any)) { h.set(func() { h.settings.edit = edit }) }
+func (h *Host) EditResponse(edit func(fields map[string]any)) {
+	h.set(func() { h.settings.edit = edit })
+}
 
-// Latency delays every answer.
-func (h *Host) Latency(d time.Duration) { h.set(func() { h.settings.latency = d }) }
+// SetLatency delays every answer.
+func (h *Host) SetLatency(d time.Duration) { h.set(func() { h.settings.latency = d }) }
 
 // Throttle lets perSecond requests through in any second and atOnce at a time, and answers the
 // others 429, in the host's own form, with a Retry-After of a second. IMDS documents 20 and 5; the

@@ -78,7 +78,7 @@ func TestVMAnswersAsIMDSDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			vm := azhosttest.NewVM(t)
-			vm.Identities(test.identities...)
+			vm.SetIdentities(test.identities...)
 			status, header, fields := get(t, vm.Endpoint(), test.query, test.header)
 			require.Equal(t, test.status, status)
 			require.True(t, strings.HasPrefix(header.Get("Server"), "IMDS/"))
@@ -111,7 +111,7 @@ func text(v any) string { s, _ := v.(string); return s }
 func TestArcAnswersAsTheAgentDoes(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
-	a.Identities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
+	a.SetIdentities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
 	const query = "api-version=2020-06-01&resource=https://r"
 	challenge := func() (path, key string) {
 		t.Helper()
@@ -193,14 +193,14 @@ func TestTimedFaults(t *testing.T) {
 		require.GreaterOrEqual(t, time.Since(start), 70*time.Second)
 
 		vm.FailWhile(nil)
-		vm.Latency(3 * time.Second)
+		vm.SetLatency(3 * time.Second)
 		start = time.Now()
 		_, err = getToken(t, vm.InMemory())
 		require.NoError(t, err)
 		require.Equal(t, 3*time.Second, time.Since(start))
 
-		vm.Latency(0)
-		vm.FailRate(0.5, 1, azhosttest.ServerError(), azhosttest.WireServer(), azhosttest.Throttled(time.Second))
+		vm.SetLatency(0)
+		vm.FailRandomly(0.5, 1, azhosttest.ServerError(), azhosttest.WireServer(), azhosttest.Throttled(time.Second))
 		before := len(vm.Requests())
 		for range 20 {
 			_, err = getToken(t, vm.InMemory())
@@ -238,9 +238,9 @@ func TestThrottle(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	vm.Claims(map[string]any{"roles": []string{"Reader"}})
-	vm.TokenLifetime(time.Hour)
-	vm.RefreshIn(10 * time.Minute)
+	vm.SetClaims(map[string]any{"roles": []string{"Reader"}})
+	vm.SetTokenLifetime(time.Hour)
+	vm.SetRefreshIn(10 * time.Minute)
 	tk, err := getToken(t, vm.InMemory())
 	require.NoError(t, err)
 	claims, err := vm.Verify(tk)
@@ -269,7 +269,7 @@ func TestTokens(t *testing.T) {
 	require.Equal(t, "EC", set.Keys[0].Kty)
 	var _ *ecdsa.PublicKey = vm.PublicKey()
 
-	vm.Resources("https://storage.azure.com/")
+	vm.AllowResources("https://storage.azure.com/")
 	_, err = getToken(t, vm.InMemory())
 	require.ErrorContains(t, err, "AADSTS50001")
 }

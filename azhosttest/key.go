@@ -20,7 +20,7 @@ type keyFile struct {
 }
 
 // KeyFault is what is wrong with the key files of an [Arc]. For a file that is elsewhere, see
-// [Arc.Challenge].
+// [Arc.SetChallenge].
 type KeyFault int
 
 // The faults of key files.
@@ -36,15 +36,15 @@ const (
 // KeyDirectory is where the agent writes its keys.
 func (a *Arc) KeyDirectory() string { return a.keys }
 
-// KeyLifetime sets how long a key is good for after its challenge; 60 s to begin with.
-func (a *Arc) KeyLifetime(d time.Duration) { a.set(func() { a.keyLife = d }) }
+// SetKeyLifetime sets how long a key is good for after its challenge; 60 s to begin with.
+func (a *Arc) SetKeyLifetime(d time.Duration) { a.set(func() { a.keyLife = d }) }
 
-// KeyFault makes something wrong with every key file from now on; KeyGood ends that.
-func (a *Arc) KeyFault(f KeyFault) { a.set(func() { a.keyFault, a.late = f, "" }) }
+// SetKeyFault makes something wrong with every key file from now on; KeyGood ends that.
+func (a *Arc) SetKeyFault(f KeyFault) { a.set(func() { a.keyFault, a.late = f, "" }) }
 
-// Challenge replaces the WWW-Authenticate values of the challenges; the key file is written all
+// SetChallenge replaces the WWW-Authenticate values of the challenges; the key file is written all
 // the same. It may be called from several goroutines at once. A nil f ends that.
-func (a *Arc) Challenge(f func(keyPath string) []string) { a.set(func() { a.realm = f }) }
+func (a *Arc) SetChallenge(f func(keyPath string) []string) { a.set(func() { a.realm = f }) }
 
 // RefuseKeys refuses the next n keys, good as they are, with another challenge.
 func (a *Arc) RefuseKeys(n int) { a.set(func() { a.refuse = n }) }

@@ -70,7 +70,7 @@ func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
 			{"refused", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
 			{"refused no more", time.Minute, 0, nil, 200},
 		} {
-			a.KeyLifetime(test.life)
+			a.SetKeyLifetime(test.life)
 			path := named(t, a)
 			key := content(t, path)
 			time.Sleep(test.wait)
@@ -120,16 +120,16 @@ func TestEveryChallengeHasAKeyOfItsOwn(t *testing.T) {
 func TestKeyFaults(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
-	a.KeyFault(azhosttest.KeyMissing)
+	a.SetKeyFault(azhosttest.KeyMissing)
 	require.NoFileExists(t, named(t, a))
 
-	a.KeyFault(azhosttest.KeyEmpty)
+	a.SetKeyFault(azhosttest.KeyEmpty)
 	require.Empty(t, content(t, named(t, a)))
 
-	a.KeyFault(azhosttest.KeyTooLarge)
+	a.SetKeyFault(azhosttest.KeyTooLarge)
 	require.Len(t, content(t, named(t, a)), 4097)
 
-	a.KeyFault(azhosttest.KeyLate)
+	a.SetKeyFault(azhosttest.KeyLate)
 	late := named(t, a)
 	require.NoFileExists(t, late)
 	require.Equal(t, late, named(t, a))
@@ -137,7 +137,7 @@ func TestKeyFaults(t *testing.T) {
 	late = named(t, a)
 	require.NoFileExists(t, late)
 
-	a.KeyFault(azhosttest.KeyGood)
+	a.SetKeyFault(azhosttest.KeyGood)
 	require.NotEqual(t, late, named(t, a))
 	require.Equal(t, 200, prove(t, a, content(t, named(t, a))))
 }
@@ -145,7 +145,7 @@ func TestKeyFaults(t *testing.T) {
 func TestKeyUnreadable(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
-	a.KeyFault(azhosttest.KeyUnreadable)
+	a.SetKeyFault(azhosttest.KeyUnreadable)
 	info, err := os.Stat(named(t, a))
 	require.NoError(t, err)
 	_, err = getToken(t, a.InMemory())
@@ -162,7 +162,7 @@ func TestChallengeIsReplaced(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	var path string
-	a.Challenge(func(keyPath string) []string {
+	a.SetChallenge(func(keyPath string) []string {
 		path = keyPath
 		a.RequestCount() // a callback may ask the host
 		return []string{"Negotiate x", `Basic realm="` + keyPath + `"`}
@@ -171,7 +171,7 @@ func TestChallengeIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"Negotiate x", `Basic realm="` + path + `"`}, resp.Header.Values("WWW-Authenticate"))
 	require.NotEmpty(t, content(t, path))
-	a.Challenge(nil)
+	a.SetChallenge(nil)
 	named(t, a)
 }
 
@@ -227,8 +227,8 @@ func TestArcSelectors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			arc := azhosttest.NewArc(t)
-			arc.Identities(test.identities...)
-			arc.OldAgent(test.old)
+			arc.SetIdentities(test.identities...)
+			arc.IgnoreSelectors(test.old)
 			query := good + test.query
 			if strings.Contains(test.query, "api-version") {
 				query = "?resource=https://r" + test.query

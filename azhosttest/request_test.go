@@ -112,7 +112,7 @@ func TestVMRefusesInBothTransports(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			vm := azhosttest.NewVM(t)
-			vm.Identities(a)
+			vm.SetIdentities(a)
 			for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{vm}} {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, vm.Endpoint()+test.query, nil)
 				require.NoError(t, err)

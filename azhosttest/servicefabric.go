@@ -106,9 +106,9 @@ func (f *ServiceFabric) InMemory() *azhost.ManagedIdentityCredentialOptions {
 // Thumbprint returns the SHA-1 of the certificate, in 40 hexadecimal digits.
 func (f *ServiceFabric) Thumbprint() string { return f.thumbprint }
 
-// WrongCertificate makes new connections present a certificate other than the thumbprint's. A
+// UseWrongCertificate makes new connections present a certificate other than the thumbprint's. A
 // client that pins it must not send a request then.
-func (f *ServiceFabric) WrongCertificate(wrong bool) { f.set(func() { f.wrong = wrong }) }
+func (f *ServiceFabric) UseWrongCertificate(wrong bool) { f.set(func() { f.wrong = wrong }) }
 
 // fabric answers as the cluster's token service does.
 func (f *ServiceFabric) fabric(req *http.Request, r *Request, s settings) reply {
