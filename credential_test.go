@@ -23,7 +23,7 @@ import (
 // TestDropIn compiles and runs azidentity's own way of use.
 func TestDropIn(t *testing.T) {
 	vm := azhosttest.NewVM(t)
-	vm.Identities(azhosttest.UserAssigned("a"))
+	vm.SetIdentities(azhosttest.UserAssigned("a"))
 	for _, id := range []azidentity.ManagedIDKind{
 		nil,
 		azidentity.ClientID(azhosttest.UserAssigned("a").ClientID),

@@ -334,7 +334,7 @@ func TestEndpointInTheOpenIsLogged(t *testing.T) {
 func TestPlatformsOverTheWire(t *testing.T) {
 	type fake interface {
 		Setenv(testing.TB)
-		Identities(...azhosttest.Identity)
+		SetIdentities(...azhosttest.Identity)
 		Verify(string) (map[string]any, error)
 	}
 	system, user := azhosttest.SystemAssigned(), azhosttest.UserAssigned("app")
@@ -351,7 +351,7 @@ func TestPlatformsOverTheWire(t *testing.T) {
 	} {
 		t.Run(string(test.source), func(t *testing.T) {
 			host := test.make(t)
-			host.Identities(system, user)
+			host.SetIdentities(system, user)
 			host.Setenv(t)
 			for _, id := range test.ids {
 				cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ID: id})

@@ -24,7 +24,7 @@ func newResource() string { return fmt.Sprintf("https://resource-%d.example", re
 
 // host is what the fakes have in common.
 type host interface {
-	Identities(...azhosttest.Identity)
+	SetIdentities(...azhosttest.Identity)
 	Verify(token string) (map[string]any, error)
 	RequireResource(testing.TB, string)
 	Setenv(testing.TB)
@@ -73,7 +73,7 @@ type row struct {
 
 func (r row) check(t *testing.T, h host, transport policy.Transporter) {
 	t.Helper()
-	h.Identities(r.identities...)
+	h.SetIdentities(r.identities...)
 	claims, err := ask(t, h, transport, r.id)
 	if r.want == "" {
 		require.ErrorContains(t, err, r.err)
@@ -166,7 +166,7 @@ func TestServiceFabric(t *testing.T) {
 func TestServiceFabricWithAnotherCertificate(t *testing.T) {
 	fabric := azhosttest.NewServiceFabric(t)
 	fabric.Setenv(t)
-	fabric.WrongCertificate(true)
+	fabric.UseWrongCertificate(true)
 	_, err := ask(t, fabric, noTransport, nil)
 	require.ErrorContains(t, err, "did not match IDENTITY_SERVER_THUMBPRINT")
 	fabric.RequireRequests(t, 0)
@@ -186,7 +186,7 @@ func TestCloudShell(t *testing.T) {
 	}
 	shell := azhosttest.NewCloudShell(t)
 	shell.Setenv(t)
-	shell.Resources("https://another.example")
+	shell.AllowResources("https://another.example")
 	_, err := ask(t, shell, noTransport, nil)
 	require.ErrorContains(t, err, "AudienceNotSupported")
 }
@@ -202,7 +202,7 @@ func TestAzureML(t *testing.T) {
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			ml := azhosttest.NewAzureML(t)
-			ml.Identities(r.identities...) // which the environment depends on
+			ml.SetIdentities(r.identities...) // which the environment depends on
 			ml.Setenv(t)
 			r.check(t, ml, noTransport)
 		})
