@@ -22,6 +22,8 @@ import (
 type Arc struct {
 	Host
 
+	temporary bool // the key directory is one that no client knows
+
 	// The fields below are guarded by Host.mu.
 
 	outstanding map[string]keyFile // by key
@@ -38,6 +40,9 @@ type Arc struct {
 func NewArc(t testing.TB) *Arc {
 	t.Helper()
 	a, err := newArc(t, t.TempDir())
+	if err == nil {
+		a.temporary = true
+	}
 	return closedBy(t, a, err)
 }
 
@@ -67,7 +72,7 @@ func ListenArc(addr, keyDirectory string) (*Arc, error) {
 	case err != nil:
 		return nil, err
 	case temporary:
-		a.atClose = remove
+		a.temporary, a.atClose = true, remove
 	}
 	return a, nil
 }
@@ -97,6 +102,19 @@ func newArc(t testing.TB, keyDirectory string) (*Arc, error) {
 	}
 	a.respond, a.atClose = a.himds, a.removeKeys
 	return a, a.init(t)
+}
+
+// Setenv is [Host.Setenv] for a host made with [ListenArc] and a key directory that the client
+// already uses, such as the agent's own. Otherwise it fails the test, because no variable tells a
+// client where the key files are.
+func (a *Arc) Setenv(t testing.TB) {
+	t.Helper()
+	if !a.temporary {
+		a.Host.Setenv(t)
+		return
+	}
+	t.Fatal("azhosttest: no environment variable tells azhost where a fake Arc agent's key files are; " +
+		"pass Options or InMemory to the credential, or use NewAppService, whose Setenv works for every client")
 }
 
 // IgnoreSelectors makes the agent ignore selectors, as those do that know system-assigned identities only.

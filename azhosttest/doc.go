@@ -25,8 +25,12 @@
 //
 // Options and InMemory return options for the credential. Options' go over a real socket on
 // loopback. InMemory's call the fake without one, which a bubble of testing/synctest needs, where
-// retries, throttling and expiry take no time, as above. For code that makes its credential
-// itself, Setenv sets the variables that lead it to the fake.
+// retries, throttling and expiry take no time, as above.
+//
+// For code that creates its credential itself, use an [AppService] and call Setenv. IDENTITY_ENDPOINT
+// and IDENTITY_HEADER lead every client library to the fake, azhost and azidentity included. No
+// variable does that for a [VM], and none says where the key files of an [Arc] are, so their Setenv
+// fails the test.
 //
 // App Service, Service Fabric and Azure ML also demand a secret, which a credential reads from the
 // environment at every request, whatever its options. So call Setenv for them in any case, and

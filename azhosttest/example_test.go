@@ -79,6 +79,25 @@ func ExampleListenArc() {
 	// GET /metadata/identity/oauth2/token 200
 }
 
+// billing is a package under test that creates its credential itself.
+func billing(ctx context.Context) error {
+	cred, err := azhost.NewManagedIdentityCredential(nil)
+	if err != nil {
+		return err
+	}
+	return report(ctx, cred)
+}
+
+// Unmodified code finds a fake App Service by its environment variables, with azidentity's
+// credentials as well.
+func TestUnmodifiedCode(t *testing.T) {
+	app := azhosttest.NewAppService(t)
+	app.Setenv(t)
+
+	require.NoError(t, billing(t.Context()))
+	app.RequireResource(t, "https://storage.azure.com")
+}
+
 // A machine with two user-assigned identities and no system-assigned one must be told which.
 func ExampleHost_SetIdentities() {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")

@@ -173,19 +173,22 @@ func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
 
 type inMemory struct{ *Host }
 
-// Environment returns the variables that point a client to this host over loopback.
+// Environment returns the environment variables that point clients to this host over loopback.
 //
-// An [Arc] has those that the agent's installer sets, which every client honours. A client must
-// also be told where the keys are; of those known to us, only azhost can be. A [VM] has
-// AZURE_POD_IDENTITY_AUTHORITY_HOST, which only MSAL.NET and the Azure SDK for JavaScript honour.
-// The others have what the platform sets, which every client honours.
+// Those of [AppService], [ServiceFabric], [CloudShell] and [AzureML] are the platform's, and every
+// client honors them. Those of an [Arc] are the agent's, and every client honors them too, but no
+// variable tells a client where the key files are. A [VM] has AZURE_POD_IDENTITY_AUTHORITY_HOST,
+// which MSAL.NET, MSAL Python, and the Azure SDK for JavaScript honor; azhost and azidentity don't.
 func (h *Host) Environment() map[string]string {
 	endpoint := h.Endpoint()
 	return h.environment(endpoint, h.current())
 }
 
-// Setenv sets the Environment for the duration of a test, and blanks the variables that point to
-// other hosts. As with [testing.T.Setenv], the test must not be parallel.
+// Setenv sets the variables of [Host.Environment] until the test ends, and blanks the variables
+// that point to other hosts. As with [testing.T.Setenv], the test can't be parallel.
+//
+// For code that creates its credential itself, use an [AppService]: its variables lead every
+// client to the fake. [VM.Setenv] and [Arc.Setenv] fail the test.
 func (h *Host) Setenv(t testing.TB) {
 	t.Helper()
 	environment := h.Environment()

@@ -274,9 +274,11 @@ func TestTokens(t *testing.T) {
 	require.ErrorContains(t, err, "AADSTS50001")
 }
 
-func TestSetenv(t *testing.T) {
+func TestSetenvOfAnArcServerWithAKnownKeyDirectory(t *testing.T) {
 	t.Setenv("IDENTITY_HEADER", "of another host")
-	a := azhosttest.NewArc(t)
+	a, err := azhosttest.ListenArc("127.0.0.1:0", t.TempDir())
+	require.NoError(t, err)
+	defer a.Close()
 	a.Setenv(t)
 	cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ArcKeyDirectory: a.KeyDirectory()})
 	require.NoError(t, err)
@@ -285,6 +287,19 @@ func TestSetenv(t *testing.T) {
 	require.NoError(t, err)
 	a.RequireRequests(t, 2)
 	a.RequireResource(t, "https://r")
+}
+
+func TestSetenvFailsWhereVariablesDoNotLeadToTheFake(t *testing.T) {
+	listening, err := azhosttest.ListenArc("127.0.0.1:0", "")
+	require.NoError(t, err)
+	defer listening.Close()
+	for name, host := range map[string]interface{ Setenv(testing.TB) }{
+		"VM": azhosttest.NewVM(t), "Arc": azhosttest.NewArc(t), "listening Arc": listening,
+	} {
+		f := &failing{TB: t}
+		host.Setenv(f)
+		require.Contains(t, f.message.Load(), "use NewAppService", name)
+	}
 }
 
 func TestListenArcCleansUp(t *testing.T) {

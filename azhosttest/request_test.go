@@ -67,6 +67,7 @@ type failing struct {
 
 func (f *failing) Helper()                           {}
 func (f *failing) Logf(string, ...any)               {}
+func (f *failing) Fatal(args ...any)                 { f.message.Store(fmt.Sprint(args...)) }
 func (f *failing) Fatalf(format string, args ...any) { f.message.Store(fmt.Sprintf(format, args...)) }
 
 func TestAssertions(t *testing.T) {

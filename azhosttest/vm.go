@@ -49,6 +49,14 @@ func newVM(t testing.TB) (*VM, error) {
 	return v, v.init(t)
 }
 
+// Setenv fails the test, because no variable leads azhost or azidentity to a fake VM: they would
+// ask the real 169.254.169.254.
+func (v *VM) Setenv(t testing.TB) {
+	t.Helper()
+	t.Fatal("azhosttest: no environment variable leads azhost to a fake VM; " +
+		"pass Options or InMemory to the credential, or use NewAppService, whose Setenv works for every client")
+}
+
 // imds answers as IMDS does.
 func (v *VM) imds(req *http.Request, r *Request, s settings) reply {
 	refuse := func(text string) reply { return jsonReply(http.StatusBadRequest, "invalid_request", text) }
