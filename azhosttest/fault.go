@@ -99,6 +99,12 @@ func WireServer() Fault {
 		Header: http.Header{"Server": {"Microsoft-IIS/10.0"}, "Content-Type": {"text/plain"}}}
 }
 
+// Denied is a request that the Metadata Security Protocol's agent on the VM doesn't let through to
+// IMDS, because the access control profile doesn't allow this program: 403, without a body.
+func Denied() Fault {
+	return Fault{Status: http.StatusForbidden, Header: http.Header{"Connection": {"close"}}}
+}
+
 // InvalidResource is the answer for a resource that the tenant does not know: 400.
 func InvalidResource() Fault {
 	return jsonFault(http.StatusBadRequest, "invalid_resource", "AADSTS50001: The resource principal was not found in the tenant.")

@@ -82,6 +82,29 @@ func TestFaultsOverBothTransports(t *testing.T) {
 	}
 }
 
+func TestDeniedLooksLikeTheProxyAgent(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{vm}} {
+		vm.Fail(azhosttest.Denied())
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, vm.Endpoint()+good, nil)
+		require.NoError(t, err)
+		req.Header.Set("Metadata", "true")
+		resp, err := client.RoundTrip(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 403, resp.StatusCode, transport)
+		require.Empty(t, body, transport)
+		require.Zero(t, resp.ContentLength, transport)
+		require.True(t, resp.Close, transport)
+		require.Empty(t, resp.Header.Values("Server"), transport)
+		require.Empty(t, resp.Header.Values("Content-Type"), transport)
+	}
+	vm.RequireTokens(t, 0)
+}
+
 func TestFaultsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

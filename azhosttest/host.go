@@ -45,8 +45,11 @@ type Host struct {
 	underWay int
 	recent   []time.Time // of the requests let through in the last second
 	count    int
+	tokens   int        // issued
 	log      []*Request // the last maxLog requests; their Status is guarded too
 	issued   map[grant]issued
+
+	unexpired map[string]bool // the tokens since Expire; nil while all are good
 }
 
 // settings are what a test may change. A request is answered by those at its arrival.

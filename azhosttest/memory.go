@@ -66,6 +66,7 @@ func (h *Host) Do(req *http.Request) (*http.Response, error) {
 		StatusCode: r.status, Status: fmt.Sprintf("%d %s", r.status, http.StatusText(r.status)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: r.header, Body: io.NopCloser(body), ContentLength: int64(r.length()), Request: req,
+		Close: r.header.Get("Connection") == "close",
 	}, nil
 }
 

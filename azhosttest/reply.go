@@ -18,6 +18,7 @@ type reply struct {
 	body   []byte
 	drop   bool // close the connection instead
 	cut    bool // close it in the middle of the body
+	token  bool // the body has a token
 }
 
 // length is what the answer says that its body has. A body that is cut short has at least a byte
@@ -71,7 +72,12 @@ func (h *Host) answer(req *http.Request) (reply, error) {
 		r = fault.reply()
 	}
 	seen.Status = r.status
-	h.set(func() { logged.Status = r.status })
+	h.set(func() {
+		logged.Status = r.status
+		if r.token {
+			h.tokens++
+		}
+	})
 	if s.observer != nil {
 		s.observer(seen)
 	}

@@ -98,17 +98,34 @@ func (h *Host) RequestCount() int {
 	return h.count
 }
 
-// RequireRequests fails the test unless the host has got n requests.
+// RequireRequests fails the test unless the host has received n requests. On Arc, a token takes two;
+// see [Host.RequireTokens].
 func (h *Host) RequireRequests(t testing.TB, n int) {
 	t.Helper()
-	got := h.RequestCount()
-	if got == n {
-		return
+	if got := h.RequestCount(); got != n {
+		h.logRequests(t)
+		t.Fatalf("the host received %d requests, want %d", got, n)
 	}
+}
+
+// RequireTokens fails the test unless the host has issued n tokens: the answers with one, which count
+// again when [Host.ReuseTokens] repeats a token. Faults don't count, whatever their body.
+func (h *Host) RequireTokens(t testing.TB, n int) {
+	t.Helper()
+	h.mu.Lock()
+	got := h.tokens
+	h.mu.Unlock()
+	if got != n {
+		h.logRequests(t)
+		t.Fatalf("the host issued %d tokens, want %d", got, n)
+	}
+}
+
+func (h *Host) logRequests(t testing.TB) {
+	t.Helper()
 	for _, r := range h.Requests() {
 		t.Logf("%s %s %s %s: %d", r.Method, r.Path, r.Resource, r.Selector, r.Status)
 	}
-	t.Fatalf("the host got %d requests, want %d", got, n)
 }
 
 // RequireResource fails the test unless the host was asked for the resource.
@@ -121,5 +138,5 @@ func (h *Host) RequireResource(t testing.TB, resource string) {
 		}
 		seen = append(seen, r.Resource)
 	}
-	t.Fatalf("nobody asked for %q, only for %q", resource, seen)
+	t.Fatalf("the host got no request for %q, only for %q", resource, seen)
 }

@@ -82,15 +82,36 @@ func TestAssertions(t *testing.T) {
 		want   any
 	}{
 		"count holds":     {func(t testing.TB) { vm.RequireRequests(t, 2) }, nil},
-		"count is lower":  {func(t testing.TB) { vm.RequireRequests(t, 3) }, "the host got 2 requests, want 3"},
-		"count is higher": {func(t testing.TB) { vm.RequireRequests(t, 1) }, "the host got 2 requests, want 1"},
+		"count is lower":  {func(t testing.TB) { vm.RequireRequests(t, 3) }, "the host received 2 requests, want 3"},
+		"count is higher": {func(t testing.TB) { vm.RequireRequests(t, 1) }, "the host received 2 requests, want 1"},
 		"resource holds":  {func(t testing.TB) { vm.RequireResource(t, "https://r") }, nil},
-		"another":         {func(t testing.TB) { vm.RequireResource(t, "https://r/") }, `nobody asked for "https://r/", only for ["https://r" ""]`},
+		"another":         {func(t testing.TB) { vm.RequireResource(t, "https://r/") }, `the host got no request for "https://r/", only for ["https://r" ""]`},
+		"tokens hold":     {func(t testing.TB) { vm.RequireTokens(t, 1) }, nil},
+		"fewer tokens":    {func(t testing.TB) { vm.RequireTokens(t, 2) }, "the host issued 1 tokens, want 2"},
+		"more tokens":     {func(t testing.TB) { vm.RequireTokens(t, 0) }, "the host issued 1 tokens, want 0"},
 	} {
 		f := &failing{}
 		test.assert(f)
 		require.Equal(t, test.want, f.message.Load(), name)
 	}
+}
+
+func TestTokensAreCounted(t *testing.T) {
+	t.Parallel()
+	a := azhosttest.NewArc(t)
+	_, err := getToken(t, a.InMemory())
+	require.NoError(t, err)
+	a.RequireRequests(t, 2)
+	a.RequireTokens(t, 1)
+
+	vm := azhosttest.NewVM(t)
+	vm.ReuseTokens(true)
+	vm.Fail(azhosttest.Fault{Body: `{"access_token":"x"}`}, azhosttest.Fault{Cut: true})
+	for range 4 {
+		_, err := do(t, memory{vm}, t.Context(), good)
+		require.NoError(t, err)
+	}
+	vm.RequireTokens(t, 3) // the fault is not one, the cut answer and the repeated token are
 }
 
 func TestVMRefusesInBothTransports(t *testing.T) {

@@ -70,8 +70,8 @@ func (s signer) published() reply {
 // own. The host also publishes it, as a JSON Web Key Set at /.well-known/jwks.json.
 func (h *Host) PublicKey() *ecdsa.PublicKey { return &h.signer.key.PublicKey }
 
-// Verify checks a token's signature and expiry, and returns its claims, numbers as float64. Which
-// audience and issuer it must have is for the caller to say.
+// Verify checks a token's signature and expiry, and returns its claims, with numbers as float64.
+// The caller checks the audience and the issuer.
 func (h *Host) Verify(token string) (map[string]any, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -93,6 +93,11 @@ func (h *Host) Verify(token string) (map[string]any, error) {
 	}
 	if exp, _ := claims["exp"].(float64); time.Now().Unix() >= int64(exp) {
 		return nil, fmt.Errorf("azhosttest: the token expired at %s", time.Unix(int64(exp), 0).UTC().Format(time.RFC3339))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.unexpired != nil && !h.unexpired[token] {
+		return nil, errors.New("azhosttest: the token expired when the test called Expire")
 	}
 	return claims, nil
 }

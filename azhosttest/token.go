@@ -36,6 +36,17 @@ func (h *Host) Issuer() string {
 
 func issuer(id Identity) string { return "https://sts.windows.net/" + id.TenantID + "/" }
 
+// Expire makes [Host.Verify] reject every token issued so far, so that a service under test that
+// calls it refuses them, and makes [Host.ReuseTokens] forget them. The next request gets a token
+// that is good.
+//
+// A credential doesn't notice: it returns its cached token until the expiry that came with it, or
+// until it is told that a service refused the token. Nor does a service that checks the signature
+// and the exp claim itself. To test those, use [Host.SetTokenLifetime] in a testing/synctest bubble.
+func (h *Host) Expire() {
+	h.set(func() { h.unexpired = map[string]bool{}; clear(h.issued) })
+}
+
 // token returns a token: a new one, or the one so far where that is asked for.
 func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 	h.mu.Lock() // two requests at once get the same token
@@ -67,6 +78,9 @@ func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 	}
 	if s.sameToken {
 		h.issued[g] = t
+	}
+	if h.unexpired != nil {
+		h.unexpired[t.token] = true
 	}
 	return t, nil
 }
@@ -103,7 +117,7 @@ func (h *Host) success(s settings, resource string, id Identity, echo string) re
 	if err != nil {
 		return h.refuse(http.StatusInternalServerError, "azhosttest", "fields: "+err.Error())
 	}
-	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}}
+	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}, token: true}
 }
 
 func seconds(n int64) string { return strconv.FormatInt(n, 10) }

@@ -147,6 +147,25 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	vm.ReuseTokens(true)
+	for range 2 {
+		old := newTokenInMemory(t, vm, good)
+		_, err := vm.Verify(old)
+		require.NoError(t, err)
+		vm.Expire()
+		_, err = vm.Verify(old)
+		require.ErrorContains(t, err, "expired")
+		fresh := newTokenInMemory(t, vm, good)
+		require.NotEqual(t, old, fresh)
+		require.Equal(t, fresh, newTokenInMemory(t, vm, good))
+		_, err = vm.Verify(fresh)
+		require.NoError(t, err)
+	}
+}
+
 func TestWhatIsNotJSONIsSaid(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*azhosttest.VM){
