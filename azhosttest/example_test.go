@@ -5,6 +5,7 @@ package azhosttest_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log"
 	"net/http"
@@ -137,6 +138,74 @@ func ExampleHost_Verify() {
 	_, err = vm.Verify(newToken(vm))
 	fmt.Println(strings.Contains(err.Error(), "expired"))
 	// Output: true
+}
+
+// A service that finds its issuer's keys by OpenID Connect discovery gets the fake's URL as its
+// issuer, and is otherwise unchanged. Its library does what this example does by hand.
+func ExampleHost_ServeIssuer() {
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	issuer := vm.ServeIssuer()
+
+	var configuration struct {
+		Issuer string
+		Keys   string `json:"jwks_uri"`
+	}
+	getJSON(issuer+".well-known/openid-configuration", &configuration)
+	var set struct {
+		Keys []struct{ Kty, Alg string }
+	}
+	getJSON(configuration.Keys, &set)
+	claims, err := vm.Verify(newToken(vm))
+	fmt.Println(configuration.Issuer == issuer, claims["iss"] == issuer, set.Keys, err)
+	// Output: true true [{EC ES256}] <nil>
+}
+
+func getJSON(url string, v any) {
+	resp, err := http.Get(url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// A service that refuses a token which the program still has in its cache answers 401. The program
+// then gets another.
+func ExampleHost_Expire() {
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	cred, err := azhost.NewManagedIdentityCredential(vm.Options())
+	if err != nil {
+		log.Fatal(err)
+	}
+	service := func(claims string) {
+		token, err := cred.GetToken(context.Background(), policy.TokenRequestOptions{
+			Scopes: []string{"https://storage.azure.com/.default"}, Claims: claims,
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, err = vm.Verify(token.Token)
+		fmt.Println("refused:", err != nil)
+	}
+
+	service("")
+	vm.Expire()
+	service("")                    // the cached token
+	service(`{"access_token":{}}`) // the claims of the 401's challenge bypass the cache
+	// Output:
+	// refused: false
+	// refused: true
+	// refused: false
 }
 
 // newToken asks the VM as curl would. The credential does not deliver expired tokens.

@@ -56,6 +56,7 @@ type Host struct {
 type settings struct {
 	identities        []Identity
 	secret            string // the header that a client must send
+	issuer            string // of tokens, without the tenant ID
 	lifetime          time.Duration
 	refreshIn         time.Duration
 	sameToken         bool
@@ -75,7 +76,7 @@ const tokenPath = "/metadata/identity/oauth2/token"
 func (h *Host) init(t testing.TB) error {
 	h.t = t
 	h.settings.identities, h.settings.lifetime = []Identity{SystemAssigned()}, 24*time.Hour
-	h.settings.secret = rand.Text()
+	h.settings.secret, h.settings.issuer = rand.Text(), entra
 	h.issued = map[grant]issued{}
 	key, err := newSigner()
 	h.signer = key

@@ -33,8 +33,8 @@ func (r reply) length() int {
 // answer waits out the latency and makes the reply. It returns an error when the client leaves
 // before that.
 func (h *Host) answer(req *http.Request) (reply, error) {
-	if req.Method == http.MethodGet && req.URL.Path == keysPath {
-		return h.signer.published(), nil
+	if r, ok := h.published(req); ok {
+		return r, nil
 	}
 	entry := h.newRequest(req)
 	logged := &entry

@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -154,6 +155,42 @@ func TestVMRefusesInBothTransports(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConfigurationIsPublished(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	tenant := azhosttest.SystemAssigned().TenantID
+	client := http.Client{Transport: memory{vm}}
+	published := func(url string) map[string]any {
+		resp, err := client.Get(url)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+		var fields map[string]any
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&fields))
+		return fields
+	}
+	for _, url := range []string{vm.Issuer(), "https://login.microsoftonline.com/" + tenant + "/", "https://login.microsoftonline.com/"} {
+		configuration := published(url + ".well-known/openid-configuration")
+		require.Equal(t, "https://sts.windows.net/"+tenant+"/", configuration["issuer"])
+		require.Equal(t, "https://"+strings.Split(url, "/")[2]+"/.well-known/jwks.json", configuration["jwks_uri"])
+		require.Equal(t, []any{"ES256"}, configuration["id_token_signing_alg_values_supported"])
+		require.Len(t, published(configuration["jwks_uri"].(string))["keys"], 1)
+	}
+
+	client.Transport = http.DefaultTransport
+	issuer := vm.ServeIssuer()
+	require.Equal(t, issuer, vm.Issuer())
+	configuration := published(issuer + ".well-known/openid-configuration")
+	require.Equal(t, issuer, configuration["issuer"])
+	require.Len(t, published(configuration["jwks_uri"].(string))["keys"], 1)
+	claims, err := vm.Verify(newTokenInMemory(t, vm, good))
+	require.NoError(t, err)
+	require.Equal(t, issuer, claims["iss"])
+	vm.RequireRequests(t, 1)
+	status, _, _ := get(t, issuer+"elsewhere/openid-configuration", "")
+	require.Equal(t, 404, status)
 }
 
 func TestKeySetIsPublishedAndNotLogged(t *testing.T) {

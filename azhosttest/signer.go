@@ -13,13 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net/http"
 	"strings"
 	"time"
 )
-
-// keysPath is where a host publishes the key that its tokens are signed with.
-const keysPath = "/.well-known/jwks.json"
 
 // signer makes and checks the signatures of one host.
 type signer struct {
@@ -58,16 +54,15 @@ func (s signer) sign(claims []byte) (string, error) {
 	return signed + "." + raw64(signature[:]), nil
 }
 
-// published is the answer with the JSON Web Key Set.
-func (s signer) published() reply {
-	body := encode(map[string]any{"keys": []any{map[string]any{
+// keySet returns the JSON Web Key Set.
+func (s signer) keySet() map[string]any {
+	return map[string]any{"keys": []any{map[string]any{
 		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": s.id, "x": s.x, "y": s.y,
-	}}})
-	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}}
+	}}}
 }
 
-// PublicKey verifies the signatures (ES256) of this host's tokens; every host has a key of its
-// own. The host also publishes it, as a JSON Web Key Set at /.well-known/jwks.json.
+// PublicKey returns the key that verifies the signatures (ES256) of this host's tokens. Each host has
+// a different key, and also publishes it as a JSON Web Key Set at /.well-known/jwks.json.
 func (h *Host) PublicKey() *ecdsa.PublicKey { return &h.signer.key.PublicKey }
 
 // Verify checks a token's signature and expiry, and returns its claims, with numbers as float64.

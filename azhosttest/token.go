@@ -26,16 +26,6 @@ type issued struct {
 	from, until time.Time
 }
 
-// Issuer returns the "iss" claim of the tokens: that of the first identity's tenant.
-func (h *Host) Issuer() string {
-	if ids := h.current().identities; len(ids) > 0 {
-		return issuer(ids[0])
-	}
-	return issuer(SystemAssigned())
-}
-
-func issuer(id Identity) string { return "https://sts.windows.net/" + id.TenantID + "/" }
-
 // Expire makes [Host.Verify] reject every token issued so far, so that a service under test that
 // calls it refuses them, and makes [Host.ReuseTokens] forget them. The next request gets a token
 // that is good.
@@ -57,8 +47,9 @@ func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 		return t, nil
 	}
 	t := issued{from: now, until: now.Add(s.lifetime)}
+	issuer := s.issuer + id.TenantID + "/"
 	claims := map[string]any{
-		"aud": resource, "iss": issuer(id), "idp": issuer(id), "tid": id.TenantID,
+		"aud": resource, "iss": issuer, "idp": issuer, "tid": id.TenantID,
 		"oid": id.ObjectID, "sub": id.ObjectID, "appid": id.ClientID, "appidacr": "2", "idtyp": "app", "ver": "1.0",
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": t.until.Unix(), "uti": rand.Text(), "xms_mirid": id.ResourceID,
 	}
