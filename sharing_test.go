@@ -176,7 +176,10 @@ func TestCredentialsShareACache(t *testing.T) {
 	vm.RequireRequests(t, 2) // another identity
 
 	for range 3 {
-		own, err := azhost.NewManagedIdentityCredential(vm.Options()) // with its own Transport
+		o := vm.Options()
+		another := *o.Transport.(*http.Client)
+		o.Transport = &another
+		own, err := azhost.NewManagedIdentityCredential(o)
 		require.NoError(t, err)
 		_, err = token(t.Context(), own)
 		require.NoError(t, err)
