@@ -138,10 +138,10 @@ func TestOptionsOfTheOtherHosts(t *testing.T) {
 		inMemory                *azhost.ManagedIdentityCredentialOptions
 		inMemoryEndpoint, local string
 	}{
-		{"AppService", app.Options(), azhost.SourceAppService, app.Endpoint(), app.InMemory(), "http://127.0.0.1:41741/msi/token", `^http://127\.0\.0\.1:\d+/msi/token$`},
-		{"CloudShell", shell.Options(), azhost.SourceCloudShell, shell.Endpoint(), shell.InMemory(), "http://localhost:50342/oauth2/token", `^http://localhost:\d+/oauth2/token$`},
-		{"AzureML", ml.Options(), azhost.SourceAzureML, ml.Endpoint(), ml.InMemory(), "http://127.0.0.1:46808/MSI/auth", `^http://127\.0\.0\.1:\d+/MSI/auth$`},
-		{"ServiceFabric", fabric.Options(), azhost.SourceServiceFabric, fabric.Endpoint(), nil, "", `^https://localhost:\d+/metadata/identity/oauth2/token$`},
+		{"AppService", app.Options(), azhost.SourceAppService, app.Endpoint(), app.InMemory(), "http://127.0.0.1:41741/msi/token", `^http://127\.0\.0\.1:\d+/[a-z2-7]{10}/msi/token$`},
+		{"CloudShell", shell.Options(), azhost.SourceCloudShell, shell.Endpoint(), shell.InMemory(), "http://localhost:50342/oauth2/token", `^http://localhost:\d+/[a-z2-7]{10}/oauth2/token$`},
+		{"AzureML", ml.Options(), azhost.SourceAzureML, ml.Endpoint(), ml.InMemory(), "http://127.0.0.1:46808/MSI/auth", `^http://127\.0\.0\.1:\d+/[a-z2-7]{10}/MSI/auth$`},
+		{"ServiceFabric", fabric.Options(), azhost.SourceServiceFabric, fabric.Endpoint(), nil, "", `^https://localhost:\d+/[a-z2-7]{10}/metadata/identity/oauth2/token$`},
 	} {
 		require.Equal(t, test.source, test.options.Source, test.name)
 		require.Equal(t, test.endpoint, test.options.Endpoint, test.name)

@@ -62,7 +62,7 @@ func ListenArc(addr, keyDirectory string) (*Arc, error) {
 	}
 	a, err := newArc(nil, keyDirectory)
 	if err == nil {
-		err = a.listener.open(addr, a)
+		err = a.listenAt(addr)
 	}
 	remove := func() { _ = os.RemoveAll(keyDirectory) }
 	switch {

@@ -6,12 +6,16 @@ package azhosttest
 import (
 	"crypto/rand"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 )
 
@@ -34,6 +38,8 @@ type Host struct {
 	machine     string                                              // the resource ID of the machine
 	server      string                                              // the Server header of the host's own answers
 	keys        string                                              // an Arc agent's key directory
+	root        string                                              // begins the paths of the host's URLs; see newPath
+	client      http.Client                                         // the Transport of Options
 	atClose     func()
 	signer      signer
 
@@ -73,8 +79,17 @@ type settings struct {
 // tokenPath is the path of IMDS's token endpoint, and of those made after it.
 const tokenPath = "/metadata/identity/oauth2/token"
 
+// newPath returns a path element that tells this host's URLs from those of another host, which may
+// have had the same port before: credentials with the same endpoint share their tokens.
+func newPath() string { return "/" + strings.ToLower(rand.Text()[:10]) }
+
 func (h *Host) init(t testing.TB) error {
 	h.t = t
+	h.root = newPath()
+	h.client = http.Client{
+		Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true}, // nothing is left behind
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	h.settings.identities, h.settings.lifetime = []Identity{SystemAssigned()}, 24*time.Hour
 	h.settings.secret, h.settings.issuer = rand.Text(), entra
 	h.issued = map[grant]issued{}
@@ -152,30 +167,36 @@ func (h *Host) current() settings {
 	return h.settings
 }
 
-// Options returns options, new ones each time, for a credential that asks this host over
-// loopback. They have a Transport of their own, so that credentials of different tests share
-// nothing. The secrets of [AppService], [ServiceFabric] and [AzureML], and the thumbprint, come
-// from the environment whatever the options: call [Host.Setenv] too.
+// Options returns new options for a credential that asks this host over loopback.
+//
+// They always have the same Transport, so the credentials of one host share a token cache as they do
+// in production, and share nothing with those of another host. A test that needs an empty cache
+// creates another host.
+//
+// The secrets of [AppService], [ServiceFabric], and [AzureML], and the thumbprint, come from the
+// environment whatever the options are: call [Host.Setenv] too.
 func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
-	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: h.Endpoint(), ArcKeyDirectory: h.keys}
-	o.Transport = &http.Client{
-		Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true}, // nothing is left behind
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return o
+	return h.options(h.Endpoint(), &h.client)
 }
 
-// InMemory returns options, new ones each time, for a credential that asks this host without a
-// socket, which a bubble of testing/synctest needs. The key files of an [Arc] are real all the
-// same, and for the secrets of others call [Host.Setenv], as with Options, but before the bubble
-// starts: it opens a socket, at which a bubble's time would stand still.
+// InMemory returns new options for a credential that asks this host without a socket, which a
+// testing/synctest bubble needs. Credentials share a cache as with Options, but not with those that
+// have Options.
+//
+// The key files of an [Arc] are real all the same. For the secrets of other hosts, call
+// [Host.Setenv] before the bubble starts: it opens a socket, on which a bubble can't wait.
 func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
-	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: "http://" + h.address + h.path, ArcKeyDirectory: h.keys}
-	o.Transport = &inMemory{h} // a new one each time, because credentials with the same Transport share their tokens
-	return o
+	return h.options("http://"+h.address+h.path, h)
 }
 
-type inMemory struct{ *Host }
+func (h *Host) options(endpoint string, transport policy.Transporter) *azhost.ManagedIdentityCredentialOptions {
+	return &azhost.ManagedIdentityCredentialOptions{
+		ClientOptions:   azcore.ClientOptions{Transport: transport},
+		Source:          h.source,
+		Endpoint:        endpoint,
+		ArcKeyDirectory: h.keys,
+	}
+}
 
 // Environment returns the environment variables that point clients to this host over loopback.
 //
@@ -227,4 +248,10 @@ func listening[H interface{ listenAt(addr string) error }](addr string, create f
 	return h, nil
 }
 
-func (h *Host) listenAt(addr string) error { return h.listener.open(addr, h) }
+// listenAt listens at an address, and if that has a port, at the real host's paths.
+func (h *Host) listenAt(addr string) error {
+	if _, port, _ := net.SplitHostPort(addr); port != "" && port != "0" {
+		h.root = ""
+	}
+	return h.listener.open(addr, h)
+}

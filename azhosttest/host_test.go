@@ -40,10 +40,25 @@ func get(t *testing.T, endpoint, query string, header ...string) (int, http.Head
 	return resp.StatusCode, resp.Header, fields
 }
 
-func getToken(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) (string, error) {
+// unshared returns a credential that shares no cache.
+func unshared(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) *azhost.ManagedIdentityCredential {
 	t.Helper()
+	if client, ok := o.Transport.(*http.Client); ok {
+		another := *client
+		o.Transport = &another
+	} else {
+		o.Transport = &wrapped{o.Transport}
+	}
 	cred, err := azhost.NewManagedIdentityCredential(o)
 	require.NoError(t, err)
+	return cred
+}
+
+type wrapped struct{ policy.Transporter }
+
+func getToken(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) (string, error) {
+	t.Helper()
+	cred := unshared(t, o)
 	tk, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
 	return tk.Token, err
 }

@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
@@ -261,8 +260,7 @@ func TestTwoExchangesAtOnce(t *testing.T) {
 	a := azhosttest.NewArc(t)
 	errs := make(chan error, 20)
 	for range cap(errs) {
-		cred, err := azhost.NewManagedIdentityCredential(a.Options())
-		require.NoError(t, err)
+		cred := unshared(t, a.Options())
 		go func() { errs <- report(t.Context(), cred) }()
 	}
 	for range cap(errs) {

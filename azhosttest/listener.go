@@ -57,7 +57,7 @@ func (h *Host) Endpoint() string {
 	if l.tls != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + net.JoinHostPort(host, port) + h.path
+	return scheme + "://" + net.JoinHostPort(host, port) + h.root + h.path
 }
 
 // Stop makes the host refuse connections until [Host.Start], and ends those under way.

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
@@ -33,7 +34,7 @@ func TestEndpointIsOneForAll(t *testing.T) {
 	for _, e := range endpoints {
 		require.Equal(t, vm.Endpoint(), e)
 	}
-	require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+/metadata/identity/oauth2/token$`, vm.Endpoint())
+	require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+/[a-z2-7]{10}/metadata/identity/oauth2/token$`, vm.Endpoint())
 }
 
 func TestStopAndStartKeepTheAddress(t *testing.T) {
@@ -167,8 +168,54 @@ func TestOptionsAreNewEachTime(t *testing.T) {
 		require.Equal(t, azhost.SourceAzureArc, second.Source, name)
 		require.Equal(t, a.KeyDirectory(), second.ArcKeyDirectory, name)
 	}
-	require.NotSame(t, a.Options().Transport, a.Options().Transport)
 	require.Empty(t, azhosttest.NewVM(t).Options().ArcKeyDirectory)
+}
+
+func TestCredentialsOfOneHostShareTheirTokens(t *testing.T) {
+	t.Parallel()
+	get := func(o *azhost.ManagedIdentityCredentialOptions) string {
+		cred, err := azhost.NewManagedIdentityCredential(o)
+		require.NoError(t, err)
+		token, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://r"}})
+		require.NoError(t, err)
+		return token.Token
+	}
+	for name, options := range map[string]func(*azhosttest.VM) *azhost.ManagedIdentityCredentialOptions{
+		"loopback": func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions { return vm.Options() },
+		"memory":   func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions { return vm.InMemory() },
+	} {
+		vm, other := azhosttest.NewVM(t), azhosttest.NewVM(t)
+		require.Equal(t, get(options(vm)), get(options(vm)), name)
+		require.NotEqual(t, get(options(vm)), get(options(other)), name)
+		vm.RequireRequests(t, 1)
+		other.RequireRequests(t, 1)
+	}
+}
+
+// Two hosts that have the same port, one after the other, have different URLs.
+func TestHostsHaveDifferentPaths(t *testing.T) {
+	t.Parallel()
+	first, second := azhosttest.NewAppService(t), azhosttest.NewAppService(t)
+	path := func(app *azhosttest.AppService) string { return "/" + strings.SplitN(app.Endpoint(), "/", 4)[3] }
+	require.NotEqual(t, path(first), path(second))
+	address := "http://" + strings.Split(second.Endpoint(), "/")[2]
+	for path, want := range map[string]int{path(first): 404, path(second): 401, "/msi/token": 401} {
+		status, _, _ := get(t, address+path, "")
+		require.Equal(t, want, status, path)
+		last := second.Requests()[second.RequestCount()-1]
+		require.Equal(t, want == 401, last.Path == "/msi/token", path)
+	}
+}
+
+func TestAPortThatTheCallerChoseHasTheRealPath(t *testing.T) {
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	require.NoError(t, err)
+	address := strings.Split(vm.Endpoint(), "/")[2]
+	vm.Close()
+	vm, err = azhosttest.ListenVM(address)
+	require.NoError(t, err)
+	defer vm.Close()
+	require.Equal(t, "http://"+address+"/metadata/identity/oauth2/token", vm.Endpoint())
 }
 
 func TestHostIsAHandler(t *testing.T) {

@@ -43,7 +43,7 @@ func (h *Host) ServeIssuer() string {
 
 // published returns the answer to a request for what the host publishes about its tokens.
 func (h *Host) published(req *http.Request) (reply, bool) {
-	path := req.URL.Path
+	path := h.pathOf(req)
 	before, isConfiguration := strings.CutSuffix(path, configurationPath)
 	var document map[string]any
 	switch {

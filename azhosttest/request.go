@@ -17,7 +17,7 @@ import (
 type Request struct {
 	Time     time.Time   // when it arrived
 	Method   string      // such as "GET"
-	Path     string      // of the URL
+	Path     string      // of the URL, as on the real host
 	Query    url.Values  // of the URL
 	Form     url.Values  // of the body, where the host takes one: see [CloudShell]
 	Resource string      // the resource asked for, or ""
@@ -39,7 +39,7 @@ func (h *Host) newRequest(req *http.Request) Request {
 		}
 	}
 	r := Request{
-		Time: time.Now(), Method: req.Method, Path: req.URL.Path, Query: query,
+		Time: time.Now(), Method: req.Method, Path: h.pathOf(req), Query: query,
 		Resource: query.Get("resource"), Selector: strings.Join(h.selected(query), "&"),
 		Header: header, Remote: req.RemoteAddr,
 	}
@@ -49,6 +49,10 @@ func (h *Host) newRequest(req *http.Request) Request {
 	}
 	return r
 }
+
+// pathOf returns the path of a request as the real host would see it. The host's own path element is
+// optional, for clients that know the real host's paths alone.
+func (h *Host) pathOf(req *http.Request) string { return strings.TrimPrefix(req.URL.Path, h.root) }
 
 // maxForm bounds a body, in bytes; a resource takes a few hundred.
 const maxForm = 64 << 10
