@@ -12,15 +12,14 @@ import (
 const (
 	// keysPath is where a host publishes the key that its tokens are signed with.
 	keysPath = "/.well-known/jwks.json"
-	// configurationPath is the end of the path where it publishes its OpenID Connect configuration,
-	// after the tenant ID or without one.
+	// configurationPath ends the path of its OpenID Connect configuration, and may follow a tenant ID.
 	configurationPath = "/.well-known/openid-configuration"
 	// entra begins the issuers of Microsoft Entra's version 1 tokens.
 	entra = "https://sts.windows.net/"
 )
 
-// Issuer returns the "iss" claim of new tokens: that of the first identity's tenant. It's Microsoft
-// Entra's, until [Host.ServeIssuer] makes it the host's.
+// Issuer returns the "iss" claim of new tokens of the first identity. It is the issuer of Microsoft
+// Entra ID, or after [Host.ServeIssuer], the host.
 func (h *Host) Issuer() string {
 	s := h.current()
 	if len(s.identities) > 0 {
@@ -29,19 +28,20 @@ func (h *Host) Issuer() string {
 	return s.issuer + SystemAssigned().TenantID + "/"
 }
 
-// ServeIssuer makes the host the issuer of new tokens, and returns the issuer's URL on loopback. A
-// service under test that gets this URL as its issuer finds the configuration and the key there
-// with its OpenID Connect library. The keys are ES256, where Microsoft Entra's are RS256.
+// ServeIssuer makes the host the issuer of new tokens, and returns the issuer's URL on loopback.
+// Configure a service under test with this URL, and its OpenID Connect library finds the
+// configuration and the signing key by discovery. Tokens are signed with ES256; Microsoft Entra ID
+// uses RS256.
 //
-// Without ServeIssuer, tokens have Microsoft Entra's issuer. The host publishes that issuer's
-// configuration too, for a service whose HTTP client calls [Host.Do].
+// Without ServeIssuer, tokens have the issuer of Microsoft Entra ID. A service whose HTTP client calls
+// [Host.Do] can discover that issuer as well, without a socket.
 func (h *Host) ServeIssuer() string {
 	base := strings.TrimSuffix(h.Endpoint(), h.path) + "/"
 	h.set(func() { h.settings.issuer = base })
 	return h.Issuer()
 }
 
-// published returns the answer to a request for what the host publishes about its tokens.
+// published returns the response to a request for the configuration or the key set.
 func (h *Host) published(req *http.Request) (reply, bool) {
 	path := h.pathOf(req)
 	before, isConfiguration := strings.CutSuffix(path, configurationPath)
@@ -71,7 +71,7 @@ func (h *Host) published(req *http.Request) (reply, bool) {
 
 // origin returns the scheme and host that a request was sent to.
 func origin(req *http.Request) string {
-	u := url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host} // of a client's request, in memory
+	u := url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host} // empty, except in memory
 	if u.Host == "" {
 		u.Scheme, u.Host = "http", req.Host
 	}

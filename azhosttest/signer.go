@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// signer makes and checks the signatures of one host.
+// signer signs the tokens of one host.
 type signer struct {
 	key  *ecdsa.PrivateKey
 	id   string // the key's thumbprint, RFC 7638

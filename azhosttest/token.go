@@ -14,32 +14,33 @@ import (
 	"time"
 )
 
-// grant is what a token is for.
+// grant identifies what a token is issued for.
 type grant struct {
 	Identity
 	resource string
 }
 
-// issued is a token and when it is good.
+// issued is a token and when it is valid.
 type issued struct {
 	token       string
 	from, until time.Time
 }
 
-// Expire makes [Host.Verify] reject every token issued so far, so that a service under test that
-// calls it refuses them, and makes [Host.ReuseTokens] forget them. The next request gets a token
-// that is good.
+// Expire makes [Host.Verify] reject every token issued so far, as a service does with a revoked token.
+// The next request gets a new, valid token. Use Expire to test what a program does when a service
+// rejects the token that its credential has cached.
 //
-// A credential doesn't notice: it returns its cached token until the expiry that came with it, or
-// until it is told that a service refused the token. Nor does a service that checks the signature
-// and the exp claim itself. To test those, use [Host.SetTokenLifetime] in a testing/synctest bubble.
+// Tokens don't change: their exp claim, and the expiry that credentials know, stay as they are. So a
+// service that checks tokens without Verify still accepts them, and a credential returns its cached
+// token until the program reports that it was rejected. To test real expiry, use
+// [Host.SetTokenLifetime] in a testing/synctest bubble.
 func (h *Host) Expire() {
 	h.set(func() { h.unexpired = map[string]bool{}; clear(h.issued) })
 }
 
-// token returns a token: a new one, or the one so far where that is asked for.
+// token returns a token: a new one, or with ReuseTokens, the one that was issued before.
 func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
-	h.mu.Lock() // two requests at once get the same token
+	h.mu.Lock() // concurrent requests get the same token
 	defer h.mu.Unlock()
 	now := time.Now()
 	g := grant{id, resource}
@@ -76,8 +77,8 @@ func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 	return t, nil
 }
 
-// success is the answer with a token for an identity: its fields as IMDS sends them, all strings,
-// but for what the host's shape changes. echo is the selector that found the identity, or "".
+// success returns the response with a token for an identity. Its fields are strings, as IMDS sends
+// them, except where the host's shape changes them. echo is a selector to repeat, or "".
 func (h *Host) success(s settings, resource string, id Identity, echo string) reply {
 	if s.resources != nil && !slices.Contains(s.resources, resource) {
 		return h.unknown()
@@ -113,7 +114,7 @@ func (h *Host) success(s settings, resource string, id Identity, echo string) re
 
 func seconds(n int64) string { return strconv.FormatInt(n, 10) }
 
-// encode returns the JSON of values that are known to have one.
+// encode returns the JSON of a value that can't fail to encode.
 func encode(v any) []byte {
 	b, _ := json.Marshal(v)
 	return b

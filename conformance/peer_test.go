@@ -177,7 +177,7 @@ func TestServiceFabricWithAnotherCertificate(t *testing.T) {
 func TestCloudShell(t *testing.T) {
 	for _, r := range []row{
 		{"the person", all, nil, system.ObjectID, ""},
-		{"nobody", nil, nil, "", "Nobody is signed in"},
+		{"no user", nil, nil, "", "No user is signed in"},
 		{"client ID", all, azidentity.ClientID(user.ClientID), "", "doesn't support user-assigned"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
