@@ -104,7 +104,7 @@ func TestAppServiceRotatesItsHeader(t *testing.T) {
 	app.Setenv(t)
 	require.NotEqual(t, old, os.Getenv("IDENTITY_HEADER"))
 	require.Equal(t, 200, ask(os.Getenv("IDENTITY_HEADER")))
-	require.NotEqual(t, old, azhosttest.NewAppService(t).Environment()["IDENTITY_HEADER"], "every host has a secret of its own")
+	require.NotEqual(t, old, azhosttest.NewAppService(t).Environment()["IDENTITY_HEADER"], "every host has a different secret")
 }
 
 // Setenv before a bubble leaves nothing in the bubble at which its time would stand still.

@@ -37,7 +37,7 @@ func TestCloudShellAnswersAsCloudShellDoes(t *testing.T) {
 		{"no form", "POST", "%zz", "true", formType, []azhosttest.Identity{azhosttest.SystemAssigned()}, 400, "BadRequest"},
 		{"no resource", "POST", "", "true", formType, []azhosttest.Identity{azhosttest.SystemAssigned()}, 400, "BadRequest"},
 		{"another audience", "POST", good + "%2F", "true", formType, []azhosttest.Identity{azhosttest.SystemAssigned()}, 400, "AudienceNotSupported"},
-		{"nobody", "POST", good, "true", formType, []azhosttest.Identity{azhosttest.UserAssigned("a")}, 400, "BadRequest"},
+		{"no user", "POST", good, "true", formType, []azhosttest.Identity{azhosttest.UserAssigned("a")}, 400, "BadRequest"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

@@ -265,7 +265,7 @@ func TestTokens(t *testing.T) {
 	_, err = vm.Verify(tk[:len(tk)-2] + "AA")
 	require.Error(t, err)
 	_, err = azhosttest.NewVM(t).Verify(tk)
-	require.Error(t, err, "every host has a key of its own")
+	require.Error(t, err, "every host has a different key")
 	_, err = vm.Verify("")
 	require.Error(t, err)
 

@@ -64,7 +64,7 @@ func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
 			{"at once", time.Minute, 0, nil, 200},
 			{"at the limit", time.Minute, time.Minute, nil, 200},
 			{"past the limit", time.Minute, time.Minute + time.Nanosecond, nil, 401},
-			{"past a limit of its own", time.Second, time.Second + time.Nanosecond, nil, 401},
+			{"past another limit", time.Second, time.Second + time.Nanosecond, nil, 401},
 			{"after a restart", time.Minute, 0, (*azhosttest.Arc).Restart, 401},
 			{"refused", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
 			{"refused no more", time.Minute, 0, nil, 200},
@@ -149,7 +149,7 @@ func TestKeyUnreadable(t *testing.T) {
 	require.NoError(t, err)
 	_, err = getToken(t, a.InMemory())
 	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-		require.NoError(t, err) // mode 0 keeps nobody out
+		require.NoError(t, err) // mode 0 has no effect here
 		return
 	}
 	require.Zero(t, info.Mode().Perm())

@@ -93,7 +93,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	})
 	ended := make(chan error)
 	go func() {
-		// A body that nobody reads keeps net/http from noticing that a client has left.
+		// While a body is unread, net/http does not notice that the client has left.
 		resp, err := http.Post(vm.Endpoint(), "text/plain", strings.NewReader("unread"))
 		if err == nil {
 			err = errors.Join(errors.New(resp.Status), resp.Body.Close())
@@ -221,7 +221,7 @@ func TestAPortThatTheCallerChoseHasTheRealPath(t *testing.T) {
 func TestHostIsAHandler(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	server := httptest.NewServer(vm) // where a test wants TLS or an address of its own
+	server := httptest.NewServer(vm) // as a test does that needs TLS
 	defer server.Close()
 	status, _, fields := get(t, server.URL+"/metadata/identity/oauth2/token", good[1:], "Metadata: true")
 	require.Equal(t, 200, status)

@@ -124,7 +124,7 @@ func TestCertificateOfServiceFabric(t *testing.T) {
 	secret := os.Getenv("IDENTITY_HEADER")
 
 	_, _, err := askFabric(t, http.DefaultClient, f, query, secret)
-	require.ErrorContains(t, err, "certificate", "nobody has signed it")
+	require.ErrorContains(t, err, "certificate", "it is self-signed")
 	f.UseWrongCertificate(true)
 	_, _, err = askFabric(t, pinned(f.Thumbprint()), f, query, secret)
 	require.ErrorContains(t, err, "not the pinned certificate")
