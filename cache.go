@@ -5,7 +5,6 @@ package azhost
 
 import (
 	"context"
-	"log/slog"
 	"maps"
 	"strings"
 	"sync"
@@ -20,11 +19,12 @@ import (
 //
 //	fresh    returned
 //	stale    returned, and refreshed in the background
-//	dying    returned, but not before the refresh under way has failed or taken 2 s
+//	dying    returned, but the caller waits up to 2 s for a refresh that is running
 //	expired  the caller joins or starts a flight, and waits for it or for its own context
 type cache struct {
-	epoch  time.Time // zero of the monotonic clock; written at construction
-	states sync.Map  // resource string -> *state; all that a hit reads; written under mu
+	revocable bool      // its tokens are for clients that handle revocation; written at construction
+	epoch     time.Time // zero of the monotonic clock; written at construction
+	states    sync.Map  // resource string -> *state; all that a hit reads; written under mu
 
 	mu      sync.Mutex // guards the fields below and all that the entries hold; never held across I/O
 	entries map[string]*entry
@@ -36,9 +36,12 @@ type cache struct {
 // entry is what the cache knows of one resource beside its state.
 type entry struct {
 	resource string
-	state    *state    // never nil; as in cache.states, once a flight has landed
-	flights  []*flight // those under way, and those that failed a moment ago
-	landed   instant   // when the last flight did
+	state    *state        // never nil; as in cache.states, once a flight has finished
+	flights  []*flight     // those that run, and those that failed a moment ago
+	finished instant       // when the last flight did
+	refused  string        // the token that Invalidate dropped, until another one is stored; "" for none
+	dropped  instant       // when that was
+	changed  chan struct{} // closed by the next store; nil while no one waits for it
 }
 
 // state is a token, its schedule and its health. It is immutable: every change is a new one. The
@@ -58,16 +61,26 @@ type state struct {
 // valid reports whether there is a token that has not expired.
 func (s *state) valid(now instant) bool { return !s.expiry.reached(now) }
 
+// renewIn returns s with its next refresh d after now, or at its expiry.
+func (s *state) renewIn(d time.Duration, now instant) *state {
+	own := *s
+	own.renew = earlier(now.add(d), s.expiry)
+	return &own
+}
+
 const (
-	// maxEntries bounds the cache, but for flights under way and a tenth beyond them: no program
+	// maxEntries bounds the cache, but for running flights and a tenth beyond them: no program
 	// uses this many resources for good.
 	maxEntries = 20_000
-	// sweepEvery is how often a landing flight removes the entries that have died meanwhile.
+	// sweepEvery is how often a flight that finishes removes the entries that have died meanwhile.
 	sweepEvery = 10 * time.Minute
+	// dropEvery bounds how often Invalidate drops a resource's token: a service that refuses every
+	// token must not become a load on the host.
+	dropEvery = time.Minute
 )
 
-func newCache() *cache {
-	c := &cache{epoch: time.Now(), entries: map[string]*entry{}, limit: maxEntries}
+func newCache(revocable bool) *cache {
+	c := &cache{revocable: revocable, epoch: time.Now(), entries: map[string]*entry{}, limit: maxEntries}
 	c.swept = c.at(c.epoch)
 	return c
 }
@@ -97,13 +110,13 @@ func (c *cache) valid(resource string) (azcore.AccessToken, bool) {
 
 // get returns a token for the resource: the cached one while it is valid, else that of a flight,
 // for which it waits until ctx ends. With claims it always waits for a flight.
-func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFunc, log *slog.Logger) (azcore.AccessToken, error) {
-	start := time.Now()
+func (c *cache) get(ctx context.Context, resource, claims string, r *requester) (azcore.AccessToken, error) {
 	if claims == "" {
-		if token, ok := c.hit(resource, start); ok {
+		if token, ok := c.hit(resource, time.Now()); ok {
 			return token, nil
 		}
 	}
+	gone, ended := ctx.Done(), ctx.Err() != nil // not under the lock: the context is the caller's code
 	c.mu.Lock()
 	now := c.at(time.Now())
 	e := c.entry(resource, now)
@@ -111,9 +124,10 @@ func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFun
 	if s := e.state; claims == "" && s.valid(now) {
 		if s.renew.reached(now) {
 			if f == nil || f.outcome != running {
-				f = c.start(e, "", now, fetch, log)
+				f = c.start(e, "", now, r)
 			}
-			f.waiters++ // the cache: nobody's leaving cancels a refresh
+			f.background = f.waiters == 0
+			f.waiters++ // the cache: no caller that leaves ends a refresh
 			c.store(e, s.renewIn(abandonedAfter, now))
 		}
 		wait := f != nil && f.outcome == running && s.dying.reached(now)
@@ -124,31 +138,31 @@ func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFun
 		select {
 		case <-f.done:
 		case <-time.After(min(dyingWait, s.expiry.after(now)/2)):
-		case <-ctx.Done():
+		case <-gone:
 		}
 		if token, ok := c.valid(resource); ok {
 			return token, nil
 		}
-		return c.get(ctx, resource, claims, fetch, log) // the machine has slept
+		return c.get(ctx, resource, claims, r) // the machine was suspended meanwhile
 	}
-	if ctx.Err() != nil { // nobody would wait for what this caller starts
+	if ended { // no one would wait for what this caller starts
 		c.mu.Unlock()
-		return azcore.AccessToken{}, waitEnded(ctx, resource, 0)
+		return azcore.AccessToken{}, gaveUp(ctx, resource, nil)
 	}
 	if f == nil {
-		f = c.start(e, claims, now, fetch, log)
+		f = c.start(e, claims, now, r)
 	}
 	f.waiters++
 	c.mu.Unlock()
 
 	select {
 	case <-f.done:
-	case <-ctx.Done():
+	case <-gone:
 		if c.leave(e, f) {
-			return azcore.AccessToken{}, waitEnded(ctx, resource, time.Since(start))
+			return azcore.AccessToken{}, gaveUp(ctx, resource, f.progress.lastFailure())
 		}
 	}
-	if f.err != nil && claims == "" { // a token that has come by another flight will do
+	if f.err != nil && claims == "" { // a token that another flight has brought meanwhile will do
 		if token, ok := c.valid(resource); ok {
 			return token, nil
 		}
@@ -164,7 +178,7 @@ func (c *cache) entry(resource string, now instant) *entry {
 			c.sweep(now)
 		}
 		// The clone keeps a short resource from holding on to the longer scope that it was cut from.
-		e = &entry{resource: strings.Clone(resource), state: &state{}, landed: now}
+		e = &entry{resource: strings.Clone(resource), state: &state{}, finished: now}
 		c.entries[e.resource] = e
 	}
 	return e
@@ -177,6 +191,58 @@ func (c *cache) store(e *entry, s *state) {
 	if c.entries[e.resource] == e { // else it was swept, and a successor may have the resource
 		c.states.Store(e.resource, s)
 	}
+	if e.changed != nil {
+		close(e.changed)
+		e.changed = nil
+	}
+}
+
+// drop removes a token that a service has refused, and remembers it for the next request, unless one
+// was dropped less than a minute ago.
+func (c *cache) drop(token string) {
+	c.states.Range(func(resource, v any) bool {
+		if v.(*state).token.Token != token {
+			return true
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		now := c.at(time.Now())
+		e := c.entries[resource.(string)]
+		if e != nil && e.state.token.Token == token && e.dropped.add(dropEvery).reached(now) {
+			e.refused, e.dropped = token, now
+			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
+		}
+		return true
+	})
+}
+
+// wait returns when the resource's state changes, when its token is due for renewal, after d, or
+// when ctx ends. A timer stands still while the machine is suspended, so it looks once a minute.
+func (c *cache) wait(ctx context.Context, resource string, d time.Duration) {
+	end := time.Now().Add(d)
+	for ctx.Err() == nil && time.Now().Before(end) {
+		c.mu.Lock()
+		now := c.at(time.Now())
+		e := c.entry(resource, now)
+		if e.state.valid(now) {
+			if e.state.renew.reached(now) {
+				c.mu.Unlock()
+				return
+			}
+			d = e.state.renew.after(now)
+		}
+		if e.changed == nil {
+			e.changed = make(chan struct{})
+		}
+		changed := e.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+			return
+		case <-time.After(min(d, time.Until(end), time.Minute)):
+		case <-ctx.Done():
+		}
+	}
 }
 
 // sweep removes the entries that hold nothing of use, and in a full cache a tenth of the others.
@@ -184,14 +250,14 @@ func (c *cache) store(e *entry, s *state) {
 func (c *cache) sweep(now instant) {
 	remove := func(condemned func(*entry) bool) {
 		maps.DeleteFunc(c.entries, func(resource string, e *entry) bool {
-			dead := e.idle(now) && condemned(e)
+			dead := e.changed == nil && e.idle(now) && condemned(e)
 			if dead {
 				c.states.Delete(resource)
 			}
 			return dead
 		})
 	}
-	remove(func(e *entry) bool { return !e.state.valid(now) && e.landed.add(sweepEvery).reached(now) })
+	remove(func(e *entry) bool { return !e.state.valid(now) && e.finished.add(sweepEvery).reached(now) })
 	if excess := len(c.entries) - maxEntries*9/10; len(c.entries) >= maxEntries {
 		remove(func(*entry) bool { excess--; return excess >= 0 })
 	}
@@ -199,7 +265,7 @@ func (c *cache) sweep(now instant) {
 	c.limit = max(maxEntries, len(c.entries)+len(c.entries)/10) // looking at every insertion would not help
 }
 
-// useless reports whether the cache holds nothing that anybody could want.
+// useless reports whether the cache holds nothing that a caller could want.
 func (c *cache) useless() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

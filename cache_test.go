@@ -205,7 +205,7 @@ func TestSweptEntry(t *testing.T) {
 
 // TestFullOfFlights: entries that cannot be removed are not looked at for every further one.
 func TestFullOfFlights(t *testing.T) {
-	c := newCache()
+	c := newCache(false)
 	now := c.at(time.Now())
 	sweeps := 0
 	for n := range maxEntries * 3 / 2 {

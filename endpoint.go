@@ -7,43 +7,57 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
-	"os"
 	"strings"
+
+	"github.com/azhost/azhost/internal/detect"
 )
 
-// endpoint returns the token endpoint: the caller's, the environment's or the host's own.
-func (in *setup) endpoint() (string, error) {
-	h := in.host
-	for _, name := range []string{h.secret, h.endpoint} {
-		if name != "" && os.Getenv(name) == "" && (name == h.secret || in.options.Endpoint == "") {
-			return "", fmt.Errorf("%s is not set; %s sets it for the programs that it runs", name, h.source)
-		}
+// findEndpoint sets where the host is asked: at the caller's endpoint, a variable's or the host's own.
+// It returns what is wrong with the options; what is wrong with the environment is GetToken's error.
+func (in *setup) findEndpoint() error {
+	h, id := in.host, &in.identity
+	if h.source != SourceAzureArc {
+		id.keyDir = "" // one configuration may serve many machines
 	}
 	name, endpoint := "Endpoint", in.options.Endpoint
+	fromOption := endpoint != ""
 	switch {
-	case endpoint != "":
+	case fromOption:
+		id.pinned = h.endpoint != ""
 	case h.endpoint != "":
-		name, endpoint = h.endpoint, os.Getenv(h.endpoint)
+		name, endpoint = h.endpoint, detect.Getenv(h.endpoint)
 	case h.source == SourceAzureArc && in.env.ArcVariables():
 		name, endpoint = "IDENTITY_ENDPOINT", in.env.IdentityEndpoint
 	default:
-		return h.address, nil
+		id.endpoint = h.address
+		return nil
 	}
 	u, err := h.parse(name, endpoint)
-	if err != nil {
-		return "", err
+	if fromOption && err != nil {
+		return err
+	}
+	if in.wrong = err; err != nil {
+		return nil
+	}
+	if h.secret != "" {
+		_, in.wrong = h.secretValue()
 	}
 	if u.Scheme == "http" && !onMachine(u) {
-		in.options.Logger.Warn("azhost: the token endpoint is not on this machine and not encrypted; whoever is in between can read the tokens", name, place(u))
+		in.warnings = append(in.warnings, fmt.Sprintf("%s %s is neither on this machine nor encrypted, so others on the network could read the tokens", name, place(u)))
 	}
 	u.RawQuery = ""
-	return u.String(), nil
+	id.endpoint = u.String()
+	return nil
 }
 
 // parse checks a token endpoint's URL; name says where it comes from. A query is for a platform's
 // variable alone, whose value is the platform's to choose.
 func (h host) parse(name, endpoint string) (*url.URL, error) {
+	if endpoint == "" {
+		return nil, fmt.Errorf("%s is not set. %s sets it for apps that it hosts", name, h.label)
+	}
 	u, err := url.Parse(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("%s is not a URL: %w", name, bare(err))
@@ -57,13 +71,27 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("%s %.200q names no host", name, endpoint)
 	case u.Fragment != "" || name != h.endpoint && (u.RawQuery != "" || u.ForceQuery):
-		return nil, fmt.Errorf("%s has a query or fragment; write the bare URL, the request's parameters are added to it", name)
+		return nil, fmt.Errorf("%s has a query or fragment. Set the URL alone; azhost adds the request's parameters", name)
 	case h.source == SourceAzureArc && !loopback(u):
-		return nil, fmt.Errorf("%s %.200q does not point to this machine; the Arc agent is asked at localhost or a loopback address only, because the key is sent there", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q is not on this machine. The Arc agent is asked at localhost or a loopback address only, because the key is sent there", name, endpoint)
+	case h.source == SourceAzureArc && strings.Trim(u.Path, "/") == "":
+		return nil, fmt.Errorf("%s %.200q has no path. The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token", name, endpoint)
 	case h.source == SourceServiceFabric && u.Scheme != "https":
-		return nil, fmt.Errorf("%s %.200q is not an https URL, without which there is no certificate to check", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q is not an https URL, so there is no certificate to check", name, endpoint)
 	}
 	return u, nil
+}
+
+// secretValue returns the secret that a platform gives to its apps.
+func (h host) secretValue() (string, error) {
+	value := detect.Getenv(h.secret)
+	switch {
+	case value == "":
+		return "", fmt.Errorf("%s is not set. %s sets it for apps that it hosts", h.secret, h.label)
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", fmt.Errorf("%s has a control character, which no header can carry", h.secret)
+	}
+	return value, nil
 }
 
 // loopback reports whether u points to this machine for certain: no name but localhost, which the
@@ -76,8 +104,12 @@ func loopback(u *url.URL) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// onMachine reports whether u points to this machine, or to the link that a host has to it.
+// platformNetwork is 100.64.0.0/10, the shared address space in which Azure's platforms run the
+// sidecars of their apps.
+var platformNetwork = netip.MustParsePrefix("100.64.0.0/10")
+
+// onMachine reports whether u points to this machine, or to a link that leads to its host alone.
 func onMachine(u *url.URL) bool {
-	ip := net.ParseIP(u.Hostname())
-	return loopback(u) || ip != nil && ip.IsLinkLocalUnicast()
+	ip, err := netip.ParseAddr(u.Hostname())
+	return loopback(u) || err == nil && (ip.IsLinkLocalUnicast() || platformNetwork.Contains(ip))
 }

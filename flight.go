@@ -17,43 +17,51 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// flightDeadline ends a flight, provided that the caller's own Transport and policies heed their
+// flightDeadline ends a flight, provided that the caller's own Transport and policies honor their
 // context. It leaves room for the longest schedule, IMDS's (at most 128 s of pauses), and for slow
 // answers in between.
 const flightDeadline = 3 * time.Minute
 
-// abandonedAfter is when a flight that has not landed is held to be stuck in a transport that does
-// not heed its context: long enough after the deadline for any other to land first.
+// abandonedAfter is when a flight that is still running is in a Transport or policy that ignores its
+// context. Its callers get an error, and the next call starts another one.
 const abandonedAfter = flightDeadline + 10*time.Second
 
-// dyingWait is how long a caller waits for the refresh of a dying token. A host that is well answers
-// in a fraction of it.
+// dyingWait is how long a caller waits for the refresh of a dying token. A healthy host answers in a
+// fraction of it.
 const dyingWait = 2 * time.Second
 
-// fetchFunc asks the host for a token other than refused, which is "" where none was.
-type fetchFunc func(ctx context.Context, resource, refused string) (azcore.AccessToken, error)
+// requester is what a credential brings to the flights that it starts.
+type requester struct {
+	fetch   func(ctx context.Context, w want) (azcore.AccessToken, error) // asks the host; ctx has a progress
+	log     *slog.Logger                                                  // nil writes nothing
+	observe func(Event)                                                   // nil tells no one
+}
 
-// flight is one request for a token, shared by all who want it. It takes nothing from its callers,
-// and is cancelled when the last of them has left.
+// flight is one request for a token, shared by all who want it. It takes nothing from its callers.
+// When the last of them has left, it finishes the attempt that is under way and makes no other.
 type flight struct {
-	number  uint64        // order of take-off; written before the flight is visible, as are the next four
-	claims  string        // "" for an ordinary flight
-	refused string        // with claims: the token that was cached at take-off, "" if none was
-	started instant       // when it took off
-	done    chan struct{} // closed when the flight has landed
+	number   uint64        // order of starts; written before the flight is visible, as are those up to requester
+	claims   string        // "" for an ordinary flight
+	refused  string        // a token that a service has refused, "" for none
+	started  instant       // when it started
+	done     chan struct{} // closed when the flight has finished
+	progress *progress
+	*requester
 
-	// Written by the flight, before done is closed.
+	// Written by finish, before done is closed.
 	token azcore.AccessToken
 	err   error
 	took  time.Duration
 	pause time.Duration // after refreshFailed, until the next refresh
 
 	// Guarded by cache.mu.
-	cancel    context.CancelFunc
-	outcome   outcome // not written after done is closed
-	waiters   int     // callers waiting; for a refresh the cache is one, which never leaves
-	overtaken bool    // an answer to newer claims has landed: its token replaces no valid one
-	until     instant // from here on no call joins it
+	stop       context.CancelFunc // ends its queueing and its pauses, but no attempt
+	attempting bool               // an attempt is under way, which is worth its answer
+	outcome    outcome            // not written after done is closed
+	waiters    int                // callers waiting; for a refresh the cache is one, which never leaves
+	background bool               // a refresh for which no caller waited when it started
+	overtaken  bool               // a newer flight counts: its token replaces no valid one
+	until      instant            // from here on no call joins it
 }
 
 // outcome is how a flight has ended.
@@ -62,20 +70,24 @@ type outcome int
 const (
 	running       outcome = iota // it has not
 	tokenAcquired                // with a token
-	noToken                      // with an error, for its waiters and for the calls of the next second
+	noToken                      // with an error, for its callers and for the calls of the next second
 	refreshFailed                // with an error, but the cached token is still valid
-	ignored                      // with an error, but every caller has left, or a newer token is cached
+	abandoned                    // with an error, after the last caller had left
+	superseded                   // with an error, but a newer token is cached
 )
 
 // errNoResult is the result of a fetch that ended its goroutine with runtime.Goexit, as a test's
 // FailNow does when it is called in a policy.
-var errNoResult error = failed(nil, nil, "the request's goroutine was ended by a policy or transport")
+var errNoResult error = failed(nil, nil, "a policy or Transport ended the goroutine of the request (runtime.Goexit)")
+
+// errStuck is the result of a fetch that does not return.
+var errStuck error = failed(nil, context.DeadlineExceeded, "a policy or Transport did not return within %s; it must honor its context", abandonedAfter)
 
 // errTooLong is the cause of a flight's end by its own deadline.
 var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
 
 // flight returns the flight that a call with claims joins, nil if there is none. The caller holds
-// cache.mu, as do those of idle and renewIn.
+// cache.mu, as does that of idle.
 func (e *entry) flight(claims string, now instant) *flight {
 	for _, f := range e.flights {
 		if f.claims == claims && !f.until.reached(now) {
@@ -90,42 +102,47 @@ func (e *entry) idle(now instant) bool {
 	return !slices.ContainsFunc(e.flights, func(f *flight) bool { return !f.until.reached(now) })
 }
 
-// renewIn returns s with its next refresh d after now, or at its expiry.
-func (s *state) renewIn(d time.Duration, now instant) *state {
-	own := *s
-	own.renew = earlier(now.add(d), s.expiry)
-	return &own
+// remove takes a flight out, so that no call joins it. The caller holds cache.mu.
+func (e *entry) remove(f *flight) {
+	e.flights = slices.DeleteFunc(e.flights, func(other *flight) bool { return other == f })
 }
 
 // start starts a flight. The caller holds c.mu.
-func (c *cache) start(e *entry, claims string, now instant, fetch fetchFunc, log *slog.Logger) *flight {
+func (c *cache) start(e *entry, claims string, now instant, r *requester) *flight {
 	c.flights++
-	ctx, cancel := context.WithTimeoutCause(context.Background(), flightDeadline, errTooLong)
-	f := &flight{number: c.flights, claims: claims, started: now, done: make(chan struct{}), cancel: cancel}
-	// By the monotonic clock alone, as the context's timer.
-	f.until = instant{wall: math.MaxInt64, mono: now.add(abandonedAfter).mono}
+	attempts, cancel := context.WithTimeoutCause(context.Background(), flightDeadline, errTooLong)
+	ctx, stop := context.WithCancel(attempts)
+	f := &flight{
+		number: c.flights, claims: claims, refused: e.refused, started: now, done: make(chan struct{}), requester: r, stop: stop,
+		until: instant{wall: math.MaxInt64, mono: math.MaxInt64},
+	}
 	if claims != "" {
 		f.refused = e.state.token.Token
 	}
+	f.progress = &progress{ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
-	go c.run(ctx, e, f, fetch, log)
+	watchdog := time.AfterFunc(abandonedAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
+	go func() {
+		defer cancel()
+		defer watchdog.Stop()
+		c.run(withProgress(ctx, f.progress), e, f)
+	}()
 	return f
 }
 
-// fly fetches and lands, whatever fetch does.
-func (c *cache) run(ctx context.Context, e *entry, f *flight, fetch fetchFunc, log *slog.Logger) {
+// run fetches and finishes, whatever fetch does.
+func (c *cache) run(ctx context.Context, e *entry, f *flight) {
 	growStack()
-	defer f.cancel()
-	f.err = errNoResult
+	var token azcore.AccessToken
+	err := errNoResult
 	defer func() {
-		if r := recover(); r != nil { // a caller's policy panicked; the callers must not wait for ever
-			f.err = failed(nil, nil, "panic while requesting a token: %v\n%s", r, debug.Stack())
+		if r := recover(); r != nil { // in a caller's policy or Transport; the others must not wait for ever
+			err = failed(nil, nil, "a policy or Transport panicked: %v", r)
+			f.progress.journal.write(slog.LevelError, "azhost: panic while requesting a token", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
-		c.finish(e, f)
-		defer func() { _ = recover() }() // no program can guard this goroutine against its handler's bugs
-		f.report(ctx, log, e.resource)
+		c.finish(e, f, token, err)
 	}()
-	f.token, f.err = fetch(ctx, e.resource, f.refused)
+	token, err = f.fetch(ctx, want{resource: e.resource, refused: f.refused, revocable: c.revocable})
 }
 
 // growStack makes room for the calls of azcore's pipeline and net/http at once. They need more than
@@ -138,18 +155,54 @@ func growStack() {
 	runtime.KeepAlive(&room)
 }
 
-// land publishes what a flight has come to.
-func (c *cache) finish(e *entry, f *flight) {
+// begin reports whether a flight may make an attempt: its last caller has not left.
+func (c *cache) begin(e *entry, f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer close(f.done)
+	f.attempting = slices.Contains(e.flights, f)
+	return f.attempting
+}
+
+// end ends an attempt that failed, and reports whether a caller is left for another one.
+func (c *cache) end(e *entry, f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.attempting = false
+	if f.waiters == 0 {
+		e.remove(f)
+	}
+	return f.waiters > 0
+}
+
+// leave takes a caller, whose context has ended, out of a flight, and reports whether that came
+// before its end.
+func (c *cache) leave(e *entry, f *flight) (left bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.outcome != running {
+		return false
+	}
+	if f.waiters--; f.waiters == 0 && !f.attempting {
+		f.stop()
+		e.remove(f)
+	}
+	return true
+}
+
+// finish publishes what a flight has come to.
+func (c *cache) finish(e *entry, f *flight, token azcore.AccessToken, err error) {
+	c.mu.Lock()
+	if f.outcome != running { // it was given up
+		c.mu.Unlock()
+		return
+	}
 	now := time.Now()
 	at := c.at(now)
-	f.took = time.Duration(at.mono - f.started.mono)
+	f.token, f.err, f.took = token, err, time.Duration(at.mono-f.started.mono)
 	f.overtaken = f.overtaken || !slices.Contains(e.flights, f)
-	e.landed = at
-	if f.err != nil {
-		f.until = at.add(forget(rand.Float64()))
+	e.finished = at
+	if err != nil {
+		f.until = at.add(max(forget(rand.Float64()), retryAfterOf(err)))
 		f.outcome = c.keepFailure(e, f, at)
 	} else {
 		f.outcome = tokenAcquired
@@ -158,78 +211,75 @@ func (c *cache) finish(e *entry, f *flight) {
 	if c.swept.add(sweepEvery).reached(at) {
 		c.sweep(at)
 	}
+	close(f.done)
+	c.mu.Unlock()
+	f.report(e.resource)
 }
 
 // keepToken stores a flight's token, unless a newer one is cached. The caller holds c.mu.
 func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	var renew, dying, life time.Duration
 	f.token, renew, dying, life = scheduled(f.token, now, rand.Float64())
-	// The host is well: what failed a moment ago may be tried again.
+	// The host answers: what failed a moment ago may be tried again.
 	e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old == f || old.outcome != running })
 	if f.overtaken && e.state.valid(at) {
 		return
 	}
-	if f.claims != "" { // no ordinary flight that is under way knows better, nor one with older claims
+	if f.claims != "" { // no ordinary flight that is running knows better, nor one with older claims
 		for _, other := range e.flights {
 			other.overtaken = other.overtaken || other.claims == "" || other.number < f.number
 		}
 	}
+	if f.token.Token != e.refused {
+		e.refused = ""
+	}
 	c.store(e, &state{token: f.token, renew: at.add(renew), dying: at.add(dying), expiry: at.add(life), acquired: now})
 }
 
-// keepFailure lets the token that a refresh was to replace live on. The caller holds c.mu.
+// keepFailure counts a failure, and lets the token that it was to replace live on. The caller holds
+// c.mu.
 func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
-	if f.waiters == 0 {
-		return ignored
-	}
-	if f.claims != "" {
-		return noToken
-	}
 	valid := e.state.valid(at)
-	if valid && f.overtaken {
-		return ignored
+	switch {
+	case f.waiters == 0 && (f.claims != "" || valid):
+		return abandoned
+	case f.claims != "":
+		return noToken
+	case f.overtaken && valid:
+		return superseded
 	}
 	s := *e.state
 	s.failures++
 	s.err = f.err
-	if !valid {
-		c.store(e, &s)
-		return noToken
+	if valid {
+		f.pause = max(pause(s.failures, rand.Float64()), retryAfterOf(f.err))
+		c.store(e, s.renewIn(f.pause, at))
+		return refreshFailed
 	}
-	f.pause = pause(s.failures, rand.Float64())
-	c.store(e, s.renewIn(f.pause, at))
-	return refreshFailed
+	c.store(e, &s)
+	if f.waiters == 0 {
+		return abandoned
+	}
+	return noToken
 }
 
-// report logs what a flight has come to, once it has landed: no handler keeps its callers waiting,
-// nor waits for itself when it wants a token.
-func (f *flight) report(ctx context.Context, log *slog.Logger, resource string) {
+// report tells the log and the observer what a flight has come to, once its callers have gone on.
+func (f *flight) report(resource string) {
+	j := f.progress.journal
+	attrs := []any{"resource", resource, "after", f.took.Round(time.Millisecond).String(), "attempts", f.progress.count()}
 	switch f.outcome {
 	case tokenAcquired:
-		log.InfoContext(ctx, "azhost: token acquired", "resource", resource, "after", f.took, "expires", f.token.ExpiresOn)
+		j.write(slog.LevelInfo, "azhost: token acquired", append(attrs, "expires", f.token.ExpiresOn)...)
 		if f.token.Token == f.refused {
-			log.WarnContext(ctx, "azhost: the host answered a claims challenge by the token that was cached, which may be the one refused",
-				"resource", resource)
+			j.write(slog.LevelWarn, "azhost: the host returned the token that a service refused; the service may refuse it again", "resource", resource)
 		}
 	case noToken:
-		log.WarnContext(ctx, "azhost: no token", "resource", resource, "after", f.took, "error", f.err)
+		j.write(slog.LevelWarn, "azhost: no token", append(attrs, "error", f.err)...)
 	case refreshFailed:
-		log.WarnContext(ctx, "azhost: refresh failed; the cached token is still valid",
-			"resource", resource, "after", f.took, "pause", f.pause, "error", f.err)
+		j.write(slog.LevelWarn, "azhost: refresh failed; the cached token is still valid", append(attrs, "pause", f.pause.Round(time.Millisecond).String(), "error", f.err)...)
+	case abandoned:
+		j.write(slog.LevelWarn, "azhost: no token, and no caller was waiting for it any more", append(attrs, "error", f.err)...)
 	}
-}
-
-// leave takes a caller, whose context has ended, out of a flight, and reports whether that came
-// before its landing. The last to leave cancels the flight.
-func (c *cache) leave(e *entry, f *flight) (left bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.outcome != running {
-		return false
-	}
-	if f.waiters--; f.waiters == 0 {
-		f.cancel()
-		e.flights = slices.DeleteFunc(e.flights, func(other *flight) bool { return other == f })
-	}
-	return true
+	j.close()
+	f.observed(resource)
 }

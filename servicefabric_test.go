@@ -123,7 +123,7 @@ func TestPin(t *testing.T) {
 			t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
 			_, err := token(t.Context(), onFabric(t, client))
 			requireFailed(t, err)
-			require.ErrorContains(t, err, "not the one of IDENTITY_SERVER_THUMBPRINT")
+			require.ErrorContains(t, err, "doesn't match IDENTITY_SERVER_THUMBPRINT")
 			require.Zero(t, requests.Load())
 			require.Equal(t, int32(1), connections.Load())
 		})
@@ -141,7 +141,7 @@ func TestPinOfNewConnections(t *testing.T) {
 	require.NoError(t, err)
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com"}})
-	require.ErrorContains(t, err, "not the one of IDENTITY_SERVER_THUMBPRINT")
+	require.ErrorContains(t, err, "doesn't match IDENTITY_SERVER_THUMBPRINT")
 	sum := sha1.Sum(server.Certificate().Raw)
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://graph.microsoft.com"}})
@@ -175,8 +175,8 @@ func TestServiceFabricRedirect(t *testing.T) {
 
 func TestServiceFabricRefusals(t *testing.T) {
 	for code, want := range map[string]string{
-		"ManagedIdentityNotFound": "Does the application's manifest bind an identity",
-		"SecretHeaderNotFound":    "Is IDENTITY_HEADER the one",
+		"ManagedIdentityNotFound": "Check that the application's manifest binds an identity",
+		"SecretHeaderNotFound":    "Check that IDENTITY_HEADER is",
 		"InternalServerError":     "wrong resource",
 		"InvalidApiVersion":       "404 Not Found: InvalidApiVersion: text",
 	} {
@@ -201,11 +201,7 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 		adjust func(*azhost.ManagedIdentityCredentialOptions)
 		want   string
 	}{
-		{"plain HTTP", map[string]string{"IDENTITY_ENDPOINT": "http://localhost:2377/token"}, nil, "not an https URL"},
 		{"plain HTTP by option", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "http://localhost:2377/token" }, "not an https URL"},
-		{"a thumbprint that is short", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 38)}, nil, "40 hexadecimal digits"},
-		{"a thumbprint that is long", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 64)}, nil, "40 hexadecimal digits"},
-		{"a thumbprint of no digits", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("x", 40)}, nil, "40 hexadecimal digits"},
 		{"another transport", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = always(goodToken) }, "Transport must be nil or an *http.Client"},
 		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "the *http.Client in Transport is nil"},
 		{"another round tripper", nil, func(o *azhost.ManagedIdentityCredentialOptions) {

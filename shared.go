@@ -4,26 +4,13 @@
 package azhost
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"sync"
-	"sync/atomic"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
-
-// gate is what all requests to one token endpoint share.
-type gate struct {
-	slots    chan struct{} // one for each request under way
-	answered atomic.Bool   // IMDS itself has answered here; set once, never cleared
-}
-
-// maxRequests bounds the concurrent requests of one process to one endpoint. IMDS answers five
-// at a time, for all processes of a VM together; one is left to the others.
-const maxRequests = 4
-
-func newGate() *gate { return &gate{slots: make(chan struct{}, maxRequests)} }
 
 // route is where requests go, and by which of the caller's transports, nil for none.
 type route struct {
@@ -39,15 +26,14 @@ type identity struct {
 	kind      idKind
 	id        string
 	keyDir    string
-	revocable bool // for clients that handle the revocation of tokens, where that makes a difference
+	retry     scalars // as the caller set them: one caller's impatience is not another's
+	revocable bool    // for clients that handle the revocation of tokens, where that makes a difference
 }
 
-// systemOnly refuses a user-assigned identity, with the reason.
-func (i identity) systemOnly(reason string) error {
-	if i.id == "" {
-		return nil
-	}
-	return fmt.Errorf("ID selects a user-assigned identity, and %s; leave ID nil", reason)
+// scalars are the values of policy.RetryOptions that can be compared.
+type scalars struct {
+	maxRetries                            int32
+	tryTimeout, retryDelay, maxRetryDelay time.Duration
 }
 
 // shared is what credentials without policies of their own have in common: the only package state
@@ -98,9 +84,9 @@ func (r *registry[K, V]) get(key K, create func() *V) *V {
 	return v
 }
 
-// sharable reports whether a credential with this transport can share: one that is a pointer tells
-// itself from all others. Pointers to nothing are all the same, and other types may not be comparable.
-func sharable(t policy.Transporter) bool {
+// distinct reports whether a Transport can be told from all others: one that is a pointer can.
+// Pointers to nothing are all the same, and values of other types may not be comparable.
+func distinct(t policy.Transporter) bool {
 	v := reflect.ValueOf(t)
 	return t == nil || v.Kind() == reflect.Pointer && v.Type().Elem().Size() > 0
 }

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/stretchr/testify/require"
 )
@@ -80,7 +81,7 @@ func TestWhatIsNotShared(t *testing.T) {
 	t.Setenv("IDENTITY_ENDPOINT", endpoint)
 	t.Setenv("IMDS_ENDPOINT", "")
 	keys, others := t.TempDir(), t.TempDir()
-	var all []*ManagedIdentityCredential // held on to, so that none is dropped
+	var all []*ManagedIdentityCredential
 	caches := map[*cache]string{}
 	for name, o := range map[string]ManagedIdentityCredentialOptions{
 		"IMDS":                 {Source: SourceIMDS},
@@ -88,12 +89,14 @@ func TestWhatIsNotShared(t *testing.T) {
 		"one more":             {Source: SourceIMDS, Endpoint: endpoint + "2"},
 		"client ID":            {Source: SourceIMDS, Endpoint: endpoint, ID: ClientID(id)},
 		"object ID":            {Source: SourceIMDS, Endpoint: endpoint, ID: ObjectID(id)},
-		"resource ID":          {Source: SourceIMDS, Endpoint: endpoint, ID: ResourceID(id)},
+		"resource ID":          {Source: SourceIMDS, Endpoint: endpoint, ID: ResourceID("/subscriptions/" + id)},
 		"another client ID":    {Source: SourceIMDS, Endpoint: endpoint, ID: ClientID("other")},
 		"App Service":          {Source: SourceAppService, Endpoint: endpoint},
 		"the variable's":       {Source: SourceAppService},
 		"Azure ML":             {Source: SourceAzureML, Endpoint: endpoint},
 		"Arc":                  {Source: SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: keys},
+		"fewer retries":        {Source: SourceIMDS, ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: 1}}},
+		"longer attempts":      {Source: SourceIMDS, ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{TryTimeout: time.Hour}}},
 		"Arc's keys elsewhere": {Source: SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: others},
 	} {
 		for range 2 {
@@ -107,5 +110,4 @@ func TestWhatIsNotShared(t *testing.T) {
 		}
 	}
 	require.Len(t, caches, len(all)/2)
-	runtime.KeepAlive(all)
 }

@@ -5,30 +5,20 @@ package azhost
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
 const (
-	module  = "github.com/azhost/azhost"
-	version = "v0.1.0"
-
 	// maxBody bounds an answer; a token with its fields is a few kilobytes.
 	maxBody = 1 << 20
 
@@ -38,58 +28,26 @@ const (
 	tlsTimeout = 10 * time.Second
 )
 
-// newClient returns azcore's pipeline for a host endpoint: the options' policies, retries,
-// logging and tracing, over the options' transport or our own. perTry, which may be nil, runs at
-// every attempt.
-func newClient(o *ManagedIdentityCredentialOptions, gate *gate, perTry policy.Policy) (*azcore.Client, error) {
-	timeout := cmp.Or(o.Retry.TryTimeout, tryTimeout)
-	o.Retry.TryTimeout = 0 // azcore's would run out in the queue
-	co := o.ClientOptions
-	co.APIVersion = "" // the host dictates it
-	co.Logging.IncludeBody = false
-	co.Logging.AllowedHeaders = slices.DeleteFunc(slices.Clone(co.Logging.AllowedHeaders), isSecret)
-	next := co.Transport
-	switch client, _ := next.(*http.Client); {
-	case next == nil:
-		next = newHTTPClient(o.ConnectTimeout)
-	case client != nil:
-		own := *client
+// transportOf returns the transport that sends requests: the default client, a copy of the caller's
+// client that follows no redirect, or the caller's transport as it is.
+func transportOf(o *ManagedIdentityCredentialOptions) policy.Transporter {
+	switch t := o.Transport.(type) {
+	case nil:
+		return newHTTPClient(o.ConnectTimeout)
+	case *http.Client:
+		own := *t
 		own.CheckRedirect = noRedirect
-		next = &own
+		return &own
+	default:
+		return t
 	}
-	co.Transport = &transport{next: next, maxDelay: co.Retry.MaxRetryDelay}
-	pl := runtime.PipelineOptions{
-		Tracing:                runtime.TracingOptions{Namespace: "Microsoft.Entra"},
-		AllowedQueryParameters: []string{"resource", "client_id", "clientid", "object_id", "msi_res_id", "mi_res_id"},
-	}
-	pl.PerRetry = []policy.Policy{turn{gate.slots, timeout}}
-	if perTry != nil {
-		pl.PerRetry = append(pl.PerRetry, perTry)
-	}
-	return azcore.NewClient(module, version, pl, &co)
-}
-
-// withDefaults returns r with what is zero replaced by d's values.
-func withDefaults(r, d policy.RetryOptions) policy.RetryOptions {
-	r.MaxRetries = cmp.Or(r.MaxRetries, d.MaxRetries)
-	r.RetryDelay = cmp.Or(r.RetryDelay, d.RetryDelay)
-	r.MaxRetryDelay = cmp.Or(r.MaxRetryDelay, d.MaxRetryDelay)
-	if r.StatusCodes == nil {
-		r.StatusCodes = d.StatusCodes
-	}
-	return r
-}
-
-// secret reports whether a header proves a request to come from this machine.
-func isSecret(header string) bool {
-	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
 }
 
 // noRedirect lets an answer that redirects be returned as it is, and refused.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // newHTTPClient returns the client for host endpoints. All of them are on this machine or one
-// link away, and the requests carry proofs, so nothing may carry them elsewhere.
+// link away, and the requests carry secrets, so nothing may send them elsewhere.
 func newHTTPClient(connectTimeout time.Duration) *http.Client {
 	if connectTimeout == 0 {
 		connectTimeout = defaultConnectTimeout
@@ -110,40 +68,15 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 			TLSHandshakeTimeout:    tlsTimeout,      // net/http detaches a handshake from its request's context
 			DisableCompression:     true,            // a small body must not unfold into a large one
 			MaxResponseHeaderBytes: 64 << 10,        // as much as a WWW-Authenticate could ever need
-			MaxIdleConnsPerHost:    maxRequests,     // as many as can be in use
+			MaxIdleConnsPerHost:    maxAttempts,     // as many as can be in use
 			IdleConnTimeout:        5 * time.Second, // enough for an Arc exchange and for a burst at start
 		},
 	}
 }
 
-// turn is the pipeline policy that lets one process make a few attempts at a time. An attempt's own
-// timeout begins when its turn has come, and an exchange of several requests is one attempt: neither
-// its time nor its proof runs out in the queue.
-type turn struct {
-	slots   chan struct{}
-	timeout time.Duration
-}
-
-// Do implements [policy.Policy].
-func (t turn) Do(req *policy.Request) (*http.Response, error) {
-	ctx := req.Raw().Context()
-	select {
-	case t.slots <- struct{}{}:
-		defer func() { <-t.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	ctx, cancel := context.WithTimeout(ctx, t.timeout)
-	defer cancel() // the transport has read the body
-	return req.WithContext(ctx).Next()
-}
-
 // transport is the last step of the pipeline: it refuses redirects whatever the transport under it
 // did with them, and reads a bounded body.
-type transport struct {
-	next     policy.Transporter
-	maxDelay time.Duration // of the retry policy
-}
+type transport struct{ next policy.Transporter }
 
 // Do implements [policy.Transporter].
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
@@ -152,7 +85,10 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		return nil, &noAnswer{req.URL, err}
 	}
 	if resp == nil {
-		return nil, nil // for which azcore has an error
+		return nil, final{errors.New("the Transport returned neither a response nor an error")}
+	}
+	if resp.Header == nil {
+		resp.Header = http.Header{}
 	}
 	if resp.Body == nil {
 		resp.Body = http.NoBody
@@ -185,7 +121,6 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		return nil, final{reject(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
-	spreadRetryAfter(resp, t.maxDelay)
 	resp.Header = headerWithoutSecret(resp.Header, secret)
 	return resp, nil
 }
@@ -198,61 +133,6 @@ type noAnswer struct {
 
 func (e *noAnswer) Error() string { return e.err.Error() }
 func (e *noAnswer) Unwrap() error { return e.err }
-
-// What is written, in errors and logs, must not repeat the secret of a request, which whoever answers
-// might send back. What is parsed stays as it is.
-
-// removed stands where an answer repeats a secret of its request.
-const removed = "[removed]"
-
-// secretOf returns the secret by which a request proves where it comes from, "" if it has none.
-func secretOf(req *http.Request) string {
-	for _, name := range secretHeaders {
-		if v := req.Header.Get(name); v != "" {
-			return strings.TrimPrefix(v, "Basic ")
-		}
-	}
-	return ""
-}
-
-func withoutSecret(text, secret string) string {
-	if secret == "" {
-		return text
-	}
-	return strings.ReplaceAll(text, secret, removed)
-}
-
-// headerWithoutSecret is for the pipeline's logging and tracing, which write headers. Retry-After is
-// for its retries, which read it.
-func headerWithoutSecret(header http.Header, secret string) http.Header {
-	if secret == "" {
-		return header
-	}
-	own := header.Clone()
-	for name, values := range own {
-		for i, v := range values {
-			if !strings.Contains(name, "Retry-After") {
-				values[i] = withoutSecret(v, secret)
-			}
-		}
-	}
-	return own
-}
-
-// bodyWithoutSecret is for errors. JSON can spell a proof in many ways, so a body with a string that
-// means it is left out whole.
-func bodyWithoutSecret(resp *http.Response) []byte {
-	body, secret := payload(resp), secretOf(resp.Request)
-	if secret == "" {
-		return body
-	}
-	body = bytes.ReplaceAll(body, []byte(secret), []byte(removed))
-	var v any
-	if json.Unmarshal(body, &v) == nil && strings.Contains(fmt.Sprint(v), secret) {
-		return []byte(removed)
-	}
-	return body
-}
 
 // answerError is an answer that could not be taken whole.
 type answerError struct {
@@ -273,35 +153,4 @@ func (final) NonRetriable()   {}
 // place is a URL for an error: no user, no query, bounded.
 func place(u *url.URL) string {
 	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
-}
-
-// spreadRetryAfter adds up to half a delay and a second to a Retry-After, which azcore would sleep to
-// the millisecond: clients that were throttled together would come back together. The sum stays
-// below maxDelay, above which azcore gives up.
-func spreadRetryAfter(resp *http.Response, maxDelay time.Duration) {
-	const inMilliseconds = "Retry-After-Ms" // what azcore prefers
-	value := resp.Header.Get("Retry-After")
-	if value == "" || resp.Header.Get(inMilliseconds) != "" {
-		return
-	}
-	var d time.Duration
-	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds <= 1<<20 {
-		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		d = time.Until(at)
-	}
-	if maxDelay < 0 { // azcore's way of saying that there is no limit
-		maxDelay = math.MaxInt64
-	}
-	if d <= 0 || d >= maxDelay {
-		return
-	}
-	d += rand.N(min(d/2+time.Second, maxDelay-d))
-	resp.Header.Set(inMilliseconds, strconv.FormatInt(d.Milliseconds(), 10))
-}
-
-// payload returns the body of a response that has passed the pipeline.
-func payload(resp *http.Response) []byte {
-	body, _ := runtime.Payload(resp) // in memory, so it cannot fail
-	return body
 }
