@@ -8,37 +8,39 @@
 //
 // # Order
 //
-// The credential tries the same sources as azidentity's, in the same order, and keeps the first one
-// that returns a token:
+// The credential tries the same sources as azidentity v1.15.0, in the same order, and keeps the
+// first one that returns a token:
 //
-//  1. azidentity.EnvironmentCredential
-//  2. azidentity.WorkloadIdentityCredential
-//  3. [azhost.ManagedIdentityCredential], in the place of azidentity.ManagedIdentityCredential
-//  4. azidentity.AzureCLICredential
-//  5. azidentity.AzureDeveloperCLICredential
-//  6. azidentity.AzurePowerShellCredential
+//  1. [azidentity.EnvironmentCredential]
+//  2. [azidentity.WorkloadIdentityCredential]
+//  3. [azhost.ManagedIdentityCredential], which replaces azidentity's
+//  4. [azidentity.AzureCLICredential]
+//  5. [azidentity.AzureDeveloperCLICredential]
+//  6. [azidentity.AzurePowerShellCredential]
 //
-// AZURE_TOKEN_CREDENTIALS selects among them, AZURE_CLIENT_ID selects a user-assigned identity, and
-// every other variable and option has the effect that it has in azidentity v1.15.0. As in
-// azidentity, a source that is configured and fails ends the search, except for the developer tools.
+// AZURE_TOKEN_CREDENTIALS selects some of them, AZURE_CLIENT_ID selects a user-assigned identity,
+// and all other variables and options have the same effect as in azidentity. Also as in
+// azidentity, a configured credential that fails ends the search, unless it is a developer tool's.
 //
 // # Differences
 //
 // Only managed identities behave differently:
 //
-//   - Where something other than IMDS answers at IMDS's address, such as another cloud's metadata
-//     service or a captive portal, the chain moves on at the first response. azidentity retries for
-//     about 100 seconds, then fails.
-//   - On a machine that is known to be an Azure VM, azhost waits for an IMDS that is late or
-//     updating. azidentity gives up on IMDS if it doesn't respond within 1 second.
-//   - With no sign of Azure and no answer, azhost gives up after 2 seconds instead of 1.
-//   - Tokens are cached, shared, and refreshed in the background as package azhost documents.
-//     Requests to IMDS and Azure Arc don't use proxies.
-//   - Errors have azhost's text. errors.As finds *[azidentity.AuthenticationFailedError], with its
-//     RawResponse, where azidentity returns one.
+//   - If another cloud's metadata service answers at IMDS's address, the search goes on at once.
+//     azidentity fails, and retries a 404 for about 100 seconds before that.
+//   - On a known Azure VM, azhost waits for an IMDS that is late or updating, for about
+//     100 seconds. azidentity skips an IMDS that hasn't answered within 1 second.
+//   - Elsewhere, azhost skips an IMDS that no connection reaches within 2 seconds. If
+//     ClientOptions has a Transport, that Transport's own timeout applies instead.
+//   - If AZURE_TOKEN_CREDENTIALS is ManagedIdentityCredential and the machine has none,
+//     azhost's error makes an outer chain move on.
+//   - Tokens are cached and refreshed as package azhost documents. Unless ClientOptions has a
+//     Transport, requests for them never use a proxy.
+//   - Error texts are azhost's. errors.As finds an [azidentity.AuthenticationFailedError] with the
+//     RawResponse as before.
 //
 // # Cost
 //
-// This package adds azidentity and MSAL to your build. A program that needs managed identities
-// alone can use package azhost, which requires neither.
+// This package adds azidentity and MSAL to your build: about 2 MB and 40 packages more than azhost
+// alone. If your program needs only managed identities, use package azhost.
 package azhostdefault
