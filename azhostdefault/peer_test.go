@@ -56,6 +56,7 @@ func (r rig) same(t *testing.T, o azidentity.DefaultAzureCredentialOptions, opts
 	got := r.try(t, newOwn, o, opts)
 	got.Events = append(got.Events, r.ran(t)...)
 	require.Equal(t, want, got)
+	require.False(t, r.probed, "azidentity's managed identity was asked instead of azhost")
 	return got
 }
 
@@ -201,6 +202,9 @@ func TestSameForEveryOption(t *testing.T) {
 		{"tenant, variable and allowed", allowed, options{TenantID: tenant, AdditionallyAllowedTenants: []string{otherTenant}}},
 		{"no discovery", nil, options{DisableInstanceDiscovery: true}},
 		{"cloud", nil, options{ClientOptions: azcore.ClientOptions{Cloud: cloud.AzureGovernment}}},
+		{"incomplete cloud", nil, options{ClientOptions: azcore.ClientOptions{Cloud: cloud.Configuration{
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {}},
+		}}}},
 		{"authority variable", setting{"AZURE_AUTHORITY_HOST": "https://login.example"}, options{DisableInstanceDiscovery: true}},
 		{"invalid authority", setting{"AZURE_AUTHORITY_HOST": "http://login.example"}, options{}},
 	}
@@ -223,6 +227,7 @@ func TestSameForEveryOption(t *testing.T) {
 	}{
 		{"environment", "on Azure", []setting{service, {"AZURE_CLIENT_SECRET": "secret"}}, nil},
 		{"workload", "on Azure", []setting{service, {"AZURE_FEDERATED_TOKEN_FILE": newFile(t, []byte("assertion"))}}, nil},
+		{"workload without a tenant", "on Azure", []setting{{"AZURE_CLIENT_ID": user.ClientID, "AZURE_FEDERATED_TOKEN_FILE": newFile(t, []byte("assertion"))}}, nil},
 		{"managed identity", "on Azure", nil, nil},
 		{"az", "off Azure", nil, []string{signedIn}},
 		{"azd", "off Azure", nil, []string{absent, signedIn}},

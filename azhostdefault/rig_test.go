@@ -80,6 +80,7 @@ type azure struct {
 
 	mu     sync.Mutex
 	events []string // the requests in order; repeated ones once
+	probed bool     // as azidentity does before it asks IMDS for a token
 }
 
 func newAzure(t *testing.T) *azure {
@@ -102,7 +103,8 @@ func (a *azure) Do(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "https" {
 		return a.entra(req)
 	}
-	a.record("%s", req.URL.Host) // azidentity probes IMDS before it asks for a token
+	a.record("%s", req.URL.Host)
+	a.probed = a.probed || req.URL.Hostname() == "169.254.169.254" && req.Header.Get("Metadata") == ""
 	if a.host == nil {
 		address := &net.TCPAddr{IP: net.ParseIP(req.URL.Hostname()), Port: 80}
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: address, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
@@ -180,7 +182,7 @@ const managed = "managed identity"
 // try constructs a credential and gets a token.
 func (a *azure) try(t *testing.T, create constructor, o azidentity.DefaultAzureCredentialOptions, opts policy.TokenRequestOptions) outcome {
 	t.Helper()
-	a.events = nil
+	a.events, a.probed = nil, false
 	o.Transport, o.Retry.MaxRetries = a, -1
 	var seen outcome
 	cred, err := create(&o)
