@@ -1,0 +1,5 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package migration has no code. Its tests compile and run the snippets in MIGRATION.md.
+package migration
