@@ -41,7 +41,7 @@ func TestShell(t *testing.T) {
 	// The real addresses become the fakes', so that no snippet leaves this machine.
 	addresses := strings.NewReplacer("169.254.169.254", address(t, vm.Endpoint()), "127.0.0.1:40342", address(t, arc.Endpoint()))
 
-	code := snippets(t, "sh")
+	code := snippets(t, "../MIGRATION.md", "sh")
 	hosts := []interface {
 		Verify(string) (map[string]any, error)
 	}{vm, arc, app, app, app} // in the page's order

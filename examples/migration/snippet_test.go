@@ -35,13 +35,13 @@ var packages = map[string]string{
 	"time":          "time",
 }
 
-// snippets returns the page's snippets in a language.
-func snippets(t *testing.T, language string) []string {
+// snippets returns a page's snippets in a language.
+func snippets(t *testing.T, page, language string) []string {
 	t.Helper()
-	page, err := os.ReadFile("../MIGRATION.md")
+	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	var found []string
-	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(page), -1) {
+	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
 		found = append(found, match[1])
 	}
 	return found
@@ -83,8 +83,8 @@ var (
 
 func TestGo(t *testing.T) {
 	t.Parallel()
-	code := snippets(t, "go")
-	require.GreaterOrEqual(t, len(code), 20)
+	code := append(snippets(t, "../MIGRATION.md", "go"), snippets(t, "../kubernetes/README.md", "go")...)
+	require.GreaterOrEqual(t, len(code), 22)
 	for i, snippet := range code {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
