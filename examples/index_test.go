@@ -44,13 +44,27 @@ func TestIndexMatchesOtherModules(t *testing.T) {
 	}
 }
 
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("*/README.md")
+	require.NoError(t, err)
+	for _, page := range append(pages, "README.md", "MIGRATION.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), link[1]))
+			require.NoError(t, err, "broken link in %s", page)
+		}
+		headings := strings.ToLower(string(text))
+		for _, link := range regexp.MustCompile(`\]\(#([\w-]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			require.Contains(t, headings, "# "+strings.ReplaceAll(link[1], "-", " ")+"\n", "broken link in %s", page)
+		}
+	}
+}
+
 func TestIndexIsComplete(t *testing.T) {
 	t.Parallel()
 	text := index(t)
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(text, -1) {
-		_, err := os.Stat(link[1])
-		require.NoError(t, err, "broken link")
-	}
 	programs, err := filepath.Glob("*/main.go")
 	require.NoError(t, err)
 	nested, err := filepath.Glob("*/*/main.go")
