@@ -73,7 +73,7 @@ func TestIndexIsComplete(t *testing.T) {
 	for _, program := range append(programs, nested...) {
 		require.Contains(t, text, "]("+filepath.ToSlash(program)+")", "program missing from the index")
 	}
-	header := "| you want to | program | on a laptop | it prints | on Azure |\n"
+	header := "| Task | Program | On a laptop | Output | On Azure |\n"
 	require.Equal(t, strings.Count(text, header), strings.Count(text, "\n| --- "), "the tables have the same columns")
 }
 
