@@ -94,7 +94,7 @@ func TestOneRequestForAllCallers(t *testing.T) {
 				}
 				get(newScope()) // selects the managed identity
 				before, scope := vm.RequestCount(), newScope()
-				vm.Latency(time.Second)
+				vm.SetLatency(time.Second)
 				var all sync.WaitGroup
 				for range callers {
 					all.Go(func() { get(scope) })

@@ -64,7 +64,7 @@ func (r rig) same(t *testing.T, o azidentity.DefaultAzureCredentialOptions, opts
 var machines = map[string]func(*azure){
 	"off Azure":   func(a *azure) { a.host = nil },
 	"on Azure":    func(a *azure) { a.host = a.vm },
-	"no identity": func(a *azure) { a.host = a.vm; a.vm.Identities() },
+	"no identity": func(a *azure) { a.host = a.vm; a.vm.SetIdentities() },
 }
 
 // setting is some variables and their values.

@@ -85,7 +85,7 @@ type azure struct {
 
 func newAzure(t *testing.T) *azure {
 	a := &azure{vm: azhosttest.NewVM(t)}
-	a.vm.Identities(system, user)
+	a.vm.SetIdentities(system, user)
 	return a
 }
 

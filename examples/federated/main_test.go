@@ -60,7 +60,7 @@ func TestOneAssertionServesSeveralTokens(t *testing.T) {
 func TestEntraRefuses(t *testing.T) {
 	t.Parallel()
 	claim := func(name, value string) func(*laptop.Azure) {
-		return func(a *laptop.Azure) { a.VM.Claims(map[string]any{name: value}) }
+		return func(a *laptop.Azure) { a.VM.SetClaims(map[string]any{name: value}) }
 	}
 	for name, row := range map[string]struct {
 		tenant, app, audience string

@@ -37,7 +37,7 @@ func TestReal(t *testing.T) {
 func TestRealWithoutIdentity(t *testing.T) {
 	host := azhosttest.NewAppService(t)
 	host.Setenv(t)
-	host.Identities()
+	host.SetIdentities()
 	var out bytes.Buffer
 	err := run(t.Context(), &out, true, "https://storage.azure.com")
 	require.ErrorContains(t, err, "App Service")

@@ -54,7 +54,7 @@ func TestRequestsShareAToken(t *testing.T) {
 func TestUserAssignedIdentity(t *testing.T) {
 	reader := azhosttest.UserAssigned("reader")
 	platform := azhosttest.NewAppService(t)
-	platform.Identities(reader)
+	platform.SetIdentities(reader)
 	t.Setenv("AZURE_CLIENT_ID", reader.ClientID)
 	require.NoError(t, get(t.Context(), io.Discard, newServer(t, platform), "/"))
 	require.Equal(t, "client_id="+reader.ClientID, platform.Requests()[0].Selector)
@@ -63,7 +63,7 @@ func TestUserAssignedIdentity(t *testing.T) {
 // Without an identity, the app stays healthy, and its users don't see why it fails.
 func TestNoIdentity(t *testing.T) {
 	platform := azhosttest.NewAppService(t)
-	platform.Identities()
+	platform.SetIdentities()
 	url := newServer(t, platform)
 	var logged, out bytes.Buffer
 	log.SetOutput(&logged)

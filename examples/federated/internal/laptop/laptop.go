@@ -47,8 +47,8 @@ func Start(c cloud.Configuration, audience string) (*Azure, error) {
 		return nil, fmt.Errorf("start a fake Azure VM: %w", err)
 	}
 	a := &Azure{VM: vm, cloud: c, audience: audience, identity: azhosttest.UserAssigned("app"), issued: map[string]string{}}
-	vm.Identities(azhosttest.SystemAssigned(), a.identity)
-	vm.Claims(map[string]any{"iss": a.issuer()})
+	vm.SetIdentities(azhosttest.SystemAssigned(), a.identity)
+	vm.SetClaims(map[string]any{"iss": a.issuer()})
 	a.Machine = vm.Options()
 	a.Machine.ID = azhost.ClientID(a.identity.ClientID)
 
