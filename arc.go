@@ -56,7 +56,7 @@ func (s *arc) request(ctx context.Context, w want) (*policy.Request, error) {
 func (s *arc) genuine(_ *http.Response, err error) bool { return err == nil }
 
 // explain implements [source].
-func (s *arc) explain(resp *http.Response, err error, _ bool) error {
+func (s *arc) explain(resp *http.Response, err error) error {
 	if err == nil {
 		f := advice.Failure{}
 		if resp.StatusCode == http.StatusUnauthorized {

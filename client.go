@@ -32,7 +32,7 @@ func newClient(in *setup) *client {
 	in.transport = transportOf(in.options)
 	c := &client{source: in.host.build(in), wrong: in.wrong}
 	o := in.options.ClientOptions
-	attempts := &retry{gate: in.gate, options: complete(o.Retry, in.host.schedule), evidence: in.evidence(), source: c.source}
+	attempts := &retry{gate: in.gate, options: complete(o.Retry, in.schedule()), known: in.known, source: c.source}
 	o.Retry = policy.RetryOptions{MaxRetries: -1} // retry makes the attempts
 	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), runtime.NewRequestIDPolicy(), attempts)
 	o.APIVersion = "" // the host dictates it
@@ -64,6 +64,9 @@ func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err e
 	}
 	progress := progressOf(ctx)
 	resp, err := c.Pipeline().Do(req)
+	if resp != nil && resp.Request == nil { // a policy of the caller's answered
+		resp.Request = req.Raw()
+	}
 	switch last := progress.lastFailure(); {
 	case err == nil && granted(resp):
 		return c.token(resp, progress.journal)
@@ -72,6 +75,6 @@ func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err e
 	case last != nil:
 		return azcore.AccessToken{}, last
 	default:
-		return azcore.AccessToken{}, c.explain(resp, err, false)
+		return azcore.AccessToken{}, c.explain(resp, err)
 	}
 }

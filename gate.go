@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"math"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -128,8 +130,12 @@ func (g *gate) refused(req *http.Request) *http.Response {
 	if r == nil || !time.Now().Before(g.quiet) {
 		return nil
 	}
+	header := r.header.Clone()
+	header.Del("Retry-After-Ms")
+	header.Del("X-Ms-Retry-After-Ms")
+	header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(g.quiet).Seconds())))) // what is left of it
 	return &http.Response{
-		StatusCode: r.status, Header: r.header.Clone(), Body: io.NopCloser(bytes.NewReader(r.body)), Request: req,
+		StatusCode: r.status, Header: header, Body: io.NopCloser(bytes.NewReader(r.body)), Request: req,
 	}
 }
 

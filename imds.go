@@ -20,15 +20,15 @@ import (
 type imds struct {
 	protocol
 	gate  *gate
-	onVM  bool   // something says that this is Azure
-	notes string // half-set variables, which may be why IMDS is asked at all
+	known func() bool // whether IMDS is known to be there
+	notes string      // half-set variables, which may be why IMDS is asked at all
 }
 
 func newIMDS(in *setup) source {
 	return &imds{
 		protocol: protocol{identity: in.identity, label: in.host.label, apiVersion: "2018-02-01", resourceID: "msi_res_id"},
 		gate:     in.gate,
-		onVM:     in.evidence() != "",
+		known:    in.known,
 		notes:    in.notes,
 	}
 }
@@ -60,20 +60,21 @@ func (s *imds) genuine(resp *http.Response, err error) bool {
 
 // token implements [source]. What is not known to be IMDS has no token to give.
 func (s *imds) token(resp *http.Response, log *journal) (azcore.AccessToken, error) {
-	if !s.onVM && !s.gate.hasAnswered() {
-		return azcore.AccessToken{}, s.explain(resp, nil, false)
+	if !s.genuine(resp, nil) && !s.known() {
+		return azcore.AccessToken{}, s.explain(resp, nil)
 	}
 	return s.protocol.token(resp, log)
 }
 
 // explain implements [source].
-func (s *imds) explain(resp *http.Response, err error, known bool) error {
+func (s *imds) explain(resp *http.Response, err error) error {
+	known := s.known() || s.genuine(resp, err)
 	if err != nil {
 		problem := problemOf(err)
-		if problem == advice.Foreign && (known || s.genuine(resp, err)) {
+		if problem == advice.Foreign && known {
 			problem = advice.Refusal
 		}
-		f := advice.Failure{Problem: problem, Status: statusOf(nil, err), OnAzure: s.onVM, Answered: s.gate.hasAnswered(), Pod: os.Getenv("KUBERNETES_SERVICE_HOST") != ""}
+		f := advice.Failure{Problem: problem, Status: statusOf(nil, err), OnAzure: known, Answered: s.gate.hasAnswered(), Pod: os.Getenv("KUBERNETES_SERVICE_HOST") != ""}
 		if problem == advice.Local || problem == advice.Refusal || f.Answered {
 			return s.failed(nil, err, "%s%s", describe(err), s.advice(nil, f))
 		}
@@ -82,7 +83,7 @@ func (s *imds) explain(resp *http.Response, err error, known bool) error {
 	if !known {
 		return s.unavailable(resp, nil, "%s%s%s", answered(resp), s.advice(resp, advice.Failure{Problem: advice.Foreign}), s.notes)
 	}
-	what := answered(resp) + s.advice(resp, advice.Failure{OnAzure: s.onVM})
+	what := answered(resp) + s.advice(resp, advice.Failure{OnAzure: true})
 	if !s.offersIdentity(resp) {
 		return s.unavailable(resp, nil, "%s%s", what, s.notes)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -17,8 +18,11 @@ import (
 // that is slow, never returns, panics or asks for a token itself keeps no caller waiting. The zero
 // journal writes nothing.
 type journal struct {
-	log   *slog.Logger
-	lines chan slog.Record // nil before the first line
+	log *slog.Logger // written at construction
+
+	mu     sync.Mutex       // guards the fields below; a flight that was given up may still write
+	lines  chan slog.Record // nil before the first line
+	closed bool
 }
 
 // maxLines bounds what waits for a handler that does not return; no flight writes more.
@@ -26,6 +30,11 @@ const maxLines = 64
 
 func (j *journal) write(level slog.Level, message string, attrs ...any) {
 	if j.log == nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
 		return
 	}
 	if j.lines == nil {
@@ -42,6 +51,9 @@ func (j *journal) write(level slog.Level, message string, attrs ...any) {
 
 // close ends the goroutine once it has written all lines.
 func (j *journal) close() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.closed = true
 	if j.lines != nil {
 		close(j.lines)
 	}

@@ -26,7 +26,7 @@ func newPlatform(in *setup, header string, p protocol) platform {
 func (p *platform) genuine(_ *http.Response, err error) bool { return err == nil }
 
 // explain implements [source].
-func (p *platform) explain(resp *http.Response, err error, _ bool) error {
+func (p *platform) explain(resp *http.Response, err error) error {
 	if err != nil {
 		return p.failed(nil, err, "%s%s", describe(err), p.advice(nil, advice.Failure{Problem: problemOf(err)}))
 	}

@@ -57,10 +57,10 @@ var brief = policy.RetryOptions{
 // which can't be used: that one ends with its context and forgets the answer, and counts the wait for
 // a turn as part of the attempt.
 type retry struct {
-	gate     *gate
-	options  policy.RetryOptions // the caller's, completed by a schedule
-	evidence string              // why the host is known to be there before it has answered; "" if nothing says so
-	source   source
+	gate    *gate
+	options policy.RetryOptions // the caller's, completed by the host's schedule
+	known   func() bool         // whether the host is known to be there
+	source  source
 }
 
 // complete returns o with what is zero replaced by the schedule's values. Negative values mean what
@@ -80,14 +80,12 @@ func complete(o, schedule policy.RetryOptions) policy.RetryOptions {
 	return o
 }
 
-// known reports whether the host is there. If so it is waited for; else one attempt decides.
-func (p *retry) known() bool { return p.evidence != "" || p.gate.hasAnswered() }
-
 // Do implements [policy.Policy].
 func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 	ctx := req.Raw().Context() // ends with the flight, and when its last caller has left between two attempts
 	progress := progressOf(ctx)
 	if resp := p.gate.refused(req.Raw()); resp != nil {
+		progress.last.Store(&failure{p.source.explain(resp, nil)})
 		return resp, nil
 	}
 	for n := 1; ; n++ {
@@ -101,7 +99,7 @@ func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 		pause, again := p.pause(n, resp, err, retriable)
 		logAttempt(progress.journal, n, resp, err, pause)
 		if !granted(resp) {
-			progress.last.Store(&failure{p.source.explain(resp, err, p.known())})
+			progress.last.Store(&failure{p.source.explain(resp, err)})
 		}
 		if !again || !progress.end() {
 			if resp != nil && retryAfter(resp.Header) > 0 {
@@ -152,14 +150,17 @@ func (d timeout) Do(req *policy.Request) (*http.Response, error) {
 	return req.WithContext(ctx).Next()
 }
 
-// retriable reports whether an attempt may be repeated: no answer, a broken one, or a status that the
-// schedule names. A refusal is final, whoever gave it.
+// retriable reports whether an attempt may be repeated: after no answer, a broken one, or a status that
+// the schedule names. A refusal is final, no matter who gave it.
 func (p *retry) retriable(resp *http.Response, err error) bool {
 	if _, ok := errors.AsType[interface {
 		error
 		NonRetriable()
 	}](err); ok {
 		return false
+	}
+	if p.options.ShouldRetry != nil {
+		return p.options.ShouldRetry(resp, err)
 	}
 	status := statusOf(resp, err)
 	if err != nil && (status == 0 || status/100 == 2) {
@@ -170,9 +171,6 @@ func (p *retry) retriable(resp *http.Response, err error) bool {
 
 // pause returns how long to wait before the attempt after the n-th, and whether there is one.
 func (p *retry) pause(n int, resp *http.Response, err error, retriable bool) (time.Duration, bool) {
-	if p.options.ShouldRetry != nil {
-		retriable = retriable && err != nil || p.options.ShouldRetry(resp, err)
-	}
 	switch {
 	case !retriable, !p.known(), p.gate.impatient():
 		return 0, false

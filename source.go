@@ -6,7 +6,6 @@ package azhost
 import (
 	"context"
 	"net/http"
-	"slices"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -34,51 +33,62 @@ type host struct {
 	address  string              // where it is asked; "" if a variable says so
 	endpoint string              // that variable
 	secret   string              // the variable that holds what proves a request to come from the machine; "" if it has none
-	schedule policy.RetryOptions // of retries, once the host is known to be there
 	check    func(*setup) error  // whether the options fit the host
 	build    func(*setup) source // its source
 }
 
-// hosts are all that there are. A new one needs a row here, a file, and a row in package detect.
-func hosts() []host {
-	return []host{
-		{SourceIMDS, "IMDS", detect.IMDSTokenEndpoint, "", "", patient, anyOptions, newIMDS},
-		{SourceAzureArc, "Azure Arc", detect.ArcTokenEndpoint, "", "", brief, checkArc, newArc},
-		{SourceAppService, "App Service", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", sidecar, anyOptions, newAppService},
-		{SourceServiceFabric, "Service Fabric", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", sidecar, checkServiceFabric, newServiceFabric},
-		{SourceAzureML, "Azure ML", "", "MSI_ENDPOINT", "MSI_SECRET", sidecar, checkAzureML, newAzureML},
-		{SourceCloudShell, "Cloud Shell", "", "MSI_ENDPOINT", "", sidecar, checkCloudShell, newCloudShell},
-	}
+// hosts are all that there are. A new one needs a row here and in evidence, a file, and a case in
+// package detect.
+var hosts = [...]host{
+	{SourceIMDS, "IMDS", detect.IMDSTokenEndpoint, "", "", anyOptions, newIMDS},
+	{SourceAzureArc, "Azure Arc", detect.ArcTokenEndpoint, "", "", checkArc, newArc},
+	{SourceAppService, "App Service", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", anyOptions, newAppService},
+	{SourceServiceFabric, "Service Fabric", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", checkServiceFabric, newServiceFabric},
+	{SourceAzureML, "Azure ML", "", "MSI_ENDPOINT", "MSI_SECRET", checkAzureML, newAzureML},
+	{SourceCloudShell, "Cloud Shell", "", "MSI_ENDPOINT", "", checkCloudShell, newCloudShell},
 }
 
 func anyOptions(*setup) error { return nil }
 
-// evidence is why a host is known to be there before it has answered. A known host is waited for on
-// its schedule; where nothing is known, one attempt decides. IMDS at an Endpoint of the caller's is
-// known once it has answered there.
+// evidence is what makes a host known to be there, and the schedule on which it is then waited for.
+// Where nothing is known, one attempt decides.
 var evidence = [...]struct {
-	source Source
-	reason string
-	holds  func(*setup) bool
+	source   Source
+	holds    func(*setup) bool
+	schedule *policy.RetryOptions
 }{
-	{SourceIMDS, "Source is IMDS", func(in *setup) bool { return in.options.Endpoint == "" && in.options.Source == SourceIMDS }},
-	{SourceIMDS, "the variables of a container group are set", func(in *setup) bool { return in.options.Endpoint == "" && in.env.ContainerInstances() }},
-	{SourceIMDS, "the firmware says that this is an Azure VM", func(in *setup) bool { return in.options.Endpoint == "" && chassis.IsAzureVM() }},
-	{SourceAzureArc, "its variables, its agent or Source say so", func(*setup) bool { return true }},
-	{SourceAppService, "its variables or Source say so", func(*setup) bool { return true }},
-	{SourceServiceFabric, "its variables or Source say so", func(*setup) bool { return true }},
-	{SourceAzureML, "its variables or Source say so", func(*setup) bool { return true }},
-	{SourceCloudShell, "its variables or Source say so", func(*setup) bool { return true }},
+	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.options.Source == SourceIMDS }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.env.ContainerInstances() }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && chassis.IsAzureVM() }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.gate.hasAnswered() }, &patient},
+	// The others are found by their variables or their agent, or set by the caller.
+	{SourceAzureArc, always, &brief},
+	{SourceAppService, always, &sidecar},
+	{SourceServiceFabric, always, &sidecar},
+	{SourceAzureML, always, &sidecar},
+	{SourceCloudShell, always, &sidecar},
 }
 
-// evidence returns why the host is known to be there, "" if nothing says so.
-func (in *setup) evidence() string {
+func always(*setup) bool { return true }
+
+// known reports whether the host is known to be there.
+func (in *setup) known() bool {
 	for _, row := range evidence {
 		if row.source == in.host.source && row.holds(in) {
-			return row.reason
+			return true
 		}
 	}
-	return ""
+	return false
+}
+
+// schedule returns the host's schedule of retries.
+func (in *setup) schedule() policy.RetryOptions {
+	for _, row := range evidence {
+		if row.source == in.host.source {
+			return *row.schedule
+		}
+	}
+	return brief
 }
 
 // source knows how one kind of host is asked.
@@ -89,8 +99,8 @@ type source interface {
 	token(resp *http.Response, log *journal) (azcore.AccessToken, error)
 	// genuine reports whether the host itself answered, and not something else at its address.
 	genuine(resp *http.Response, err error) bool
-	// explain returns the error for an attempt without a token. known says that the host is there.
-	explain(resp *http.Response, err error, known bool) error
+	// explain returns the error for an attempt without a token.
+	explain(resp *http.Response, err error) error
 }
 
 // want is what a host is asked for.
@@ -102,9 +112,10 @@ type want struct {
 
 // hostOf returns a source's row, false if there is none.
 func hostOf(s Source) (host, bool) {
-	i := slices.IndexFunc(hosts(), func(h host) bool { return h.source == s })
-	if i < 0 {
-		return host{}, false
+	for _, h := range hosts {
+		if h.source == s {
+			return h, true
+		}
 	}
-	return hosts()[i], true
+	return host{}, false
 }
