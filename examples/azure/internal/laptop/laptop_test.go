@@ -17,13 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The fakes let in who has the right token, and nobody else.
+// The fakes accept only valid tokens with the service's audience.
 func TestTokensAreChecked(t *testing.T) {
 	t.Parallel()
 	for _, service := range []struct {
 		name, path, audience string
 		start                func() (*Service, error)
-		status               int // of a request with a good token
+		status               int // of a request with a valid token
 		challenge            string
 	}{
 		{"Key Vault", "/secrets/greeting/?api-version=7.6", "https://vault.azure.net",
@@ -49,11 +49,11 @@ func TestTokensAreChecked(t *testing.T) {
 				name, authorization string
 				status              int
 			}{
-				{"good", good, service.status},
+				{"valid", good, service.status},
 				{"none", "", 401},
-				{"small b", "b" + good[1:], 401},
+				{"lower-case scheme", "b" + good[1:], 401},
 				{"wrong audience", other, 401},
-				{"another machine's", stranger, 401},
+				{"another VM", stranger, 401},
 				{"expired", expired, 401},
 			} {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+service.path, nil)
@@ -73,7 +73,7 @@ func TestTokensAreChecked(t *testing.T) {
 	}
 }
 
-// token asks a VM as a program without a library would.
+// token requests a token from a VM without azhost.
 func token(t *testing.T, vm *azhosttest.VM, resource string) string {
 	t.Helper()
 	query := url.Values{"api-version": {"2018-02-01"}, "resource": {resource}}
