@@ -78,20 +78,20 @@ func TestAzurite(t *testing.T) {
 	t.Cleanup(fake.Close)
 	cred, err := azhost.NewManagedIdentityCredential(fake.Machine)
 	require.NoError(t, err)
-	client, err := azblob.NewClient(service.Account, cred, &azblob.ClientOptions{ClientOptions: service.Client})
+	client, err := azblob.NewClient(service.Blob, cred, &azblob.ClientOptions{ClientOptions: service.Client})
 	require.NoError(t, err)
 	_, err = client.CreateContainer(t.Context(), "examples", nil)
 	require.NoError(t, err)
 
 	signature, err := listServiceSAS(t.Context(), account, "examples", time.Now().Add(time.Minute), fake.Machine, fake.Client)
 	require.NoError(t, err)
-	got, err := upAndDown(t.Context(), service.Account+"/examples", signature, "testblob", []byte("content"), service.Client)
+	got, err := upAndDown(t.Context(), service.Blob+"/examples", signature, "testblob", []byte("content"), service.Client)
 	require.NoError(t, err)
 	require.Equal(t, "content", string(got))
 
 	expired, err := listServiceSAS(t.Context(), account, "examples", time.Now().Add(-time.Minute), fake.Machine, fake.Client)
 	require.NoError(t, err)
-	_, err = upAndDown(t.Context(), service.Account+"/examples", expired, "testblob", nil, service.Client)
+	_, err = upAndDown(t.Context(), service.Blob+"/examples", expired, "testblob", nil, service.Client)
 	require.True(t, bloberror.HasCode(err, bloberror.AuthorizationFailure, bloberror.AuthenticationFailed), "%v", err)
 }
 
