@@ -20,28 +20,32 @@ func TestReadme(t *testing.T) {
 	t.Parallel()
 	readme, err := os.ReadFile("README.md")
 	require.NoError(t, err)
-	bin := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", bin+string(filepath.Separator), "./...")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
+	bin := t.TempDir() + string(filepath.Separator)
+	modules, err := filepath.Glob("*/go.mod")
+	require.NoError(t, err)
+	for _, module := range append(modules, "go.mod") {
+		output, err := exec.CommandContext(t.Context(), "go", "build", "-C", filepath.Dir(module), "-o", bin, "./...").CombinedOutput()
+		require.NoError(t, err, "%s", output)
+	}
 
+	command := regexp.MustCompile("^`go run (?:\\./(\\w+)|-C (\\w+) \\.)( .*)?`$")
 	shown := make(map[string]bool)
 	for line := range strings.Lines(string(readme)) {
 		cells := strings.Split(strings.TrimSpace(line), " | ")
-		if len(cells) < 5 {
+		if len(cells) < 6 {
 			continue
 		}
-		command, ok := strings.CutPrefix(strings.Trim(cells[len(cells)-3], "`"), "go run ./")
-		if !ok {
+		match := command.FindStringSubmatch(cells[3])
+		if match == nil {
 			continue
 		}
-		prints := strings.Split(strings.Trim(cells[len(cells)-2], "`"), "`<br>`")
+		program, args := match[1]+match[2], strings.Fields(match[3])
+		prints := strings.Split(strings.Trim(cells[4], "`"), "`<br>`")
 		want := strings.ReplaceAll(regexp.QuoteMeta(strings.Join(prints, "\n")), "…", `\S+`)
-		program, args, _ := strings.Cut(command, " ")
 		shown[program] = true
-		t.Run(command, func(t *testing.T) {
+		t.Run(cells[3], func(t *testing.T) {
 			t.Parallel()
-			got, err := exec.CommandContext(t.Context(), filepath.Join(bin, program), strings.Fields(args)...).CombinedOutput()
+			got, err := exec.CommandContext(t.Context(), bin+program, args...).CombinedOutput()
 			require.NoError(t, err, "%s", got)
 			require.Regexp(t, `\A`+want+`\n\z`, string(got))
 		})
@@ -54,7 +58,7 @@ func TestReadme(t *testing.T) {
 		require.True(t, shown[program], "README.md must have a command for %s", program)
 		t.Run(program+" -h", func(t *testing.T) {
 			t.Parallel()
-			help := exec.CommandContext(t.Context(), filepath.Join(bin, program), "-h")
+			help := exec.CommandContext(t.Context(), bin+program, "-h")
 			var stdout, stderr bytes.Buffer
 			help.Stdout, help.Stderr = &stdout, &stderr
 			require.NoError(t, help.Run(), "%s", &stderr)
