@@ -1,4 +1,4 @@
-// A module of its own, because azcosmos requires github.com/Azure/azure-sdk-for-go, a download of 66 MB.
+// A separate module, because azcosmos requires github.com/Azure/azure-sdk-for-go, which has 66 MB.
 module github.com/azhost/azhost/examples/azure/cosmos
 
 go 1.26.0

@@ -5,8 +5,9 @@
 // lines, and lets them run on a machine outside Azure against a fake service and a fake Azure VM.
 //
 // The fakes listen on loopback and answer under the services' real names. They check the signature,
-// expiry, and audience of every token, and reject a token with the status, challenge, and error body
-// of the real service. They implement only the requests that the examples send.
+// expiry, and audience of every token, and reject a token with the status, the challenge, and the
+// format of the real service's errors, but the texts of their errors differ. They implement only the
+// requests that the examples send.
 package laptop
 
 import (

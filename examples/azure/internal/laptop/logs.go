@@ -30,7 +30,6 @@ func Logs() (*Service, error) {
 		})
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, err := caller(vm, r, monitorAudience, monitorAudience+"/"); err != nil {
-				w.Header().Set("WWW-Authenticate", "Bearer")
 				writeError(w, http.StatusUnauthorized, "InvalidToken", err.Error())
 				return
 			}

@@ -28,7 +28,6 @@ func OpenAI() (*Service, error) {
 		})
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if _, err := caller(vm, r, openAIAudience, openAIAudience+"/"); err != nil {
-				w.Header().Set("WWW-Authenticate", "Bearer")
 				writeError(w, http.StatusUnauthorized, "401", "Unauthorized. Access token is missing, invalid, audience is incorrect ("+openAIAudience+"), or have expired.")
 				return
 			}
