@@ -9,6 +9,7 @@ import (
 
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/azure/internal/readme"
 	"github.com/stretchr/testify/require"
 )
 
@@ -41,4 +42,9 @@ func TestTokenFromAnotherVM(t *testing.T) {
 	t.Cleanup(fake.Close)
 	_, err = writeAndRead(t.Context(), fake.URL, "examples", "greetings", item{"a", "text"}, azhosttest.NewVM(t).InMemory(), fake.Client)
 	require.ErrorContains(t, err, "401")
+}
+
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	readme.Test(t, "../README.md", "cosmos")
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/azure/internal/readme"
 	"github.com/stretchr/testify/require"
 )
 
@@ -49,4 +50,9 @@ func TestTokenFromAnotherVM(t *testing.T) {
 	err = chat(t.Context(), &out, fake.URL, laptop.Deployment, "Say hello.", azhosttest.NewVM(t).InMemory(), fake.Transport)
 	require.ErrorContains(t, err, "Access token is missing, invalid")
 	require.Empty(t, out.String())
+}
+
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	readme.Test(t, "../README.md", "openai")
 }
