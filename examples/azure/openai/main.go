@@ -7,6 +7,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -44,6 +45,9 @@ func chat(ctx context.Context, out io.Writer, endpoint, deployment, prompt strin
 				return err
 			}
 		}
+	}
+	if e, ok := errors.AsType[*openai.Error](stream.Err()); ok {
+		return fmt.Errorf("%w: %s: %s", e, e.Code, e.Message) // e's own text has only the status
 	}
 	return stream.Err()
 }
