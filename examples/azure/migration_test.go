@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The "after" code of the migration page compiles, except that it doesn't use its last variable.
+// What the migration page shows as the code after a change compiles, but for what it leaves to the
+// reader: to use the last variable.
 func TestMigration(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../MIGRATION.md")
