@@ -69,7 +69,7 @@ func TestAzurite(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			vm := azhosttest.NewVM(t)
-			vm.Claims(row.claims)
+			vm.SetClaims(row.claims)
 			_, err := sendAndReceive(t.Context(), service.Queue+"/examples", "message", vm.InMemory(), service.Client)
 			require.ErrorContains(t, err, row.want)
 		})

@@ -68,7 +68,7 @@ func TestAzurite(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			vm := azhosttest.NewVM(t)
-			vm.Claims(row.claims)
+			vm.SetClaims(row.claims)
 			_, err := writeAndRead(t.Context(), service.Table+"/examples", number, vm.InMemory(), service.Client)
 			require.ErrorContains(t, err, row.want)
 		})

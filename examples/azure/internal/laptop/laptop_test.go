@@ -50,7 +50,7 @@ func TestTokensAreChecked(t *testing.T) {
 			valid := service.scheme + token(t, s.VM, service.audience)
 			wrongAudience := service.scheme + token(t, s.VM, "https://graph.microsoft.com/")
 			anotherVM := service.scheme + token(t, azhosttest.NewVM(t), service.audience)
-			s.VM.TokenLifetime(-time.Second)
+			s.VM.SetTokenLifetime(-time.Second)
 			expired := service.scheme + token(t, s.VM, service.audience)
 			for _, row := range []struct {
 				name, authorization string
@@ -93,7 +93,7 @@ func TestRegistryChecksTokens(t *testing.T) {
 	valid := token(t, s.VM, "https://containerregistry.azure.net")
 	wrongAudience := token(t, s.VM, "https://graph.microsoft.com/")
 	anotherVM := token(t, azhosttest.NewVM(t), "https://containerregistry.azure.net")
-	s.VM.TokenLifetime(-time.Second)
+	s.VM.SetTokenLifetime(-time.Second)
 	expired := token(t, s.VM, "https://containerregistry.azure.net")
 	client := &http.Client{Transport: s.Transport}
 	for _, row := range []struct {
