@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command blob uploads a blob to Azure Storage with the machine's token, and downloads it again.
+// Command blob uploads a blob to Azure Storage with the machine's managed identity, and downloads it.
 package main
 
 import (
@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
@@ -17,9 +16,10 @@ import (
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
 )
 
-// upAndDown is what to copy. A nil machine is the one that the program runs on. Its identity needs
-// the role Storage Blob Data Contributor.
-func upAndDown(ctx context.Context, account, container, name string, content []byte, machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) ([]byte, error) {
+// upAndDown uploads a blob and downloads it. On Azure, machine can be nil and options zero. The
+// identity needs the role Storage Blob Data Contributor.
+func upAndDown(ctx context.Context, account, container, name string, content []byte,
+	machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) ([]byte, error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return nil, err
@@ -35,38 +35,27 @@ func upAndDown(ctx context.Context, account, container, name string, content []b
 	if err != nil {
 		return nil, err
 	}
-	body := blob.NewRetryReader(ctx, nil) // resumes where a connection broke
+	body := blob.NewRetryReader(ctx, nil) // resumes the download if the connection breaks
 	defer body.Close()
 	return io.ReadAll(body)
 }
 
-func main() {
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "blob:", err)
-		os.Exit(1)
-	}
-}
+func main() { laptop.Main("blob", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("blob", flag.ContinueOnError)
-	account := flags.String("account", "", "URL of the account, such as https://myaccount.blob.core.windows.net; empty is a fake on this machine")
-	container := flags.String("container", "examples", "name of a container that exists")
-	if err := flags.Parse(args); err != nil {
+	account := flags.String("account", "", "`URL` of the account, such as https://myaccount.blob.core.windows.net; if empty, start a fake")
+	container := flags.String("container", "examples", "`name` of an existing container")
+	if err := laptop.Parse(flags, out, args, "uploads a blob to Azure Storage and downloads it."); err != nil {
 		return err
 	}
-
-	var machine *azhost.ManagedIdentityCredentialOptions
-	var options azcore.ClientOptions
-	if *account == "" {
-		fake, err := laptop.Blob()
-		if err != nil {
-			return err
-		}
-		defer fake.Close()
-		*account, machine, options = fake.URL, fake.Machine, fake.Client
+	service, err := laptop.Start(account, laptop.Blob)
+	if err != nil {
+		return err
 	}
+	defer service.Close()
 
-	content, err := upAndDown(ctx, *account, *container, "test.txt", []byte("This is a test text file."), machine, options)
+	content, err := upAndDown(ctx, *account, *container, "test.txt", []byte("This is a test text file."), service.Machine, service.Client)
 	if err != nil {
 		return err
 	}

@@ -31,12 +31,12 @@ func TestAzurite(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 	require.NoError(t, err)
-	client, err := azblob.NewClient(service.Account, cred, &azblob.ClientOptions{ClientOptions: service.Client})
+	client, err := azblob.NewClient(service.Blob, cred, &azblob.ClientOptions{ClientOptions: service.Client})
 	require.NoError(t, err)
 	_, err = client.CreateContainer(t.Context(), "examples", nil)
 	require.NoError(t, err)
 
-	got, err := upAndDown(t.Context(), service.Account, "examples", "a.txt", []byte("content"), vm.InMemory(), service.Client)
+	got, err := upAndDown(t.Context(), service.Blob, "examples", "a.txt", []byte("content"), vm.InMemory(), service.Client)
 	require.NoError(t, err)
 	require.Equal(t, "content", string(got))
 	vm.RequireResource(t, "https://storage.azure.com")
@@ -53,7 +53,7 @@ func TestAzurite(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			vm := azhosttest.NewVM(t)
 			vm.SetClaims(row.claims)
-			_, err := upAndDown(t.Context(), service.Account, "examples", "b.txt", nil, vm.InMemory(), service.Client)
+			_, err := upAndDown(t.Context(), service.Blob, "examples", "b.txt", nil, vm.InMemory(), service.Client)
 			require.ErrorContains(t, err, row.want)
 		})
 	}

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command chain reads a secret as the machine where there is a managed identity, and as the user
-// who has signed in with the Azure CLI where there is none: one binary for server and laptop.
+// Command chain reads a secret with the machine's managed identity or, on a machine that has none,
+// as the user who is signed in to the Azure CLI. The same program runs on servers and laptops.
 package main
 
 import (
@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -19,9 +18,9 @@ import (
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
 )
 
-// newChain is what to copy. Only azidentity can make the error that its chain goes on for, which
-// is what UnavailableError is for. The fields of machine that are zero mean the machine that the
-// program runs on.
+// newChain returns a chain that tries the managed identity, then the Azure CLI. The chain tries its
+// next credential only after an error that azidentity created, so azhost needs UnavailableError to
+// create one. On Azure, machine can be zero.
 func newChain(machine azhost.ManagedIdentityCredentialOptions) (*azidentity.ChainedTokenCredential, error) {
 	machine.UnavailableError = azidentity.NewCredentialUnavailableError
 	host, err := azhost.NewManagedIdentityCredential(&machine)
@@ -35,37 +34,26 @@ func newChain(machine azhost.ManagedIdentityCredentialOptions) (*azidentity.Chai
 	return azidentity.NewChainedTokenCredential([]azcore.TokenCredential{host, cli}, nil)
 }
 
-func main() {
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "chain:", err)
-		os.Exit(1)
-	}
-}
+func main() { laptop.Main("chain", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("chain", flag.ContinueOnError)
-	vault := flags.String("vault", "", "URL of the vault, such as https://my-vault.vault.azure.net; empty is a fake on this machine")
-	name := flags.String("secret", "greeting", "name of the secret")
-	if err := flags.Parse(args); err != nil {
+	vault := flags.String("vault", "", "`URL` of the vault, such as https://my-vault.vault.azure.net; if empty, start a fake vault and a fake az")
+	name := flags.String("secret", "greeting", "`name` of the secret")
+	if err := laptop.Parse(flags, out, args, "reads a secret with the managed identity or, without one, as the Azure CLI's user."); err != nil {
 		return err
 	}
-
-	var machine azhost.ManagedIdentityCredentialOptions
-	var options azcore.ClientOptions
-	if *vault == "" {
-		fake, err := laptop.AzureCLI(ctx)
-		if err != nil {
-			return err
-		}
-		defer fake.Close()
-		*vault, machine, options = fake.URL, *fake.Machine, fake.Client
-	}
-
-	cred, err := newChain(machine)
+	service, err := laptop.Start(vault, func() (*laptop.Service, error) { return laptop.AzureCLI(ctx) })
 	if err != nil {
 		return err
 	}
-	client, err := azsecrets.NewClient(*vault, cred, &azsecrets.ClientOptions{ClientOptions: options})
+	defer service.Close()
+
+	cred, err := newChain(*service.Machine)
+	if err != nil {
+		return err
+	}
+	client, err := azsecrets.NewClient(*vault, cred, &azsecrets.ClientOptions{ClientOptions: service.Client})
 	if err != nil {
 		return err
 	}

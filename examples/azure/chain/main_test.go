@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests are not parallel: they set the PATH, on which azidentity looks for az.
+// These tests set PATH, where azidentity looks for az, so they can't run in parallel.
 
 func TestLaptop(t *testing.T) {
 	path := os.Getenv("PATH")
@@ -21,10 +21,10 @@ func TestLaptop(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out, nil))
 	require.Equal(t, "https://laptop.vault.azure.net/secrets/greeting is \"hello from Key Vault\"\n", out.String())
-	require.Equal(t, path, os.Getenv("PATH"), "the fake az is gone")
+	require.Equal(t, path, os.Getenv("PATH"), "PATH still has the fake az")
 }
 
-func TestMachineComesFirst(t *testing.T) {
+func TestManagedIdentityFirst(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no az
 	vm := azhosttest.NewVM(t)
 	cred, err := newChain(*vm.InMemory())
@@ -35,7 +35,7 @@ func TestMachineComesFirst(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestNeitherIsThere(t *testing.T) {
+func TestNoCredentialAvailable(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no az
 	vm := azhosttest.NewVM(t)
 	vm.Stop()
@@ -46,8 +46,8 @@ func TestNeitherIsThere(t *testing.T) {
 	require.ErrorContains(t, err, "executable not found on path")
 }
 
-// A host that is there but refuses is no reason to go on as somebody else.
-func TestFailureEndsTheChain(t *testing.T) {
+// If a host rejects the request, the chain doesn't fall back to another identity.
+func TestFailureStopsChain(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no az
 	vm := azhosttest.NewVM(t)
 	vm.Fail(azhosttest.InvalidResource())

@@ -1,7 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command datalake uploads a file to Azure Data Lake Storage Gen2, and lists the file system.
+// Command datalake uploads a file to Azure Data Lake Storage Gen2 with the machine's managed
+// identity, and lists the file system.
 package main
 
 import (
@@ -9,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azdatalake/filesystem"
@@ -17,9 +17,11 @@ import (
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
 )
 
-// uploadAndList is what to copy. A nil machine is the one that the program runs on. Its identity
-// needs the role Storage Blob Data Contributor, or an ACL on the directory.
-func uploadAndList(ctx context.Context, fileSystem, path string, content []byte, machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (names []string, err error) {
+// uploadAndList uploads a file and returns the paths in the file system. On Azure, machine can be
+// nil and options zero. The identity needs the role Storage Blob Data Contributor, or an ACL on the
+// directory.
+func uploadAndList(ctx context.Context, fileSystem, path string, content []byte,
+	machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (names []string, err error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return nil, err
@@ -29,7 +31,7 @@ func uploadAndList(ctx context.Context, fileSystem, path string, content []byte,
 		return nil, err
 	}
 	file := client.NewFileClient(path)
-	if _, err := file.Create(ctx, nil); err != nil { // UploadBuffer appends to a file that exists
+	if _, err := file.Create(ctx, nil); err != nil { // UploadBuffer only appends to an existing file
 		return nil, err
 	}
 	if err := file.UploadBuffer(ctx, content, nil); err != nil {
@@ -48,33 +50,22 @@ func uploadAndList(ctx context.Context, fileSystem, path string, content []byte,
 	return names, nil
 }
 
-func main() {
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "datalake:", err)
-		os.Exit(1)
-	}
-}
+func main() { laptop.Main("datalake", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("datalake", flag.ContinueOnError)
-	account := flags.String("account", "", "URL of the account, such as https://myaccount.dfs.core.windows.net; empty is a fake on this machine")
-	fileSystem := flags.String("filesystem", "lake", "name of a file system that exists")
-	if err := flags.Parse(args); err != nil {
+	account := flags.String("account", "", "`URL` of the account, such as https://myaccount.dfs.core.windows.net; if empty, start a fake")
+	fileSystem := flags.String("filesystem", "lake", "`name` of an existing file system")
+	if err := laptop.Parse(flags, out, args, "uploads a file to Data Lake Storage Gen2 and lists the file system."); err != nil {
 		return err
 	}
-
-	var machine *azhost.ManagedIdentityCredentialOptions
-	var options azcore.ClientOptions
-	if *account == "" {
-		fake, err := laptop.DataLake()
-		if err != nil {
-			return err
-		}
-		defer fake.Close()
-		*account, machine, options = fake.URL, fake.Machine, fake.Client
+	service, err := laptop.Start(account, laptop.DataLake)
+	if err != nil {
+		return err
 	}
+	defer service.Close()
 
-	names, err := uploadAndList(ctx, *account+"/"+*fileSystem, "TestFolder/Test1.txt", []byte("Test file."), machine, options)
+	names, err := uploadAndList(ctx, *account+"/"+*fileSystem, "TestFolder/Test1.txt", []byte("Test file."), service.Machine, service.Client)
 	if err != nil {
 		return err
 	}

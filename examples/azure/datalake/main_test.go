@@ -29,7 +29,7 @@ func TestFailures(t *testing.T) {
 	fileSystem := fake.URL + "/" + laptop.FileSystem
 
 	_, err = uploadAndList(t.Context(), fileSystem, "a", nil, azhosttest.NewVM(t).InMemory(), fake.Client)
-	require.ErrorContains(t, err, "InvalidAuthenticationInfo", "a token of another issuer")
+	require.ErrorContains(t, err, "InvalidAuthenticationInfo", "token from another VM")
 
 	names, err := uploadAndList(t.Context(), fileSystem, "b", []byte("content"), fake.Machine, fake.Client)
 	require.NoError(t, err)

@@ -1,9 +1,9 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command datalakegen1 lists a Data Lake Store (Gen1) and uploads a file to it, with net/http
-// alone. Microsoft retired Gen1 in February 2024; for new work see the example datalake. It stays
-// because it shows how to call any service that has no Go client.
+// Command datalakegen1 uploads a file to Data Lake Storage Gen1 with the machine's managed identity
+// and net/http, and lists the root folder. Microsoft retired Gen1 in February 2024. The example
+// stays because it shows how to call a service that has no Go client.
 package main
 
 import (
@@ -12,49 +12,44 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
 )
 
-func main() {
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "datalakegen1:", err)
-		os.Exit(1)
-	}
-}
-
-func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("datalakegen1", flag.ContinueOnError)
-	account := flags.String("account", "", "URL of the store, such as https://mystore.azuredatalakestore.net; empty is a fake on this machine")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-
-	var machine *azhost.ManagedIdentityCredentialOptions
-	transport := http.DefaultTransport
-	if *account == "" {
-		fake, err := laptop.DataLakeGen1()
-		if err != nil {
-			return err
-		}
-		defer fake.Close()
-		*account, machine, transport = fake.URL, fake.Machine, fake.Transport
-	}
-
+// uploadAndList uploads a file and returns the names in the root folder. On Azure, machine and
+// transport can be nil. The identity needs an ACL on the folder.
+func uploadAndList(ctx context.Context, account, path string, content []byte,
+	machine *azhost.ManagedIdentityCredentialOptions, transport http.RoundTripper) ([]string, error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s := &store{url: *account, cred: cred, client: &http.Client{
+	s := &store{url: account, cred: cred, client: &http.Client{
 		Transport:     transport,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	if err := s.create(ctx, "TestFolder/Test1.txt", []byte("Test file.\n")); err != nil {
+	if err := s.create(ctx, path, content); err != nil {
+		return nil, err
+	}
+	return s.list(ctx)
+}
+
+func main() { laptop.Main("datalakegen1", run) }
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("datalakegen1", flag.ContinueOnError)
+	account := flags.String("account", "", "`URL` of the account, such as https://mystore.azuredatalakestore.net; if empty, start a fake")
+	if err := laptop.Parse(flags, out, args, "uploads a file to Data Lake Storage Gen1 and lists the root folder."); err != nil {
 		return err
 	}
-	names, err := s.list(ctx)
+	service, err := laptop.Start(account, laptop.DataLakeGen1)
+	if err != nil {
+		return err
+	}
+	defer service.Close()
+
+	names, err := uploadAndList(ctx, *account, "TestFolder/Test1.txt", []byte("Test file.\n"), service.Machine, service.Transport)
 	if err != nil {
 		return err
 	}

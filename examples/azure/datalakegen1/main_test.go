@@ -23,7 +23,7 @@ func TestLaptop(t *testing.T) {
 	require.Equal(t, "TestFolder\nTestFolder/Test1.txt\n", out.String())
 }
 
-func TestAudienceEndsInASlash(t *testing.T) {
+func TestAudienceEndsInSlash(t *testing.T) {
 	t.Parallel()
 	fake, err := laptop.DataLakeGen1()
 	require.NoError(t, err)
@@ -39,10 +39,10 @@ func TestAudienceEndsInASlash(t *testing.T) {
 	s.cred, err = azhost.NewManagedIdentityCredential(azhosttest.NewVM(t).InMemory())
 	require.NoError(t, err)
 	_, err = s.list(t.Context())
-	require.ErrorContains(t, err, "401", "a token of another issuer")
+	require.ErrorContains(t, err, "401", "token from another VM")
 }
 
-// redirecting is a store that redirects to location, and counts what it is sent.
+// redirecting redirects the first request to location, and records every request.
 type redirecting struct {
 	location string
 	requests []*http.Request
@@ -60,7 +60,7 @@ func (r *redirecting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-func TestTokenFollowsNoRedirectOutOfTheStore(t *testing.T) {
+func TestTokenStaysInStoreDomain(t *testing.T) {
 	t.Parallel()
 	cred, err := azhost.NewManagedIdentityCredential(azhosttest.NewVM(t).InMemory())
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestTokenFollowsNoRedirectOutOfTheStore(t *testing.T) {
 				require.Regexp(t, "^Bearer ", network.requests[1].Header.Get("Authorization"))
 				return
 			}
-			require.ErrorContains(t, err, "the token is for")
+			require.ErrorContains(t, err, "refusing to send the token")
 			require.Len(t, network.requests, 1)
 		})
 	}

@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command keyvault reads a secret from Azure Key Vault.
+// Command keyvault reads a secret from Azure Key Vault with the machine's managed identity.
 package main
 
 import (
@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -18,10 +17,11 @@ import (
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
 )
 
-// readSecret is what to copy. A nil machine is the one that the program runs on; the zero options
-// are the client's defaults. The audience is not ours to say: the client asks the vault for it,
-// whose first answer is a 401 that names it.
-func readSecret(ctx context.Context, vault, name string, machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (string, error) {
+// readSecret reads the latest version of a secret. On Azure, machine can be nil and options zero.
+// You don't set the audience: the client learns it from the vault's initial 401 challenge. The
+// identity needs the role Key Vault Secrets User.
+func readSecret(ctx context.Context, vault, name string,
+	machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (string, error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return "", err
@@ -30,48 +30,37 @@ func readSecret(ctx context.Context, vault, name string, machine *azhost.Managed
 	if err != nil {
 		return "", err
 	}
-	secret, err := client.GetSecret(ctx, name, "", nil) // "" is the latest version
+	secret, err := client.GetSecret(ctx, name, "", nil)
 	if err != nil {
 		return "", err
 	}
 	return *secret.Value, nil
 }
 
-func main() {
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "keyvault:", err)
-		os.Exit(1)
-	}
-}
+func main() { laptop.Main("keyvault", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("keyvault", flag.ContinueOnError)
-	vault := flags.String("vault", "", "URL of the vault, such as https://my-vault.vault.azure.net; empty is a fake on this machine")
-	name := flags.String("secret", "greeting", "name of the secret")
-	cloud := flags.String("cloud", "public", "the vault's cloud: public, usgov or china")
-	if err := flags.Parse(args); err != nil {
+	vault := flags.String("vault", "", "`URL` of the vault, such as https://my-vault.vault.azure.net; if empty, start a fake")
+	name := flags.String("secret", "greeting", "`name` of the secret")
+	cloud := flags.String("cloud", "public", "`cloud` of the vault: public, usgov, or china")
+	if err := laptop.Parse(flags, out, args, "reads a secret from Azure Key Vault."); err != nil {
 		return err
 	}
 	suffix, ok := map[string]string{"public": ".vault.azure.net", "usgov": ".vault.usgovcloudapi.net", "china": ".vault.azure.cn"}[*cloud]
 	if !ok {
-		return fmt.Errorf("-cloud %q is none of public, usgov, china", *cloud)
+		return fmt.Errorf("-cloud is %q, not public, usgov, or china", *cloud)
 	}
-
-	var machine *azhost.ManagedIdentityCredentialOptions
-	var options azcore.ClientOptions
-	if *vault == "" {
-		fake, err := laptop.KeyVault(suffix)
-		if err != nil {
-			return err
-		}
-		defer fake.Close()
-		*vault, machine, options = fake.URL, fake.Machine, fake.Client
+	service, err := laptop.Start(vault, func() (*laptop.Service, error) { return laptop.KeyVault(suffix) })
+	if err != nil {
+		return err
 	}
+	defer service.Close()
 
 	if !strings.HasSuffix(strings.TrimSuffix(*vault, "/"), suffix) {
-		return fmt.Errorf("-vault %s is not in cloud %s, where names end in %s", *vault, *cloud, suffix)
+		return fmt.Errorf("-vault %s is not in cloud %s, where vault names end in %s", *vault, *cloud, suffix)
 	}
-	value, err := readSecret(ctx, *vault, *name, machine, options)
+	value, err := readSecret(ctx, *vault, *name, service.Machine, service.Client)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func TestFailures(t *testing.T) {
 		args []string
 	}{
 		{"SecretNotFound", []string{"-secret", "other"}},
-		{"none of public, usgov, china", []string{"-cloud", "moon"}},
+		{"not public, usgov, or china", []string{"-cloud", "moon"}},
 		{"is not in cloud usgov", []string{"-cloud", "usgov", "-vault", "https://v.vault.azure.net"}},
 		{"is not in cloud public", []string{"-vault", "https://v.vault.azure.net.example"}},
 	} {
@@ -42,8 +42,8 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// The vault's 401 says which audience the token must have; the client asks for none before.
-func TestAudienceIsTheChallenges(t *testing.T) {
+// The client requests no token until the vault's challenge names the audience.
+func TestAudienceFromChallenge(t *testing.T) {
 	t.Parallel()
 	fake, err := laptop.KeyVault(".vault.azure.cn")
 	require.NoError(t, err)
@@ -55,7 +55,7 @@ func TestAudienceIsTheChallenges(t *testing.T) {
 	fake.VM.RequireResource(t, "https://vault.azure.cn")
 }
 
-func TestTokenOfAnotherIssuerIsRefused(t *testing.T) {
+func TestTokenFromAnotherVM(t *testing.T) {
 	t.Parallel()
 	fake, err := laptop.KeyVault(".vault.azure.net")
 	require.NoError(t, err)

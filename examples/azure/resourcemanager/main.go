@@ -1,7 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command resourcemanager reads a resource group from Azure Resource Manager.
+// Command resourcemanager reads a resource group from Azure Resource Manager with the machine's
+// managed identity.
 package main
 
 import (
@@ -9,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
@@ -19,9 +19,11 @@ import (
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
 )
 
-// readGroup is what to copy. A nil machine is the one that the program runs on. The cloud in the
-// options decides the endpoint and the audience, whose trailing slash the client sees to.
-func readGroup(ctx context.Context, subscription, group string, machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (*armresources.ResourceGroup, error) {
+// readGroup reads a resource group. On Azure, machine can be nil. The cloud in options determines
+// the endpoint and the audience; zero options mean the public cloud. The identity needs the role
+// Reader.
+func readGroup(ctx context.Context, subscription, group string,
+	machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (*armresources.ResourceGroup, error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return nil, err
@@ -37,41 +39,31 @@ func readGroup(ctx context.Context, subscription, group string, machine *azhost.
 	return &resp.ResourceGroup, nil
 }
 
-func main() {
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "resourcemanager:", err)
-		os.Exit(1)
-	}
-}
+func main() { laptop.Main("resourcemanager", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("resourcemanager", flag.ContinueOnError)
-	subscription := flags.String("subscription", "", "ID of the subscription; empty is a fake on this machine")
-	group := flags.String("group", "DevTest", "name of the resource group")
-	cloudName := flags.String("cloud", "public", "public, usgov or china")
-	if err := flags.Parse(args); err != nil {
+	subscription := flags.String("subscription", "", "`ID` of the subscription; if empty, start a fake")
+	group := flags.String("group", "DevTest", "`name` of the resource group")
+	cloudName := flags.String("cloud", "public", "`cloud` of the subscription: public, usgov, or china")
+	if err := laptop.Parse(flags, out, args, "reads a resource group from Azure Resource Manager."); err != nil {
 		return err
 	}
 	configuration, ok := map[string]cloud.Configuration{
 		"public": cloud.AzurePublic, "usgov": cloud.AzureGovernment, "china": cloud.AzureChina,
 	}[*cloudName]
 	if !ok {
-		return fmt.Errorf("-cloud %q is none of public, usgov, china", *cloudName)
+		return fmt.Errorf("-cloud is %q, not public, usgov, or china", *cloudName)
 	}
-
-	var machine *azhost.ManagedIdentityCredentialOptions
-	var options azcore.ClientOptions
-	if *subscription == "" {
-		fake, err := laptop.ResourceManager(configuration)
-		if err != nil {
-			return err
-		}
-		defer fake.Close()
-		*subscription, machine, options = laptop.Subscription, fake.Machine, fake.Client
+	service, err := laptop.Start(subscription, func() (*laptop.Service, error) { return laptop.ResourceManager(configuration) })
+	if err != nil {
+		return err
 	}
+	defer service.Close()
 
+	options := service.Client
 	options.Cloud = configuration
-	resourceGroup, err := readGroup(ctx, *subscription, *group, machine, options)
+	resourceGroup, err := readGroup(ctx, *subscription, *group, service.Machine, options)
 	if err != nil {
 		return err
 	}

@@ -21,11 +21,11 @@ func TestLaptop(t *testing.T) {
 	}
 	var out bytes.Buffer
 	require.ErrorContains(t, run(t.Context(), &out, []string{"-group", "Other"}), "ResourceNotFound")
-	require.ErrorContains(t, run(t.Context(), &out, []string{"-cloud", "moon"}), "none of public, usgov, china")
+	require.ErrorContains(t, run(t.Context(), &out, []string{"-cloud", "moon"}), "not public, usgov, or china")
 	require.Empty(t, out.String())
 }
 
-func TestAudienceEndsInASlash(t *testing.T) {
+func TestAudienceEndsInSlash(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
 		cloud    cloud.Configuration
@@ -49,7 +49,7 @@ func TestAudienceEndsInASlash(t *testing.T) {
 	}
 }
 
-func TestTokenOfAnotherCloudIsRefused(t *testing.T) {
+func TestTokenForAnotherCloud(t *testing.T) {
 	t.Parallel()
 	fake, err := laptop.ResourceManager(cloud.AzureChina)
 	require.NoError(t, err)

@@ -32,7 +32,7 @@ func TestLaptop(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), &out, []string{"-group", "devtest"}), "404")
 }
 
-func TestSignatureSaysWhatWasAsked(t *testing.T) {
+func TestSignatureHasRequestedPermissions(t *testing.T) {
 	t.Parallel()
 	fake, err := laptop.SAS()
 	require.NoError(t, err)
@@ -59,9 +59,9 @@ func TestFakeChecksSignatures(t *testing.T) {
 		return s
 	}
 	forged := sign(laptop.Container, time.Minute)
-	forged = forged[:len("se=2")] + "9" + forged[len("se=20"):] // one digit of the expiry, which comes first
+	forged = forged[:len("se=2")] + "9" + forged[len("se=20"):] // change the expiry, which comes first
 	for _, row := range []struct{ name, signature, want string }{
-		{"another container's", sign("other", time.Minute), "does not match"},
+		{"another container", sign("other", time.Minute), "does not match"},
 		{"forged expiry", forged, "does not match"},
 		{"expired", sign(laptop.Container, -time.Minute), "has expired"},
 	} {
@@ -78,29 +78,29 @@ func TestAzurite(t *testing.T) {
 	t.Cleanup(fake.Close)
 	cred, err := azhost.NewManagedIdentityCredential(fake.Machine)
 	require.NoError(t, err)
-	client, err := azblob.NewClient(service.Account, cred, &azblob.ClientOptions{ClientOptions: service.Client})
+	client, err := azblob.NewClient(service.Blob, cred, &azblob.ClientOptions{ClientOptions: service.Client})
 	require.NoError(t, err)
 	_, err = client.CreateContainer(t.Context(), "examples", nil)
 	require.NoError(t, err)
 
 	signature, err := listServiceSAS(t.Context(), account, "examples", time.Now().Add(time.Minute), fake.Machine, fake.Client)
 	require.NoError(t, err)
-	got, err := upAndDown(t.Context(), service.Account+"/examples", signature, "testblob", []byte("content"), service.Client)
+	got, err := upAndDown(t.Context(), service.Blob+"/examples", signature, "testblob", []byte("content"), service.Client)
 	require.NoError(t, err)
 	require.Equal(t, "content", string(got))
 
 	expired, err := listServiceSAS(t.Context(), account, "examples", time.Now().Add(-time.Minute), fake.Machine, fake.Client)
 	require.NoError(t, err)
-	_, err = upAndDown(t.Context(), service.Account+"/examples", expired, "testblob", nil, service.Client)
+	_, err = upAndDown(t.Context(), service.Blob+"/examples", expired, "testblob", nil, service.Client)
 	require.True(t, bloberror.HasCode(err, bloberror.AuthorizationFailure, bloberror.AuthenticationFailed), "%v", err)
 }
 
-// failing is a network that is down.
+// failing is a transport without a network.
 type failing struct{}
 
 func (failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no route") }
 
-func TestSignatureIsInNoError(t *testing.T) {
+func TestErrorsOmitSignature(t *testing.T) {
 	t.Parallel()
 	var options azcore.ClientOptions
 	options.Transport = &http.Client{Transport: failing{}}

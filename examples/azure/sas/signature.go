@@ -6,23 +6,21 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
-	"net/url"
 	"path"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
-	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/azhost/azhost"
 )
 
-// listServiceSAS is what to copy: it asks Resource Manager for a signature that allows to read,
-// create and write the blobs of a container, over https alone, until expiry. The account is its
-// resource ID, whose case matters. A nil machine is the one that the program runs on.
-func listServiceSAS(ctx context.Context, account, container string, expiry time.Time, machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (string, error) {
+// listServiceSAS asks Resource Manager for a SAS that can read, create, and write the blobs of a
+// container over HTTPS until expiry. account is the account's resource ID, which is case-sensitive.
+// On Azure, machine can be nil and options zero.
+func listServiceSAS(ctx context.Context, account, container string, expiry time.Time,
+	machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (string, error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return "", err
@@ -38,7 +36,7 @@ func listServiceSAS(ctx context.Context, account, container string, expiry time.
 	if err := runtime.MarshalAsJSON(req, map[string]string{
 		"canonicalizedResource": "/blob/" + path.Base(account) + "/" + container,
 		"signedResource":        "c",   // a container
-		"signedPermission":      "rcw", // read, create, write, in this order
+		"signedPermission":      "rcw", // read, create, write; the service requires this order
 		"signedProtocol":        "https",
 		"signedExpiry":          expiry.UTC().Format(time.RFC3339),
 	}); err != nil {
@@ -58,31 +56,7 @@ func listServiceSAS(ctx context.Context, account, container string, expiry time.
 		return "", err
 	}
 	if answer.ServiceSASToken == "" {
-		return "", errors.New("the answer of Resource Manager has no serviceSasToken")
+		return "", errors.New("the response from Resource Manager has no serviceSasToken")
 	}
 	return answer.ServiceSASToken, nil
-}
-
-// upAndDown uploads a blob with the signature, which is a secret, and downloads it again.
-func upAndDown(ctx context.Context, containerURL, signature, name string, content []byte, options azcore.ClientOptions) (_ []byte, err error) {
-	defer func() {
-		if u, ok := errors.AsType[*url.Error](err); ok {
-			err = u.Err // u's own text has the URL, and so the signature
-		}
-	}()
-	client, err := container.NewClientWithNoCredential(containerURL+"?"+signature, &container.ClientOptions{ClientOptions: options})
-	if err != nil {
-		return nil, err
-	}
-	blob := client.NewBlockBlobClient(name)
-	if _, err := blob.UploadBuffer(ctx, content, nil); err != nil {
-		return nil, err
-	}
-	resp, err := blob.DownloadStream(ctx, nil)
-	if err != nil {
-		return nil, err
-	}
-	body := resp.NewRetryReader(ctx, nil)
-	defer body.Close()
-	return io.ReadAll(body)
 }

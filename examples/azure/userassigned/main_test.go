@@ -19,7 +19,6 @@ func TestLaptop(t *testing.T) {
 		name string
 		args []string
 	}{
-		{"default", nil},
 		{"client ID", []string{"-client-id", app.ClientID}},
 		{"object ID", []string{"-object-id", app.ObjectID}},
 		{"resource ID", []string{"-resource-id", app.ResourceID}},
@@ -39,10 +38,11 @@ func TestFailures(t *testing.T) {
 		name, want string
 		args       []string
 	}{
-		{"identity without the right", "Forbidden", []string{"-client-id", azhosttest.SystemAssigned().ClientID}},
-		{"identity that the VM has not", "Identity not found", []string{"-client-id", azhosttest.UserAssigned("other").ClientID}},
-		{"two identities", "give one of", []string{"-client-id", "a", "-object-id", "b"}},
-		{"none on Azure", "give one of", []string{"-vault", "https://v.vault.azure.net"}},
+		{"identity without access", "Forbidden", []string{"-client-id", azhosttest.SystemAssigned().ClientID}},
+		{"unassigned identity", "Identity not found", []string{"-client-id", azhosttest.UserAssigned("other").ClientID}},
+		{"two identities", "set exactly one of", []string{"-client-id", "a", "-object-id", "b"}},
+		{"no identity", "set exactly one of", nil},
+		{"no identity on Azure", "set exactly one of", []string{"-vault", "https://v.vault.azure.net"}},
 		{"empty", "empty", []string{"-client-id", ""}},
 	} {
 		t.Run(row.name, func(t *testing.T) {

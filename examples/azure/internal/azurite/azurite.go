@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package azurite runs Microsoft's storage emulator, for the tests of the examples.
+// Package azurite runs Azurite, Microsoft's storage emulator, in the tests of the examples.
 package azurite
 
 import (
@@ -29,28 +29,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Blob is a running blob service.
-type Blob struct {
-	Account string               // URL of the one account
-	Client  azcore.ClientOptions // trust the service's certificate
+// Azurite is a running emulator. It checks the issuer, audience, and expiry of tokens, but not their
+// signature.
+type Azurite struct {
+	Blob, Queue, Table string               // URLs of the account's services
+	Client             azcore.ClientOptions // options for clients, which trust the emulator's certificate
 }
 
-// listening is what the service says on its standard output when it is ready.
-var listening = regexp.MustCompile(`successfully listen\w* (?:at|on) (https://[0-9.:]+)`)
+// listening matches what Azurite prints when a service is ready.
+var listening = regexp.MustCompile(`(Blob|Queue|Table) service is successfully listening at (https://[0-9.:]+)`)
 
-// Start starts azurite-blob from the PATH, which checks issuer, audience and expiry of tokens, but
-// not their signature, and ends it with the test. It skips the test where there is none.
-func Start(t testing.TB) *Blob {
+// Start starts azurite from the PATH, and stops it when the test ends. If it isn't on the PATH, Start
+// skips the test.
+func Start(t testing.TB) *Azurite {
 	t.Helper()
-	program, err := exec.LookPath("azurite-blob")
+	program, err := exec.LookPath("azurite")
 	if err != nil {
-		t.Skip("no azurite-blob on the PATH; to install it: npm install -g azurite@3.35.0")
+		t.Skip("azurite is not on the PATH. To install it, run: npm install -g azurite@3.35.0")
 	}
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	pool := certify(t, cert, key)
 
-	cmd := exec.Command(program, "--oauth", "basic", "--cert", cert, "--key", key, "--blobHost", "127.0.0.1", "--blobPort", "0",
+	cmd := exec.Command(program, "--oauth", "basic", "--cert", cert, "--key", key,
+		"--blobHost", "127.0.0.1", "--blobPort", "0", "--queueHost", "127.0.0.1", "--queuePort", "0", "--tableHost", "127.0.0.1", "--tablePort", "0",
 		"--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry", "--silent")
 	cmd.Dir = dir
 	var stderr bytes.Buffer
@@ -60,39 +62,37 @@ func Start(t testing.TB) *Blob {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	drained := make(chan struct{})
-	t.Cleanup(func() {
+	stop := func() {
 		_ = cmd.Process.Kill()
 		<-drained
-		_ = cmd.Wait() // an error, for it was killed
-	})
+		_ = cmd.Wait() // returns an error because the process was killed
+	}
+	t.Cleanup(stop)
 
-	lines := bufio.NewScanner(stdout)
-	url, said := "", ""
-	for url == "" && lines.Scan() {
-		said += lines.Text() + "\n"
+	urls, output := make(map[string]string), ""
+	for lines := bufio.NewScanner(stdout); len(urls) < 3 && lines.Scan(); {
+		output += lines.Text() + "\n"
 		if m := listening.FindStringSubmatch(lines.Text()); m != nil {
-			url = m[1]
+			urls[m[1]] = m[2] + "/devstoreaccount1"
 		}
 	}
 	go func() {
 		defer close(drained)
 		_, _ = io.Copy(io.Discard, stdout)
 	}()
-	if url == "" {
-		_ = cmd.Process.Kill()
-		<-drained
-		_ = cmd.Wait()
-		t.Fatalf("azurite-blob ended before it listened; it wrote %q and %q", said, stderr.String())
+	if len(urls) < 3 {
+		stop() // so that stderr is complete
+		t.Fatalf("azurite exited before its services were listening: stdout %q, stderr %q", output, stderr.String())
 	}
 
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, DisableKeepAlives: true}
-	return &Blob{
-		Account: url + "/devstoreaccount1",
-		Client:  azcore.ClientOptions{Transport: &http.Client{Transport: transport}},
+	return &Azurite{
+		Blob: urls["Blob"], Queue: urls["Queue"], Table: urls["Table"],
+		Client: azcore.ClientOptions{Transport: &http.Client{Transport: transport}},
 	}
 }
 
-// certify writes a certificate for 127.0.0.1 that signs itself, and its key.
+// certify writes a self-signed certificate for 127.0.0.1 and its key.
 func certify(t testing.TB, certFile, keyFile string) *x509.CertPool {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

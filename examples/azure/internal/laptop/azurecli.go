@@ -15,9 +15,9 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// AzureCLI is [KeyVault] on a machine without a managed identity, whose user has signed in with
-// the Azure CLI: until Close, the first "az" on this process's PATH, the only place where
-// azidentity looks, is one that prints a token for Key Vault.
+// AzureCLI starts a [KeyVault] on a machine that has no managed identity and whose user is signed in
+// to the Azure CLI: until Close, the first az on this process's PATH is a script that prints a token
+// for Key Vault. azidentity looks for az nowhere else.
 func AzureCLI(ctx context.Context) (*Service, error) {
 	s, err := KeyVault(".vault.azure.net")
 	if err != nil {
@@ -35,13 +35,13 @@ func AzureCLI(ctx context.Context) (*Service, error) {
 		return nil, err
 	}
 	s.Machine = gone.InMemory()
-	gone.Stop() // a stopped VM refuses connections, as 169.254.169.254 does on most laptops
+	gone.Stop() // refuses connections
 	shut := s.close
 	s.close = func() { gone.Close(); restore(); shut() }
 	return s, nil
 }
 
-// signIn puts a fake az on the PATH. The function that it returns takes it away.
+// signIn puts a fake az on the PATH, and returns a function that removes it.
 func signIn(ctx context.Context, machine *azhost.ManagedIdentityCredentialOptions) (func(), error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {

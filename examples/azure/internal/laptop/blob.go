@@ -17,7 +17,7 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// Container is the one container of the fake storage account.
+// Container is the only container in the fake storage account.
 const Container = "examples"
 
 const (
@@ -25,15 +25,16 @@ const (
 	storageAudience = "https://storage.azure.com"
 )
 
-// Blob is a storage account's blob service: block blobs of one request, with a bearer token.
+// Blob starts the blob service of a storage account. It requires a bearer token, and stores block
+// blobs that are uploaded in one request.
 func Blob() (*Service, error) {
 	return start(blobURL, func(vm *azhosttest.VM) http.Handler { return newBlobs(vm) })
 }
 
-// SAS is a Resource Manager, and a blob service that accepts the shared access signatures from
-// there. Its URL is the blob service's.
+// SAS starts a Resource Manager and a blob service that accepts the shared access signatures that
+// Resource Manager issues. URL is the blob service's.
 func SAS() (*Service, error) {
-	return start(blobURL, func(vm *azhosttest.VM) http.Handler {
+	s, err := start(blobURL, func(vm *azhosttest.VM) http.Handler {
 		manager, blobs := resourceManager(vm, cloud.AzurePublic), newBlobs(vm)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Host == hostOf(blobURL) {
@@ -43,9 +44,14 @@ func SAS() (*Service, error) {
 			manager.ServeHTTP(w, r)
 		})
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.target = Account
+	return s, nil
 }
 
-// blobs is a blob service.
+// blobs is the handler of a blob service.
 type blobs struct {
 	vm *azhosttest.VM
 
@@ -61,16 +67,16 @@ func (b *blobs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	container, _, ok := strings.Cut(r.URL.Path[1:], "/")
 	if r.URL.Query().Has("sig") {
 		if err := checkSAS(r, container); err != nil {
-			blobError(w, http.StatusForbidden, "AuthenticationFailed", err.Error())
+			storageError(w, http.StatusForbidden, "AuthenticationFailed", err.Error())
 			return
 		}
 	} else if _, err := caller(b.vm, r, storageAudience, storageAudience+"/"); err != nil {
 		challengeStorage(w)
-		blobError(w, http.StatusUnauthorized, "InvalidAuthenticationInfo", err.Error())
+		storageError(w, http.StatusUnauthorized, "InvalidAuthenticationInfo", err.Error())
 		return
 	}
 	if !ok || container != Container {
-		blobError(w, http.StatusNotFound, "ContainerNotFound", "The specified container does not exist.")
+		storageError(w, http.StatusNotFound, "ContainerNotFound", "The specified container does not exist.")
 		return
 	}
 
@@ -82,7 +88,7 @@ func (b *blobs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodPut && r.Header.Get("x-ms-blob-type") == "BlockBlob":
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
 		if err != nil {
-			blobError(w, http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large.")
+			storageError(w, http.StatusRequestEntityTooLarge, "RequestBodyTooLarge", "The request body is too large.")
 			return
 		}
 		b.content[r.URL.Path] = body
@@ -90,18 +96,18 @@ func (b *blobs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodGet:
 		body, ok := b.content[r.URL.Path]
 		if !ok {
-			blobError(w, http.StatusNotFound, "BlobNotFound", "The specified blob does not exist.")
+			storageError(w, http.StatusNotFound, "BlobNotFound", "The specified blob does not exist.")
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("x-ms-blob-type", "BlockBlob")
 		_, _ = w.Write(body)
 	default:
-		blobError(w, http.StatusMethodNotAllowed, "UnsupportedHttpVerb", "The resource doesn't support the specified HTTP verb.")
+		storageError(w, http.StatusMethodNotAllowed, "UnsupportedHttpVerb", "The resource doesn't support the specified HTTP verb.")
 	}
 }
 
-// checkSAS signs the same values again and compares, and checks what the signature allows.
+// checkSAS checks that the account's key signed the SAS of a request, and that the SAS allows the request.
 func checkSAS(r *http.Request, container string) error {
 	query := r.URL.Query()
 	got := sas.NewQueryParameters(query, false)
@@ -123,13 +129,13 @@ func checkSAS(r *http.Request, container string) error {
 	return nil
 }
 
-// challengeStorage names the audience, for clients that ask without a token.
+// challengeStorage adds the challenge of a storage service, which names the audience.
 func challengeStorage(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", "Bearer authorization_uri="+tenant()+"/oauth2/authorize resource_id="+storageAudience)
 }
 
-// blobError answers in XML, as only the blob service does.
-func blobError(w http.ResponseWriter, status int, code, message string) {
+// storageError writes an error of the blob or the queue service, whose errors are XML.
+func storageError(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.Header().Set("x-ms-error-code", code)
 	w.WriteHeader(status)

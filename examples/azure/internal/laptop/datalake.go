@@ -16,23 +16,23 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// FileSystem is the one file system of the fake Data Lake.
+// FileSystem is the only file system in the fake account.
 const FileSystem = "lake"
 
-// DataLake is a storage account's Data Lake endpoint (Gen2), which has one directory.
+// DataLake starts the Data Lake Storage Gen2 endpoint of a storage account. It has one directory.
 func DataLake() (*Service, error) {
 	return start("https://"+Account+".dfs.core.windows.net", func(vm *azhosttest.VM) http.Handler {
 		return &lake{vm: vm, files: make(map[string]*file)}
 	})
 }
 
-// file is what has been appended, and how much of it is flushed and so visible.
+// file is a file's content, of which the first flushed bytes are visible.
 type file struct {
 	content []byte
 	flushed int
 }
 
-// lake is a Data Lake endpoint.
+// lake is the handler of a Data Lake endpoint.
 type lake struct {
 	vm *azhosttest.VM
 
@@ -68,7 +68,7 @@ func (l *lake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// patch appends to a file, or flushes what was appended.
+// patch appends to a file, or flushes it.
 func (l *lake) patch(w http.ResponseWriter, r *http.Request, path string) {
 	f, ok := l.files[path]
 	if !ok {
@@ -77,7 +77,7 @@ func (l *lake) patch(w http.ResponseWriter, r *http.Request, path string) {
 	}
 	position, err := strconv.Atoi(r.URL.Query().Get("position"))
 	if err != nil || position != len(f.content) {
-		lakeError(w, http.StatusBadRequest, "InvalidFlushPosition", "The position is not that of the file's end.")
+		lakeError(w, http.StatusBadRequest, "InvalidFlushPosition", "The position is not the end of the file.")
 		return
 	}
 	switch r.URL.Query().Get("action") {
@@ -93,11 +93,11 @@ func (l *lake) patch(w http.ResponseWriter, r *http.Request, path string) {
 		f.flushed = position
 		w.WriteHeader(http.StatusOK)
 	default:
-		lakeError(w, http.StatusBadRequest, "InvalidQueryParameterValue", "The action is not known.")
+		lakeError(w, http.StatusBadRequest, "InvalidQueryParameterValue", "The action is unknown.")
 	}
 }
 
-// list returns the directory and the files, in the order of their names, with numbers as strings.
+// list returns the directory and the files sorted by name. The service returns numbers as strings.
 func (l *lake) list() []map[string]any {
 	now := time.Now().UTC().Format(http.TimeFormat)
 	paths := []map[string]any{{"name": "TestFolder", "isDirectory": "true", "contentLength": "0", "lastModified": now}}

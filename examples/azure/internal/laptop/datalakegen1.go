@@ -14,17 +14,18 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// gen1Audience ends in a slash, and Gen1 compares it exactly.
+// gen1Audience ends in a slash. Gen1 requires an exact match.
 const gen1Audience = "https://datalake.azure.net/"
 
-// DataLakeGen1 is a Data Lake Store (Gen1) with one directory, which speaks WebHDFS.
+// DataLakeGen1 starts a Data Lake Storage Gen1 account, whose protocol is WebHDFS. It has one
+// directory.
 func DataLakeGen1() (*Service, error) {
 	return start("https://laptop.azuredatalakestore.net", func(vm *azhosttest.VM) http.Handler {
 		return &webHDFS{vm: vm, url: "https://laptop.azuredatalakestore.net", length: make(map[string]int)}
 	})
 }
 
-// webHDFS keeps the length of what is uploaded, and not the content.
+// webHDFS is the handler of a Gen1 account. It keeps the length of each file, not the content.
 type webHDFS struct {
 	vm  *azhosttest.VM
 	url string
@@ -45,11 +46,11 @@ func (h *webHDFS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer h.mu.Unlock()
 	switch op := query.Get("op"); {
 	case !ok:
-		remoteException(w, http.StatusNotFound, "FileNotFoundException", "The path does not begin with /webhdfs/v1/.")
+		remoteException(w, http.StatusNotFound, "FileNotFoundException", "The path must begin with /webhdfs/v1/.")
 	case r.Method == http.MethodGet && op == "LISTSTATUS" && path == "":
 		writeJSON(w, http.StatusOK, map[string]any{"FileStatuses": map[string]any{"FileStatus": h.list()}})
 	case r.Method == http.MethodPut && op == "CREATE" && !query.Has("write"):
-		// The content is sent once more to where the first answer says.
+		// The client sends the content again to the URL in Location.
 		w.Header().Set("Location", h.url+r.URL.Path+"?op=CREATE&write=true")
 		w.WriteHeader(http.StatusTemporaryRedirect)
 	case r.Method == http.MethodPut && op == "CREATE":
@@ -61,7 +62,7 @@ func (h *webHDFS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.length[path] = int(n)
 		w.WriteHeader(http.StatusCreated)
 	default:
-		remoteException(w, http.StatusBadRequest, "UnsupportedOperationException", "The operation is not known: "+op)
+		remoteException(w, http.StatusBadRequest, "UnsupportedOperationException", "The operation is unknown: "+op)
 	}
 }
 
@@ -73,7 +74,7 @@ func (h *webHDFS) list() []map[string]any {
 	return status
 }
 
-// remoteException answers as WebHDFS does.
+// remoteException writes an error of WebHDFS.
 func remoteException(w http.ResponseWriter, status int, exception, message string) {
 	writeJSON(w, status, map[string]any{"RemoteException": map[string]any{"exception": exception, "message": message}})
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// KeyVault is a vault with one secret, "greeting". Its name ends in suffix, such as
-// ".vault.azure.net", which decides the audience that it challenges for.
+// KeyVault starts a vault with one secret, "greeting". The vault's name ends in suffix, such as
+// ".vault.azure.net", which also determines the audience in its challenge.
 func KeyVault(suffix string) (*Service, error) {
 	return keyVault(suffix, func(map[string]any) bool { return true })
 }
 
-// App is the user-assigned identity that [UserAssigned] lets in.
+// App returns the user-assigned identity that can read the secrets of [UserAssigned].
 func App() azhosttest.Identity { return azhosttest.UserAssigned("app") }
 
-// UserAssigned is [KeyVault] on a VM that has two identities, of which only [App] may read secrets.
+// UserAssigned starts a [KeyVault] on a VM with two identities. Only [App] can read secrets.
 func UserAssigned() (*Service, error) {
 	s, err := keyVault(".vault.azure.net", func(claims map[string]any) bool { return claims["oid"] == App().ObjectID })
 	if err != nil {
@@ -33,7 +33,7 @@ func keyVault(suffix string, mayRead func(claims map[string]any) bool) (*Service
 	vault, audience := "https://laptop"+suffix, "https://"+suffix[1:]
 	return start(vault, func(vm *azhosttest.VM) http.Handler {
 		secrets := http.NewServeMux()
-		// The client leaves the version out, and so ends the path with a slash.
+		// The client omits the version, so the path ends in a slash.
 		secrets.HandleFunc("GET /secrets/{name}/{$}", func(w http.ResponseWriter, r *http.Request) {
 			name := r.PathValue("name")
 			if name != "greeting" {

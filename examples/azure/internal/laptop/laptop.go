@@ -1,12 +1,13 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package laptop lets the examples run on a machine that is not on Azure: a fake of the service,
-// and a fake Azure VM whose tokens the fake accepts. It is no part of what there is to copy.
+// Package laptop is the part of the examples that you don't need to copy: it parses their command
+// lines, and lets them run on a machine outside Azure against a fake service and a fake Azure VM.
 //
-// The fakes answer on loopback under the names that the services have on Azure. They check every
-// token's signature, expiry and audience, and refuse with the status, the challenge and the JSON
-// or XML of the real service. Of each service there is as much as the examples call.
+// The fakes listen on loopback and answer under the services' real names. They check the signature,
+// expiry, and audience of every token, and reject a token with the status, the challenge, and the
+// format of the real service's errors, but the texts of their errors differ. They implement only the
+// requests that the examples send.
 package laptop
 
 import (
@@ -26,21 +27,24 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// Service is a fake service, and the fake VM whose tokens it accepts. It is safe for concurrent use.
+// Service is a fake service and a fake VM whose tokens the service accepts. It is safe for
+// concurrent use.
 type Service struct {
-	URL       string                                   // of the service, as on Azure
-	Machine   *azhost.ManagedIdentityCredentialOptions // for a credential of the VM
-	Client    azcore.ClientOptions                     // reach the service, whatever the URL's host
-	Transport *http.Transport                          // the same, for programs that use net/http alone
+	URL       string                                   // URL of the service, as on Azure
+	Machine   *azhost.ManagedIdentityCredentialOptions // options for a credential of the VM
+	Client    azcore.ClientOptions                     // options for a client of the service
+	Transport http.RoundTripper                        // the transport in Client, for programs that use net/http
 	VM        *azhosttest.VM
 
-	close func()
+	target string // value of the program's flag that names the service
+	close  func()
 }
 
-// Close ends the service and the VM.
+// Close stops the service and the VM.
 func (s *Service) Close() { s.close() }
 
-// start returns a service whose handler knows the VM that it gets tokens from.
+// start starts a VM and a service. handler returns the service's handler, which checks tokens with
+// the VM.
 func start(url string, handler func(*azhosttest.VM) http.Handler) (*Service, error) {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	if err != nil {
@@ -48,7 +52,7 @@ func start(url string, handler func(*azhosttest.VM) http.Handler) (*Service, err
 	}
 	server := httptest.NewTLSServer(handler(vm))
 	transport := server.Client().Transport.(*http.Transport).Clone()
-	transport.TLSClientConfig.ServerName = "example.com" // one of the names in httptest's certificate
+	transport.TLSClientConfig.ServerName = "example.com" // a name in httptest's certificate
 	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
 	}
@@ -58,6 +62,7 @@ func start(url string, handler func(*azhosttest.VM) http.Handler) (*Service, err
 		Client:    azcore.ClientOptions{Transport: &http.Client{Transport: transport}},
 		Transport: transport,
 		VM:        vm,
+		target:    url,
 		close: func() {
 			transport.CloseIdleConnections()
 			server.Close()
@@ -66,15 +71,20 @@ func start(url string, handler func(*azhosttest.VM) http.Handler) (*Service, err
 	}, nil
 }
 
-// errNoToken says that a request has no bearer token, which is how Key Vault's clients begin.
+// errNoToken is the error of a request without a token, such as a Key Vault client's first one.
 var errNoToken = errors.New("the request has no bearer token")
 
-// caller returns the claims of the request's token, or why the service must refuse it.
+// caller returns the claims of the request's bearer token, or the reason to reject the request.
 func caller(vm *azhosttest.VM, r *http.Request, audiences ...string) (map[string]any, error) {
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
 		return nil, errNoToken
 	}
+	return check(vm, token, audiences...)
+}
+
+// check returns the claims of a token, or the reason to reject it.
+func check(vm *azhosttest.VM, token string, audiences ...string) (map[string]any, error) {
 	claims, err := vm.Verify(token)
 	if err != nil {
 		return nil, err
@@ -85,12 +95,12 @@ func caller(vm *azhosttest.VM, r *http.Request, audiences ...string) (map[string
 	return claims, nil
 }
 
-// tenant is the authority that a challenge names.
+// tenant returns the authority that a challenge names.
 func tenant() string {
 	return "https://login.microsoftonline.com/" + azhosttest.SystemAssigned().TenantID
 }
 
-// hostOf returns the host of a URL that is a constant here.
+// hostOf returns the host of a constant URL.
 func hostOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -102,10 +112,10 @@ func hostOf(raw string) string {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone if it fails
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client has disconnected
 }
 
-// writeError answers as Key Vault, Resource Manager and Data Lake Storage Gen2 do.
+// writeError writes an error in the form that most Azure services share.
 func writeError(w http.ResponseWriter, status int, code, message string) {
 	writeJSON(w, status, map[string]any{"error": map[string]any{"code": code, "message": message}})
 }

@@ -16,27 +16,32 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// The account whose key [ResourceManager] signs with: the one that every storage emulator has, and
-// whose key is public.
+// The account and the key that [ResourceManager] signs with. They are public: every storage emulator
+// has them.
 const (
 	Account    = "devstoreaccount1"
 	accountKey = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
-// The fake subscription, and its one resource group.
+// The fake subscription, and its only resource group.
 const (
 	Subscription = "aaaa0a0a-bb1b-cc2c-dd3d-eeeeee4e4e4e"
 	Group        = "DevTest"
 )
 
-// ResourceManager is the Resource Manager of a cloud.
+// ResourceManager starts the Resource Manager of a cloud.
 func ResourceManager(c cloud.Configuration) (*Service, error) {
-	return start(c.Services[cloud.ResourceManager].Endpoint, func(vm *azhosttest.VM) http.Handler {
+	s, err := start(c.Services[cloud.ResourceManager].Endpoint, func(vm *azhosttest.VM) http.Handler {
 		return resourceManager(vm, c)
 	})
+	if err != nil {
+		return nil, err
+	}
+	s.target = Subscription
+	return s, nil
 }
 
-// resourceManager knows the group, and the storage account in it.
+// resourceManager returns a handler that has the resource group, and a storage account in it.
 func resourceManager(vm *azhosttest.VM, c cloud.Configuration) http.Handler {
 	const group = "/subscriptions/" + Subscription + "/resourceGroups/" + Group
 	endpoint := c.Services[cloud.ResourceManager].Endpoint
@@ -48,7 +53,7 @@ func resourceManager(vm *azhosttest.VM, c cloud.Configuration) http.Handler {
 		})
 	}
 	mux.HandleFunc("GET "+group, getGroup)
-	// Resource Manager takes the collections' names in any case, and armresources has its own.
+	// Resource Manager ignores the case of "resourceGroups", which armresources writes in lower case.
 	mux.HandleFunc("GET "+strings.Replace(group, "resourceGroups", "resourcegroups", 1), getGroup)
 	mux.HandleFunc("POST "+group+"/providers/Microsoft.Storage/storageAccounts/"+Account+"/listServiceSas/{$}", listServiceSAS)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +73,7 @@ func resourceManager(vm *azhosttest.VM, c cloud.Configuration) http.Handler {
 	})
 }
 
-// listServiceSAS signs what it is asked for with the account's key.
+// listServiceSAS signs the requested permissions with the account's key.
 func listServiceSAS(w http.ResponseWriter, r *http.Request) {
 	var p struct {
 		CanonicalizedResource, SignedResource, SignedPermission, SignedProtocol string

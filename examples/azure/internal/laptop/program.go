@@ -1,0 +1,61 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package laptop
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/azhost/azhost"
+)
+
+// Main calls run with the program's arguments. If run fails, Main prints the error to standard
+// error and exits with status 1. Help that -h asked for is not a failure.
+func Main(name string, run func(ctx context.Context, out io.Writer, args []string) error) {
+	err := run(context.Background(), os.Stdout, os.Args[1:])
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	os.Exit(1)
+}
+
+// Parse parses a program's arguments. For -h it writes help, which begins with about, to out and
+// returns [flag.ErrHelp].
+func Parse(flags *flag.FlagSet, out io.Writer, args []string, about string) error {
+	flags.SetOutput(io.Discard) // the caller prints the error
+	flags.Usage = func() {}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintf(out, "%s %s\n\nFlags:\n", flags.Name(), about)
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return err
+	case err != nil:
+		return fmt.Errorf("%w; run %s -h for help", err, flags.Name())
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q; run %s -h for help", flags.Arg(0), flags.Name())
+	}
+	return nil
+}
+
+// Start returns the service that a program calls. If target, the value of the flag that names the
+// service, is empty, Start starts fake and points target at it. Otherwise the program calls the real
+// service with the identity of the machine that it runs on, so every field of the result is zero or
+// points to a zero value, and Close does nothing.
+func Start(target *string, fake func() (*Service, error)) (*Service, error) {
+	if *target != "" {
+		return &Service{Machine: &azhost.ManagedIdentityCredentialOptions{}, close: func() {}}, nil
+	}
+	s, err := fake()
+	if err != nil {
+		return nil, err
+	}
+	*target = s.target
+	return s, nil
+}

@@ -1,0 +1,46 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package laptop
+
+import (
+	"bytes"
+	"flag"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		name, arg, err, out string
+	}{
+		{"help", "-h", "help requested", "try does it.\n\nFlags:\n  -name string\n    \tits name\n"},
+		{"long help", "--help", "help requested", "try does it.\n\nFlags:\n  -name string\n    \tits name\n"},
+		{"unknown flag", "-other", "flag provided but not defined: -other; run try -h for help", ""},
+		{"extra argument", "other", `unexpected argument "other"; run try -h for help`, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			flags := flag.NewFlagSet("try", flag.ContinueOnError)
+			flags.String("name", "", "its name")
+			var out bytes.Buffer
+			require.ErrorContains(t, Parse(flags, &out, []string{row.arg}, "does it."), row.err)
+			require.Equal(t, row.out, out.String())
+		})
+	}
+}
+
+// With a target, a program calls the real service.
+func TestStartWithTarget(t *testing.T) {
+	t.Parallel()
+	target := "https://my-vault.vault.azure.net"
+	service, err := Start(&target, func() (*Service, error) { panic("started a fake") })
+	require.NoError(t, err)
+	defer service.Close()
+	require.Equal(t, "https://my-vault.vault.azure.net", target)
+	require.Zero(t, *service.Machine)
+	require.Zero(t, service.Client)
+	require.Nil(t, service.Transport)
+}
