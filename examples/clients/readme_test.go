@@ -12,5 +12,5 @@ import (
 
 func TestCommandsPrintWhatREADMESays(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"./grpc", "./azuresql", "./postgres", "./redis"}, readme.Run(t, "."))
+	require.Equal(t, []string{"./grpc", "./azuresql", "./postgres", "./mysql", "./redis"}, readme.Run(t, "."))
 }
