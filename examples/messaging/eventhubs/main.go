@@ -53,7 +53,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("eventhubs", flag.ExitOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`")
-	body := flags.String("body", "hello", "send this `TEXT`")
 	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
 	_ = flags.Parse(args)
 
@@ -73,7 +72,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	case *endpoint != "":
 		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
-	if err := send(ctx, *namespace, *hub, *body, machine, options); err != nil {
+	if err := send(ctx, *namespace, *hub, "hello", machine, options); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s/%s accepted the event\n", *namespace, *hub)

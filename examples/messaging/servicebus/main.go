@@ -50,7 +50,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("servicebus", flag.ExitOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	queue := flags.String("queue", "orders", "send to the queue or topic with this `NAME`")
-	body := flags.String("body", "hello", "send this `TEXT`")
 	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
 	_ = flags.Parse(args)
 
@@ -70,7 +69,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	case *endpoint != "":
 		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
-	if err := send(ctx, *namespace, *queue, *body, machine, options); err != nil {
+	if err := send(ctx, *namespace, *queue, "hello", machine, options); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s/%s accepted the message\n", *namespace, *queue)
