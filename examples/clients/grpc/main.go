@@ -62,7 +62,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	transport := credentials.NewTLS(nil)
 	switch {
 	case *target == "" && *endpoint != "":
-		return errors.New("-endpoint needs -target: the service in this process accepts only tokens of its own fake VM")
+		return errors.New("-endpoint needs -target: the service in this process accepts only tokens from its fake VM")
 	case *target == "":
 		service, err := laptop.NewGRPC(*resource)
 		if err != nil {

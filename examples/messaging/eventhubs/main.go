@@ -60,7 +60,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	var options *azeventhubs.ProducerClientOptions
 	switch {
 	case *namespace == "" && *endpoint != "":
-		return errors.New("-endpoint needs -namespace: the fake accepts only tokens of its own fake VM")
+		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
 	case *namespace == "":
 		fake, err := laptop.NewEventHubs()
 		if err != nil {

@@ -63,7 +63,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	var options []kgo.Opt
 	switch {
 	case *namespace == "" && *endpoint != "":
-		return errors.New("-endpoint needs -namespace: the fake accepts only tokens of its own fake VM")
+		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
 	case *namespace == "":
 		*namespace = "laptop.servicebus.windows.net"
 		fake, err := laptop.NewKafka(*namespace, *hub)

@@ -57,7 +57,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	var options *azservicebus.ClientOptions
 	switch {
 	case *namespace == "" && *endpoint != "":
-		return errors.New("-endpoint needs -namespace: the fake accepts only tokens of its own fake VM")
+		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
 	case *namespace == "":
 		fake, err := laptop.NewServiceBus()
 		if err != nil {
