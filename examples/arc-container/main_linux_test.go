@@ -17,7 +17,7 @@ import (
 // that they have on the host.
 func newAgent(t *testing.T) *azhosttest.Arc {
 	agent := azhosttest.NewArc(t)
-	agent.Challenge(func(keyPath string) []string {
+	agent.SetChallenge(func(keyPath string) []string {
 		return []string{"Basic realm=/var/opt/azcmagent/tokens/" + path.Base(keyPath)}
 	})
 	return agent

@@ -161,7 +161,7 @@ func TestRequestIsNotChanged(t *testing.T) {
 func TestWithoutATokenNothingIsSent(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	vm.Identities()
+	vm.SetIdentities()
 	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 	require.NoError(t, err)
 	client := &http.Client{Transport: &Transport{

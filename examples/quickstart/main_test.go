@@ -14,7 +14,7 @@ func TestQuickstart(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out, "fake", "https://vault.azure.net"))
 	require.Regexp(t, `(?s)^No Azure host here \(.+\): starting a fake Arc agent on loopback\.
-host       AzureArc: the fake agent at http://127\.0\.0\.1:\d+/metadata/identity/oauth2/token
+host       AzureArc: the fake agent at http://127\.0\.0\.1:\d+/\w+/metadata/identity/oauth2/token
 resource   https://vault\.azure\.net
 expires    \S+Z, in (24h0m0s|23h59m5\ds)
 refreshed  from \S+Z

@@ -46,7 +46,7 @@ func TestNoTokenNoSignIn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	vm := azhosttest.NewVM(t)
-	vm.Identities()
+	vm.SetIdentities()
 	err := run(ctx, &bytes.Buffer{}, []string{"-dsn", "u@tcp(127.0.0.1:1)/d", "-endpoint", vm.Endpoint()})
 	var unavailable *azhost.CredentialUnavailableError
 	require.ErrorAs(t, err, &unavailable)

@@ -86,7 +86,7 @@ func TestMariaDB(t *testing.T) {
 	})
 
 	t.Run("program", func(t *testing.T) {
-		vm.SameToken(true) // the program gets the token that the account has
+		vm.ReuseTokens(true) // the program gets the token that the account has
 		setToken(newToken())
 		var out bytes.Buffer
 		require.NoError(t, run(ctx, &out, []string{"-dsn", dsn, "-endpoint", vm.Endpoint()}))
@@ -132,6 +132,7 @@ func newServer(t *testing.T, ctx context.Context, args ...string) (string, *sql.
 	command := func(ctx context.Context, name string, args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, name, append([]string{"--no-defaults", "--user=" + me.Username, "--datadir=" + dir + "/data"}, args...)...)
 		cmd.Dir, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = dir, &log, &log, 20*time.Second
+		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 		return cmd
 	}

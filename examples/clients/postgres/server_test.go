@@ -76,7 +76,7 @@ func TestPostgreSQL(t *testing.T) {
 	})
 
 	t.Run("program", func(t *testing.T) {
-		vm.SameToken(true) // the program gets the token that the role has
+		vm.ReuseTokens(true) // the program gets the token that the role has
 		db.exec(ctx, "alter role report password '"+newToken()+"'")
 		var out bytes.Buffer
 		require.NoError(t, run(ctx, &out, []string{"-dsn", db.dsn("report"), "-endpoint", vm.Endpoint()}))

@@ -77,7 +77,7 @@ func TestRedis(t *testing.T) {
 	})
 
 	t.Run("program", func(t *testing.T) {
-		vm.SameToken(true) // the program gets the token that the user has
+		vm.ReuseTokens(true) // the program gets the token that the user has
 		password(newToken())
 		var out bytes.Buffer
 		require.NoError(t, run(ctx, &out, []string{"-url", "redis://" + id + "@" + address, "-endpoint", vm.Endpoint()}))
@@ -86,7 +86,7 @@ func TestRedis(t *testing.T) {
 
 	t.Run("program without a token", func(t *testing.T) {
 		vm := azhosttest.NewVM(t) // with another endpoint, and so another cache
-		vm.Identities()
+		vm.SetIdentities()
 		err := run(ctx, &bytes.Buffer{}, []string{"-url", "redis://" + id + "@" + address, "-endpoint", vm.Endpoint()})
 		var unavailable *azhost.CredentialUnavailableError
 		require.ErrorAs(t, err, &unavailable)

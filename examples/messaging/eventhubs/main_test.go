@@ -77,7 +77,7 @@ func TestTokensThatTheServiceRejects(t *testing.T) {
 func TestNoTokenNoEvent(t *testing.T) {
 	t.Parallel()
 	fake, options := newNamespace(t, laptop.NewEventHubs)
-	fake.VM.Identities()
+	fake.VM.SetIdentities()
 	err := send(t.Context(), namespace, "telemetry", "hello", fake.Machine, options)
 	var unavailable *azhost.CredentialUnavailableError
 	require.ErrorAs(t, err, &unavailable)

@@ -90,7 +90,7 @@ func TestNoTokenNoSignIn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	fake, cred := newKafka(t, namespace)
-	fake.VM.Identities()
+	fake.VM.SetIdentities()
 	_, err := newClient(ctx, namespace, cred, fake.Options...)
 	var unavailable *azhost.CredentialUnavailableError
 	require.ErrorAs(t, err, &unavailable)

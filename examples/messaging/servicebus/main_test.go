@@ -74,7 +74,7 @@ func TestTokensThatTheServiceRejects(t *testing.T) {
 func TestNoTokenNoMessage(t *testing.T) {
 	t.Parallel()
 	fake, options := newNamespace(t, laptop.NewServiceBus)
-	fake.VM.Identities()
+	fake.VM.SetIdentities()
 	err := send(t.Context(), namespace, "orders", "hello", fake.Machine, options)
 	var unavailable *azhost.CredentialUnavailableError
 	require.ErrorAs(t, err, &unavailable)

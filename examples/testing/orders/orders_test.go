@@ -52,7 +52,7 @@ func TestHerd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
-		vm.Latency(time.Second)
+		vm.SetLatency(time.Second)
 		client := newClient(t, vm)
 		var all sync.WaitGroup
 		failed := make(chan error, 200)
@@ -132,7 +132,7 @@ func TestServiceChecksTokens(t *testing.T) {
 			return token[:strings.LastIndex(token, ".")+1] + strings.Repeat("A", 86)
 		}, http.StatusUnauthorized},
 		{"of another identity", func(t *testing.T, vm *azhosttest.VM) string {
-			vm.Identities(azhosttest.UserAssigned("reader"))
+			vm.SetIdentities(azhosttest.UserAssigned("reader"))
 			return newToken(t, vm, orders.Audience)
 		}, http.StatusForbidden},
 	} {
@@ -181,7 +181,7 @@ func (h *hoarder) GetToken(ctx context.Context, opts policy.TokenRequestOptions)
 // On a machine without an identity, the client's error says what to do.
 func TestNoIdentity(t *testing.T) {
 	vm := azhosttest.NewVM(t)
-	vm.Identities()
+	vm.SetIdentities()
 	_, err := newClient(t, vm).Place(t.Context(), "a pen")
 	var unavailable *azhost.CredentialUnavailableError
 	require.ErrorAs(t, err, &unavailable)
