@@ -1,5 +1,5 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package clients has no code: it is where the test of README.md lives.
+// Package clients has only the test of README.md.
 package clients

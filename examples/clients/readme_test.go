@@ -4,6 +4,7 @@
 package clients
 
 import (
+	"os/exec"
 	"testing"
 
 	"github.com/azhost/azhost/examples/internal/readme"
@@ -12,5 +13,11 @@ import (
 
 func TestCommandsPrintWhatREADMESays(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, []string{"./grpc", "./azuresql", "./postgres", "./redis"}, readme.Run(t, "."))
+	programs := readme.Run(t, ".")
+	require.Equal(t, []string{"./grpc", "./azuresql", "./postgres", "./mysql", "./redis"}, programs)
+	for _, program := range programs {
+		help, err := exec.CommandContext(t.Context(), "go", "run", program, "-h").CombinedOutput()
+		require.NoError(t, err, "%s -h: %s", program, help)
+		require.Contains(t, string(help), "-endpoint")
+	}
 }

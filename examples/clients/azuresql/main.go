@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command azuresql asks Azure SQL who it is, with go-mssqldb and a token in the place of a
-// password. The driver asks for the token whenever it opens a connection; azhost has it cached.
+// Command azuresql signs in to Azure SQL with go-mssqldb and a token instead of a password, and
+// prints the login that the server signed it in as.
 package main
 
 import (
@@ -22,9 +22,30 @@ import (
 	"github.com/microsoft/go-mssqldb/msdsn"
 )
 
-// scope has two slashes because the audience ends in one. US Government:
+// scope has two slashes because the resource ends in one. US Government:
 // https://database.usgovcloudapi.net/, China: https://database.chinacloudapi.cn/
 const scope = "https://database.windows.net//.default"
+
+// open returns a pool that signs in each new connection with a token from cred, because a pool
+// outlives any one token. A connection stays open when its token expires.
+func open(dsn string, cred azcore.TokenCredential) (*sql.DB, error) {
+	config, err := msdsn.Parse(dsn)
+	if err != nil {
+		return nil, err
+	}
+	encrypted := config.Encryption == msdsn.EncryptionRequired || config.Encryption == msdsn.EncryptionStrict
+	if !encrypted || config.TLSConfig == nil || config.TLSConfig.InsecureSkipVerify {
+		return nil, errors.New("refusing to send a token without verified TLS: add encrypt=true (or strict) to -dsn and remove TrustServerCertificate")
+	}
+	connector, err := mssql.NewSecurityTokenConnector(config, func(ctx context.Context) (string, error) {
+		token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
+		return token.Token, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -37,18 +58,18 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("azuresql", flag.ExitOnError)
-	dsn := flags.String("dsn", "", "`URL` of the database: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true")
-	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint like that of IMDS, instead of this machine's own")
+	dsn := flags.String("dsn", "", "connect to `URL`: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true")
+	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
 	_ = flags.Parse(args)
 	if *dsn == "" {
-		return errors.New("-dsn is needed: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true; a local SQL Server takes no tokens, but the fake one of `go test ./azuresql` does")
+		return errors.New("-dsn is required: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true. SQL Server on a laptop accepts no tokens; go test ./azuresql runs a fake server that does")
 	}
-	options := &azhost.ManagedIdentityCredentialOptions{}
+	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
 	if *endpoint != "" {
-		options.Source, options.Endpoint = azhost.SourceIMDS, *endpoint
+		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 
-	cred, err := azhost.NewManagedIdentityCredential(options)
+	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return err
 	}
@@ -61,26 +82,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err := db.QueryRowContext(ctx, "select suser_sname()").Scan(&name); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Azure SQL knows this identity as %s\n", name)
+	fmt.Fprintf(out, "Azure SQL signed in as %s\n", name)
 	return nil
-}
-
-// open returns a database whose connections sign in with tokens of cred.
-func open(dsn string, cred azcore.TokenCredential) (*sql.DB, error) {
-	config, err := msdsn.Parse(dsn)
-	if err != nil {
-		return nil, err
-	}
-	encrypted := config.Encryption == msdsn.EncryptionRequired || config.Encryption == msdsn.EncryptionStrict
-	if !encrypted || config.TLSConfig == nil || config.TLSConfig.InsecureSkipVerify {
-		return nil, errors.New("a token goes over verified TLS only: put encrypt=true (or strict) into -dsn, and leave out TrustServerCertificate")
-	}
-	connector, err := mssql.NewSecurityTokenConnector(config, func(ctx context.Context) (string, error) {
-		token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
-		return token.Token, err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return sql.OpenDB(connector), nil
 }

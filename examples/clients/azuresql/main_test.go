@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// dsn returns the URL of a fake SQL server that takes the VM's tokens for the resource.
+// dsn starts a fake SQL server that accepts the VM's tokens for the resource, and returns its URL.
 func dsn(t *testing.T, vm *azhosttest.VM, resource string) (string, *server) {
 	web := httptest.NewTLSServer(nil) // for its certificate
 	defer web.Close()
@@ -45,12 +45,12 @@ func TestAzureSQL(t *testing.T) {
 	url, s := dsn(t, vm, "https://database.windows.net/")
 	var out bytes.Buffer
 	require.NoError(t, run(ctx, &out, []string{"-dsn", url, "-endpoint", vm.Endpoint()}))
-	require.Equal(t, "Azure SQL knows this identity as "+azhosttest.SystemAssigned().ObjectID+"\n", out.String())
+	require.Equal(t, "Azure SQL signed in as "+azhosttest.SystemAssigned().ObjectID+"\n", out.String())
 	vm.RequireResource(t, "https://database.windows.net/")
 	require.Len(t, s.signedIn(), 1)
 }
 
-func TestEveryConnectionSignsInWithTheTokenOfItsTime(t *testing.T) {
+func TestConnectionsSignInWithTheCurrentToken(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -81,7 +81,7 @@ func TestEveryConnectionSignsInWithTheTokenOfItsTime(t *testing.T) {
 	}
 }
 
-func TestTokenForAnotherAudienceIsRefused(t *testing.T) {
+func TestTokenForAnotherResourceIsRejected(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	url, s := dsn(t, vm, "https://vault.azure.net")
@@ -90,14 +90,14 @@ func TestTokenForAnotherAudienceIsRefused(t *testing.T) {
 	require.NotContains(t, err.Error(), s.signedIn()[0])
 }
 
-func TestServerIsLeftAlone(t *testing.T) {
+func TestTokenNeedsVerifiedTLS(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	for _, test := range []struct{ name, dsn, want string }{
-		{"no server", "", "-dsn is needed"},
-		{"not encrypted", "sqlserver://127.0.0.1:1?encrypt=disable", "verified TLS only"},
-		{"by default, encrypted at login only", "sqlserver://127.0.0.1:1", "verified TLS only"},
-		{"certificate not checked", "sqlserver://127.0.0.1:1?encrypt=true&TrustServerCertificate=true", "verified TLS only"},
+		{"no server", "", "-dsn is required"},
+		{"not encrypted", "sqlserver://127.0.0.1:1?encrypt=disable", "without verified TLS"},
+		{"by default, encrypted at login only", "sqlserver://127.0.0.1:1", "without verified TLS"},
+		{"certificate not checked", "sqlserver://127.0.0.1:1?encrypt=true&TrustServerCertificate=true", "without verified TLS"},
 		{"strict, certificate not checked", "sqlserver://127.0.0.1:1?encrypt=strict&TrustServerCertificate=true", "127.0.0.1:1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server is as much of a SQL server (MS-TDS 8.0, all of it in TLS) as takes tokens at its login
-// and answers every query with one row: the name that it knows the token's owner by.
+// server speaks as much of MS-TDS 8.0 over TLS as go-mssqldb needs to sign in with a token. It
+// answers each query with one row: the name of the token's owner.
 type server struct {
 	address string
 	check   func(token string) (name string, ok bool)
@@ -59,14 +59,14 @@ func newServer(t *testing.T, certificate tls.Certificate, check func(string) (st
 	return s
 }
 
-// signedIn returns the tokens that clients have presented, good or not.
+// signedIn returns the tokens that clients have signed in with, accepted or not.
 func (s *server) signedIn() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.tokens)
 }
 
-// serve speaks with one client until that leaves.
+// serve speaks with one client until it leaves.
 func (s *server) serve(c net.Conn) error {
 	name := ""
 	for {
@@ -95,7 +95,7 @@ func (s *server) serve(c net.Conn) error {
 		case kind == queryMessage && name != "":
 			reply = slices.Concat(row(name), done(0x10, 1))
 		default:
-			return errors.New("not expected here")
+			return errors.New("unexpected message")
 		}
 		if err := write(c, reply); err != nil {
 			return err

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command grpc calls a gRPC service with a token in every call's metadata, and prints what the
-// service's health check says.
+// Command grpc calls a gRPC service with a token in the metadata of each call, and prints the result
+// of the service's health check.
 package main
 
 import (
@@ -23,15 +23,15 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// perRPC adds a token to the metadata of every call.
+// perRPC adds a token to the metadata of each call. Pass it to grpc.WithPerRPCCredentials.
 type perRPC struct {
 	cred  azcore.TokenCredential
-	scope string // of the service that is called
+	scope string // of the service
 }
 
 var _ credentials.PerRPCCredentials = perRPC{}
 
-// GetRequestMetadata returns the header with the token. gRPC makes an error of it Unauthenticated.
+// GetRequestMetadata returns the header with the token. gRPC turns its error into Unauthenticated.
 func (p perRPC) GetRequestMetadata(ctx context.Context, _ ...string) (map[string]string, error) {
 	token, err := p.cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{p.scope}})
 	if err != nil {
@@ -40,7 +40,7 @@ func (p perRPC) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 	return map[string]string{"authorization": "Bearer " + token.Token}, nil
 }
 
-// RequireTransportSecurity makes gRPC refuse to send a token in the clear.
+// RequireTransportSecurity makes gRPC refuse to send the token without TLS.
 func (p perRPC) RequireTransportSecurity() bool { return true }
 
 func main() {
@@ -54,26 +54,27 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("grpc", flag.ExitOnError)
-	target := flags.String("target", "", "`address` of the service, such as orders.example.com:443; empty: one in this process, with a fake Azure VM")
-	resource := flags.String("resource", "api://orders", "App ID `URI` of the service, which the token is for")
-	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint like that of IMDS, instead of this machine's own; takes a -target")
+	target := flags.String("target", "", "call the service at `ADDRESS`, such as orders.example.com:443; default: a service and a fake Azure VM in this process")
+	resource := flags.String("resource", "api://orders", "request tokens for the service's App ID `URI`")
+	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -target")
 	_ = flags.Parse(args)
-	options, transport := &azhost.ManagedIdentityCredentialOptions{}, credentials.NewTLS(nil)
+	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
+	transport := credentials.NewTLS(nil)
 	switch {
 	case *target == "" && *endpoint != "":
-		return errors.New("-endpoint takes a -target: the service in this process knows the tokens of its own fake VM only")
+		return errors.New("-endpoint needs -target: the service in this process accepts only tokens from its fake VM")
 	case *target == "":
 		service, err := laptop.NewGRPC(*resource)
 		if err != nil {
 			return err
 		}
 		defer service.Close()
-		*target, options, transport = service.Target, service.Options, service.Transport
+		*target, machine, transport = service.Target, service.Machine, service.Transport
 	case *endpoint != "":
-		options.Source, options.Endpoint = azhost.SourceIMDS, *endpoint
+		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 
-	cred, err := azhost.NewManagedIdentityCredential(options)
+	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return err
 	}
@@ -87,6 +88,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "the service took the token and is %s\n", reply.Status)
+	fmt.Fprintf(out, "the service accepted the token and is %s\n", reply.Status)
 	return nil
 }

@@ -21,12 +21,12 @@ func TestLaptop(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out, nil))
-	require.Equal(t, "the service took the token and is SERVING\n", out.String())
+	require.Equal(t, "the service accepted the token and is SERVING\n", out.String())
 
-	require.ErrorContains(t, run(t.Context(), &out, []string{"-endpoint", "http://127.0.0.1:1/token"}), "takes a -target")
+	require.ErrorContains(t, run(t.Context(), &out, []string{"-endpoint", "http://127.0.0.1:1/token"}), "needs -target")
 }
 
-// health calls the service's health check n times over one connection.
+// health calls the service's health check n times on one connection.
 func health(t *testing.T, service *laptop.GRPC, n int, options ...grpc.DialOption) error {
 	conn, err := grpc.NewClient(service.Target, options...)
 	if err != nil {
@@ -45,7 +45,7 @@ func newService(t *testing.T, resource string) (*laptop.GRPC, *azhost.ManagedIde
 	service, err := laptop.NewGRPC(resource)
 	require.NoError(t, err)
 	t.Cleanup(service.Close)
-	cred, err := azhost.NewManagedIdentityCredential(service.Options)
+	cred, err := azhost.NewManagedIdentityCredential(service.Machine)
 	require.NoError(t, err)
 	return service, cred
 }
@@ -70,7 +70,7 @@ func TestServiceChecksTokens(t *testing.T) {
 	require.ErrorContains(t, err, "the token is for api://bills, not api://orders")
 }
 
-func TestNoTokenIsSentInTheClear(t *testing.T) {
+func TestTokenNeedsTLS(t *testing.T) {
 	t.Parallel()
 	service, cred := newService(t, "api://orders")
 	err := health(t, service, 1, grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -79,7 +79,7 @@ func TestNoTokenIsSentInTheClear(t *testing.T) {
 	service.VM.RequireRequests(t, 0)
 }
 
-func TestWithoutATokenThereIsNoCall(t *testing.T) {
+func TestNoTokenNoCall(t *testing.T) {
 	t.Parallel()
 	service, cred := newService(t, "api://orders")
 	service.VM.SetIdentities()

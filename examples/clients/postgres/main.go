@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command postgres asks Azure Database for PostgreSQL who it is, with pgx and a token in the place
-// of a password. A token lives for hours and a pool for months, so every connection gets its own.
+// Command postgres signs in to Azure Database for PostgreSQL with pgx and a token as the password,
+// and prints the role that the server signed it in as.
 package main
 
 import (
@@ -21,9 +21,27 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// scope is that of the public cloud. US Government: https://ossrdbms-aad.database.usgovcloudapi.net,
+// scope is for the public cloud. US Government: https://ossrdbms-aad.database.usgovcloudapi.net,
 // China: https://ossrdbms-aad.database.chinacloudapi.cn
 const scope = "https://ossrdbms-aad.database.windows.net/.default"
+
+// newPool returns a pool that signs in each new connection with a token from cred, because a pool
+// outlives any one token. A connection stays open when its token expires.
+func newPool(ctx context.Context, dsn string, cred azcore.TokenCredential) (*pgxpool.Pool, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if tls := config.ConnConfig.TLSConfig; config.ConnConfig.Host != "127.0.0.1" && (tls == nil || tls.InsecureSkipVerify) {
+		return nil, errors.New("refusing to send a token without verified TLS: add sslmode=verify-full to -dsn")
+	}
+	config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
+		token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
+		c.Password = token.Token
+		return err
+	}
+	return pgxpool.NewWithConfig(ctx, config)
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -36,18 +54,18 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("postgres", flag.ExitOnError)
-	dsn := flags.String("dsn", "", "`URL` of the database: postgres://ROLE@SERVER.postgres.database.azure.com/NAME?sslmode=verify-full")
-	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint like that of IMDS, instead of this machine's own")
+	dsn := flags.String("dsn", "", "connect to `URL`: postgres://ROLE@SERVER.postgres.database.azure.com/NAME?sslmode=verify-full")
+	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
 	_ = flags.Parse(args)
 	if *dsn == "" {
-		return errors.New("-dsn is needed: postgres://ROLE@SERVER.postgres.database.azure.com/NAME?sslmode=verify-full, or postgres://postgres@127.0.0.1 for a local server that takes any password: docker run --rm -p 127.0.0.1:5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres")
+		return errors.New("-dsn is required: postgres://ROLE@SERVER.postgres.database.azure.com/NAME?sslmode=verify-full. To try a local server that accepts any password, use postgres://postgres@127.0.0.1 and docker run --rm -p 127.0.0.1:5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres")
 	}
-	options := &azhost.ManagedIdentityCredentialOptions{}
+	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
 	if *endpoint != "" {
-		options.Source, options.Endpoint = azhost.SourceIMDS, *endpoint
+		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 
-	cred, err := azhost.NewManagedIdentityCredential(options)
+	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return err
 	}
@@ -60,23 +78,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err := pool.QueryRow(ctx, "select current_user, current_setting('server_version')").Scan(&role, &version); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "PostgreSQL %s knows this identity as %s\n", version, role)
+	fmt.Fprintf(out, "PostgreSQL %s signed in as %s\n", version, role)
 	return nil
-}
-
-// newPool returns a pool whose connections sign in with tokens of cred.
-func newPool(ctx context.Context, dsn string, cred azcore.TokenCredential) (*pgxpool.Pool, error) {
-	config, err := pgxpool.ParseConfig(dsn)
-	if err != nil {
-		return nil, err
-	}
-	if tls := config.ConnConfig.TLSConfig; config.ConnConfig.Host != "127.0.0.1" && (tls == nil || tls.InsecureSkipVerify) {
-		return nil, errors.New("a token goes over verified TLS only: put sslmode=verify-full into -dsn")
-	}
-	config.BeforeConnect = func(ctx context.Context, c *pgx.ConnConfig) error {
-		token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
-		c.Password = token.Token
-		return err
-	}
-	return pgxpool.NewWithConfig(ctx, config)
 }

@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestServerIsLeftAlone(t *testing.T) {
+func TestTokenNeedsVerifiedTLS(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	cred, err := azhost.NewManagedIdentityCredential(vm.Options())
 	require.NoError(t, err)
 	for _, test := range []struct{ name, dsn, want string }{
 		{"no TLS", "postgres://r@db.invalid/d?sslmode=disable", "sslmode=verify-full"},
-		{"TLS if the server likes", "postgres://r@db.invalid/d?sslmode=prefer", "sslmode=verify-full"},
-		{"TLS if nothing else", "postgres://r@db.invalid/d?sslmode=allow", "sslmode=verify-full"},
+		{"TLS if the server offers it", "postgres://r@db.invalid/d?sslmode=prefer", "sslmode=verify-full"},
+		{"TLS if the server demands it", "postgres://r@db.invalid/d?sslmode=allow", "sslmode=verify-full"},
 		{"pgx's default", "postgres://r@db.invalid/d", "sslmode=verify-full"},
 		{"any certificate", "postgres://r@db.invalid/d?sslmode=require", "sslmode=verify-full"},
 		{"any name", "postgres://r@db.invalid/d?sslmode=verify-ca", "sslmode=verify-full"},
@@ -39,10 +39,10 @@ func TestServerIsLeftAlone(t *testing.T) {
 		require.NoError(t, err, good)
 		pool.Close()
 	}
-	require.ErrorContains(t, run(t.Context(), os.Stdout, nil), "-dsn is needed")
+	require.ErrorContains(t, run(t.Context(), os.Stdout, nil), "-dsn is required")
 }
 
-func TestWithoutATokenThereIsNoConnection(t *testing.T) {
+func TestNoTokenNoSignIn(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -36,7 +36,7 @@ func TestPostgreSQL(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	cred, err := azhost.NewManagedIdentityCredential(vm.Options())
 	require.NoError(t, err)
-	newToken := func() string { // claims get a new one from the host
+	newToken := func() string { // claims make azhost request a new token
 		token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, Claims: "{}"})
 		require.NoError(t, err)
 		return token.Token
@@ -45,7 +45,7 @@ func TestPostgreSQL(t *testing.T) {
 	old := newToken()
 	db.exec(ctx, "create role report login password '"+old+"'")
 
-	t.Run("connections sign in with the token of their time", func(t *testing.T) {
+	t.Run("each connection signs in with the current token", func(t *testing.T) {
 		pool, err := newPool(ctx, db.dsn("report"), cred)
 		require.NoError(t, err)
 		defer pool.Close()
@@ -76,24 +76,24 @@ func TestPostgreSQL(t *testing.T) {
 	})
 
 	t.Run("program", func(t *testing.T) {
-		vm.ReuseTokens(true) // so that the program's token can be made the password beforehand
+		vm.ReuseTokens(true) // the program gets the token that the role has
 		db.exec(ctx, "alter role report password '"+newToken()+"'")
 		var out bytes.Buffer
 		require.NoError(t, run(ctx, &out, []string{"-dsn", db.dsn("report"), "-endpoint", vm.Endpoint()}))
-		require.Regexp(t, `^PostgreSQL \d+\.\d+.* knows this identity as report\n$`, out.String())
+		require.Regexp(t, `^PostgreSQL \d+\.\d+.* signed in as report\n$`, out.String())
 	})
 }
 
-// server is a PostgreSQL of the test's own on loopback.
+// server is a PostgreSQL on 127.0.0.1 for one test.
 type server struct {
 	t    *testing.T
 	port int
 }
 
-const adminPassword = "of the test alone"
+const adminPassword = "for this test only"
 
-// newServer starts PostgreSQL as an unprivileged user, with passwords for everybody, and stops it
-// at the end of the test.
+// newServer starts PostgreSQL as an unprivileged user, with a password for each role, and stops it
+// when the test ends.
 func newServer(t *testing.T) *server {
 	bin := binaries(t)
 	dir := t.TempDir()
@@ -101,7 +101,7 @@ func newServer(t *testing.T) *server {
 	if os.Geteuid() == 0 { // PostgreSQL refuses to run as root
 		as = &syscall.SysProcAttr{Credential: unprivileged(t)}
 		require.NoError(t, os.Chown(dir, int(as.Credential.Uid), int(as.Credential.Gid)))
-		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711)) // TempDir's parent keeps others out
+		require.NoError(t, os.Chmod(filepath.Dir(dir), 0o711)) // other users can't enter TempDir's parent
 	}
 	passwords := filepath.Join(dir, "password")
 	require.NoError(t, os.WriteFile(passwords, []byte(adminPassword+"\n"), 0o644))
@@ -127,7 +127,7 @@ func newServer(t *testing.T) *server {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // t.Context, which ends before cleanups run, ends it
+		_ = cmd.Wait() // t.Context stops it before cleanups run
 	}()
 	t.Cleanup(func() { <-ended })
 	for ctx.Err() == nil {
@@ -145,12 +145,12 @@ func newServer(t *testing.T) *server {
 	return nil
 }
 
-// dsn is what somebody connects with.
-func (s *server) dsn(who string) string {
-	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/postgres?sslmode=disable", who, s.port)
+// dsn returns the URL for a role, with its password if it has one.
+func (s *server) dsn(role string) string {
+	return fmt.Sprintf("postgres://%s@127.0.0.1:%d/postgres?sslmode=disable", role, s.port)
 }
 
-// exec runs a statement as the administrator.
+// exec executes a statement as the administrator.
 func (s *server) exec(ctx context.Context, statement string) {
 	c, err := pgx.Connect(ctx, s.dsn("admin:"+url.PathEscape(adminPassword)))
 	require.NoError(s.t, err)
@@ -159,7 +159,7 @@ func (s *server) exec(ctx context.Context, statement string) {
 	require.NoError(s.t, err)
 }
 
-// binaries returns the directory of initdb and postgres, which Debian keeps off the PATH.
+// binaries returns the directory of initdb and postgres, which Debian leaves off the PATH.
 func binaries(t *testing.T) string {
 	if path, err := exec.LookPath("initdb"); err == nil {
 		return filepath.Dir(path)
@@ -167,12 +167,12 @@ func binaries(t *testing.T) string {
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	require.NoError(t, err)
 	if len(found) == 0 {
-		t.Skip("no PostgreSQL here: apt-get install postgresql")
+		t.Skip("PostgreSQL is not installed: apt-get install postgresql")
 	}
 	return filepath.Dir(slices.Max(found))
 }
 
-// unprivileged returns whom to run as instead of root.
+// unprivileged returns a user that is not root.
 func unprivileged(t *testing.T) *syscall.Credential {
 	u, err := user.Lookup("postgres")
 	if err != nil {
@@ -186,7 +186,7 @@ func unprivileged(t *testing.T) *syscall.Credential {
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 }
 
-// freePort returns a port of loopback that nobody listens on.
+// freePort returns a port of 127.0.0.1 that has no listener.
 func freePort(t *testing.T) int {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command redis asks Azure Managed Redis (or Azure Cache for Redis) who it is, with go-redis and a
-// token in the place of a password. Connections that outlive a token are given the next one.
+// Command redis signs in to Azure Managed Redis or Azure Cache for Redis with go-redis and a token
+// as the password, and prints the user that the server signed it in as.
 package main
 
 import (
@@ -15,9 +15,35 @@ import (
 	"os/signal"
 	"strings"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/azhost/azhost"
 	"github.com/redis/go-redis/v9"
 )
+
+// newClient returns a client that signs in each connection with a token from cred. Azure closes
+// a connection when its token expires, so until ctx is done, tokens.go gives the next one to
+// connections that are open.
+func newClient(ctx context.Context, config *redis.Options, cred azcore.TokenCredential) *redis.Client {
+	source := newTokens(config.Username, cred)
+	config.StreamingCredentialsProvider = source
+	go source.renew(ctx)
+	return redis.NewClient(config)
+}
+
+// parse parses the URL of a cache. Its user is the identity's object ID.
+func parse(url string) (*redis.Options, error) {
+	config, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	if config.Username == "" {
+		return nil, errors.New("-url has no user: add the identity's object ID before the @")
+	}
+	if config.TLSConfig == nil && !strings.HasPrefix(config.Addr, "127.0.0.1:") || config.TLSConfig != nil && config.TLSConfig.InsecureSkipVerify {
+		return nil, errors.New("refusing to send a token without verified TLS: use rediss:// without skip_verify in -url")
+	}
+	return config, nil
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -30,18 +56,18 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("redis", flag.ExitOnError)
-	url := flags.String("url", "", "`URL` of the cache; the user is the identity's object ID: rediss://OBJECT-ID@NAME.REGION.redis.azure.net:10000")
-	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint like that of IMDS, instead of this machine's own")
+	url := flags.String("url", "", "connect to `URL`, whose user is the identity's object ID: rediss://OBJECT-ID@NAME.REGION.redis.azure.net:10000")
+	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
 	_ = flags.Parse(args)
 	if *url == "" {
-		return errors.New("-url is needed: rediss://OBJECT-ID@NAME.REGION.redis.azure.net:10000, or redis://default@127.0.0.1:6379 for a local server that takes any password: redis-server --bind 127.0.0.1")
+		return errors.New("-url is required: rediss://OBJECT-ID@NAME.REGION.redis.azure.net:10000. To try a local server that accepts any password, use redis://default@127.0.0.1:6379 and redis-server --bind 127.0.0.1")
 	}
-	options := &azhost.ManagedIdentityCredentialOptions{}
+	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
 	if *endpoint != "" {
-		options.Source, options.Endpoint = azhost.SourceIMDS, *endpoint
+		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 
-	cred, err := azhost.NewManagedIdentityCredential(options)
+	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {
 		return err
 	}
@@ -49,32 +75,14 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	source := newTokens(config.Username, cred)
-	config.StreamingCredentialsProvider = source
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go source.renew(ctx)
-	client := redis.NewClient(config)
+	client := newClient(ctx, config, cred)
 	defer client.Close()
 	name, err := client.Do(ctx, "ACL", "WHOAMI").Text()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Redis knows this identity as %s\n", name)
+	fmt.Fprintf(out, "Redis signed in as %s\n", name)
 	return nil
-}
-
-// parse reads a cache's URL, whose user is an object ID.
-func parse(url string) (*redis.Options, error) {
-	config, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, err
-	}
-	if config.Username == "" {
-		return nil, errors.New("-url names no user: put the identity's object ID before the @")
-	}
-	if config.TLSConfig == nil && !strings.HasPrefix(config.Addr, "127.0.0.1:") || config.TLSConfig != nil && config.TLSConfig.InsecureSkipVerify {
-		return nil, errors.New("a token goes over verified TLS only: write rediss://, without skip_verify")
-	}
-	return config, nil
 }

@@ -30,7 +30,7 @@ func TestRedis(t *testing.T) {
 	id := azhosttest.SystemAssigned().ObjectID
 	cred, err := azhost.NewManagedIdentityCredential(vm.Options())
 	require.NoError(t, err)
-	newToken := func() string { // claims get a new one from the host
+	newToken := func() string { // claims make azhost request a new token
 		token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}, Claims: "{}"})
 		require.NoError(t, err)
 		return token.Token
@@ -77,15 +77,15 @@ func TestRedis(t *testing.T) {
 	})
 
 	t.Run("program", func(t *testing.T) {
-		vm.ReuseTokens(true) // so that the program's token can be made the password beforehand
+		vm.ReuseTokens(true) // the program gets the token that the user has
 		password(newToken())
 		var out bytes.Buffer
 		require.NoError(t, run(ctx, &out, []string{"-url", "redis://" + id + "@" + address, "-endpoint", vm.Endpoint()}))
-		require.Equal(t, "Redis knows this identity as "+id+"\n", out.String())
+		require.Equal(t, "Redis signed in as "+id+"\n", out.String())
 	})
 
 	t.Run("program without a token", func(t *testing.T) {
-		vm := azhosttest.NewVM(t) // another endpoint, and so another cache
+		vm := azhosttest.NewVM(t) // with another endpoint, and so another cache
 		vm.SetIdentities()
 		err := run(ctx, &bytes.Buffer{}, []string{"-url", "redis://" + id + "@" + address, "-endpoint", vm.Endpoint()})
 		var unavailable *azhost.CredentialUnavailableError
@@ -93,8 +93,8 @@ func TestRedis(t *testing.T) {
 	})
 }
 
-// A Redis as it comes takes any password, and so does for a first try on a laptop.
-func TestRedisWithoutPasswords(t *testing.T) {
+// The error message without -url suggests this server for a first try.
+func TestRedisThatAcceptsAnyPassword(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -102,18 +102,18 @@ func TestRedisWithoutPasswords(t *testing.T) {
 	address, _ := newServer(t, ctx)
 	var out bytes.Buffer
 	require.NoError(t, run(ctx, &out, []string{"-url", "redis://default@" + address, "-endpoint", vm.Endpoint()}))
-	require.Equal(t, "Redis knows this identity as default\n", out.String())
+	require.Equal(t, "Redis signed in as default\n", out.String())
 	vm.RequireResource(t, "https://redis.azure.com")
 }
 
-const adminPassword = "of the test alone"
+const adminPassword = "for this test only"
 
-// newServer starts a Redis of the test's own on loopback, which the end of the test stops, and
-// returns its address and an administrator's client.
+// newServer starts a Redis on 127.0.0.1, stops it when the test ends, and returns its address and
+// an administrator's client.
 func newServer(t *testing.T, ctx context.Context, args ...string) (string, *redis.Client) {
 	bin, err := exec.LookPath("redis-server")
 	if err != nil {
-		t.Skip("no Redis here: apt-get install redis-server")
+		t.Skip("redis-server is not on the PATH: apt-get install redis-server")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func newServer(t *testing.T, ctx context.Context, args ...string) (string, *redi
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // t.Context, which ends before cleanups run, ends it
+		_ = cmd.Wait() // t.Context stops it before cleanups run
 	}()
 	t.Cleanup(func() { <-ended })
 	admin := redis.NewClient(&redis.Options{Addr: address, Password: adminPassword, MaxRetries: -1})
@@ -146,7 +146,8 @@ func newServer(t *testing.T, ctx context.Context, args ...string) (string, *redi
 	return address, admin
 }
 
-// reauthentications counts the AUTH commands that succeeded. A new connection's HELLO is not one.
+// reauthentications returns the number of AUTH commands that succeeded. A new connection signs in
+// by HELLO instead.
 func reauthentications(t *testing.T, ctx context.Context, admin *redis.Client) int {
 	info, err := admin.Info(ctx, "commandstats").Result()
 	require.NoError(t, err)

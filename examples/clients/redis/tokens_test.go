@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connection is a listener that keeps the password it was given last.
+// connection is a listener that records the last password.
 type connection struct {
 	mu       sync.Mutex // guards the fields below
 	password string
@@ -83,21 +83,21 @@ func TestLiveConnectionAlwaysHasAValidToken(t *testing.T) {
 	}
 }
 
-func TestOutageIsWaitedOut(t *testing.T) {
+func TestRenewalResumesAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, _ := start(t, vm)
 		before, _ := c.state()
-		vm.FailUntil(time.Now().Add(23*time.Hour), azhosttest.ServerError()) // half an hour and more before the end
+		vm.FailUntil(time.Now().Add(23*time.Hour), azhosttest.ServerError()) // at least half an hour before the token expires
 		time.Sleep(23*time.Hour + 50*time.Minute)
 		after, _ := c.state()
-		require.True(t, before != after, "the outage's end went by unnoticed")
+		require.True(t, before != after, "no new token after the outage")
 		_, err := vm.Verify(after)
 		require.NoError(t, err)
 	})
 }
 
-func TestUnsubscribedConnectionIsLeftAlone(t *testing.T) {
+func TestUnsubscribedConnectionGetsNoToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, unsubscribe := start(t, vm)
@@ -106,7 +106,7 @@ func TestUnsubscribedConnectionIsLeftAlone(t *testing.T) {
 		time.Sleep(72 * time.Hour)
 		_, times := c.state()
 		require.Zero(t, times)
-		require.Greater(t, vm.RequestCount(), 3, "nothing was renewed, so this proves nothing")
+		require.Greater(t, vm.RequestCount(), 3, "no token was renewed, so the test proves nothing")
 	})
 }
 
@@ -122,6 +122,7 @@ func TestSubscribeReportsErrors(t *testing.T) {
 		var failed *azhost.AuthenticationFailedError
 		require.ErrorAs(t, err, &failed)
 		require.Empty(t, source.listeners)
+		time.Sleep(2 * pause) // the request finishes although its caller has left
 	})
 }
 
@@ -157,9 +158,9 @@ func TestParse(t *testing.T) {
 	for _, test := range []struct{ name, url, want string }{
 		{"TLS", "rediss://id@cache.invalid:10000", ""},
 		{"local", "redis://id@127.0.0.1:6379", ""},
-		{"clear", "redis://id@cache.invalid:6379", "verified TLS only"},
-		{"another host that begins alike", "redis://id@127.0.0.1.invalid:6379", "verified TLS only"},
-		{"certificate not checked", "rediss://id@cache.invalid:10000?skip_verify=true", "verified TLS only"},
+		{"clear", "redis://id@cache.invalid:6379", "without verified TLS"},
+		{"another host that begins alike", "redis://id@127.0.0.1.invalid:6379", "without verified TLS"},
+		{"certificate not checked", "rediss://id@cache.invalid:10000?skip_verify=true", "without verified TLS"},
 		{"no user", "rediss://cache.invalid:10000", "object ID"},
 		{"not a URL", "cache", "invalid URL scheme"},
 	} {
@@ -172,5 +173,5 @@ func TestParse(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 		})
 	}
-	require.ErrorContains(t, run(t.Context(), nil, nil), "-url is needed")
+	require.ErrorContains(t, run(t.Context(), nil, nil), "-url is required")
 }

@@ -1,13 +1,13 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package laptop has what the examples run against on a machine that is not on Azure. A program of
-// your own needs none of it.
+// Package laptop lets the grpc example run outside Azure. Your own programs don't need it.
 package laptop
 
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http/httptest"
 	"strings"
@@ -23,18 +23,18 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// GRPC is a gRPC service with TLS on loopback, and a fake Azure VM whose tokens it takes. Make one
-// with [NewGRPC]. Its fields are not to be changed.
+// GRPC is a gRPC service with TLS on 127.0.0.1, and a fake Azure VM whose tokens it accepts. Use
+// [NewGRPC] to start one. The fields are read-only.
 type GRPC struct {
 	Target    string                                   // address of the service
 	Transport credentials.TransportCredentials         // trusts its certificate
-	Options   *azhost.ManagedIdentityCredentialOptions // for the VM's identity
+	Machine   *azhost.ManagedIdentityCredentialOptions // for the VM's identity
 	VM        *azhosttest.VM
 
 	server *httptest.Server
 }
 
-// NewGRPC starts a service with gRPC's health check, which takes tokens for the resource only.
+// NewGRPC starts a service with gRPC's health check. It accepts only tokens for the resource.
 func NewGRPC(resource string) (*GRPC, error) {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	if err != nil {
@@ -47,7 +47,7 @@ func NewGRPC(resource string) (*GRPC, error) {
 		return next(ctx, req)
 	}))
 	grpc_health_v1.RegisterHealthServer(service, health.NewServer())
-	server := httptest.NewUnstartedServer(service) // it brings its certificate along
+	server := httptest.NewUnstartedServer(service) // for its certificate
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	roots := x509.NewCertPool()
@@ -55,7 +55,7 @@ func NewGRPC(resource string) (*GRPC, error) {
 	return &GRPC{
 		Target:    server.Listener.Addr().String(),
 		Transport: credentials.NewClientTLSFromCert(roots, ""),
-		Options:   vm.Options(),
+		Machine:   vm.Options(),
 		VM:        vm,
 		server:    server,
 	}, nil
@@ -68,15 +68,15 @@ func (g *GRPC) Close() {
 	g.VM.Close()
 }
 
-// check reports what is wrong with a call's token.
+// check returns why the service rejects a call's token.
 func check(ctx context.Context, vm *azhosttest.VM, resource string) error {
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) != 1 {
-		return fmt.Errorf("%d authorization headers instead of one", len(values))
+		return fmt.Errorf("the call has %d authorization headers, not 1", len(values))
 	}
 	token, ok := strings.CutPrefix(values[0], "Bearer ")
 	if !ok {
-		return fmt.Errorf("no bearer token")
+		return errors.New("the authorization header has no bearer token")
 	}
 	claims, err := vm.Verify(token)
 	if err != nil {

@@ -1,0 +1,80 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Command eventhubs sends an event to an event hub.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/messaging/internal/laptop"
+)
+
+// send sends one event. On Azure, machine and options are nil. The client requests the token,
+// sends it for each event hub or partition that it opens, and replaces it before it expires.
+func send(ctx context.Context, namespace, hub, body string, machine *azhost.ManagedIdentityCredentialOptions, options *azeventhubs.ProducerClientOptions) error {
+	cred, err := azhost.NewManagedIdentityCredential(machine)
+	if err != nil {
+		return err
+	}
+	client, err := azeventhubs.NewProducerClient(namespace, hub, cred, options)
+	if err != nil {
+		return err
+	}
+	defer client.Close(context.WithoutCancel(ctx))
+	batch, err := client.NewEventDataBatch(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if err := batch.AddEventData(&azeventhubs.EventData{Body: []byte(body)}, nil); err != nil {
+		return err
+	}
+	return client.SendEventDataBatch(ctx, batch, nil)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "eventhubs:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("eventhubs", flag.ExitOnError)
+	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
+	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`")
+	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
+	_ = flags.Parse(args)
+
+	var machine *azhost.ManagedIdentityCredentialOptions
+	var options *azeventhubs.ProducerClientOptions
+	switch {
+	case *namespace == "" && *endpoint != "":
+		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
+	case *namespace == "":
+		fake, err := laptop.NewEventHubs()
+		if err != nil {
+			return err
+		}
+		defer fake.Close()
+		*namespace, machine = "laptop.servicebus.windows.net", fake.Machine
+		options = &azeventhubs.ProducerClientOptions{CustomEndpoint: fake.Address, TLSConfig: fake.TLS}
+	case *endpoint != "":
+		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
+	}
+	if err := send(ctx, *namespace, *hub, "hello", machine, options); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s/%s accepted the event\n", *namespace, *hub)
+	return nil
+}

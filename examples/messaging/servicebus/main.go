@@ -1,0 +1,77 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Command servicebus sends a message to an Azure Service Bus queue or topic.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/messaging/internal/laptop"
+)
+
+// send sends one message. On Azure, machine and options are nil. The client requests the token,
+// sends it for each queue or topic that it opens, and replaces it before it expires.
+func send(ctx context.Context, namespace, queue, body string, machine *azhost.ManagedIdentityCredentialOptions, options *azservicebus.ClientOptions) error {
+	cred, err := azhost.NewManagedIdentityCredential(machine)
+	if err != nil {
+		return err
+	}
+	client, err := azservicebus.NewClient(namespace, cred, options)
+	if err != nil {
+		return err
+	}
+	defer client.Close(context.WithoutCancel(ctx))
+	sender, err := client.NewSender(queue, nil)
+	if err != nil {
+		return err
+	}
+	return sender.SendMessage(ctx, &azservicebus.Message{Body: []byte(body)}, nil)
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "servicebus:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("servicebus", flag.ExitOnError)
+	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
+	queue := flags.String("queue", "orders", "send to the queue or topic with this `NAME`")
+	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
+	_ = flags.Parse(args)
+
+	var machine *azhost.ManagedIdentityCredentialOptions
+	var options *azservicebus.ClientOptions
+	switch {
+	case *namespace == "" && *endpoint != "":
+		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
+	case *namespace == "":
+		fake, err := laptop.NewServiceBus()
+		if err != nil {
+			return err
+		}
+		defer fake.Close()
+		*namespace, machine = "laptop.servicebus.windows.net", fake.Machine
+		options = &azservicebus.ClientOptions{CustomEndpoint: fake.Address, TLSConfig: fake.TLS}
+	case *endpoint != "":
+		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
+	}
+	if err := send(ctx, *namespace, *queue, "hello", machine, options); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%s/%s accepted the message\n", *namespace, *queue)
+	return nil
+}
