@@ -5,44 +5,21 @@ package azhost
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/azhost/azhost/internal/tokenjson"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// appService is App Service, with Functions, Container Apps and Automation, which speak as it does.
+// appService is App Service, with Functions, Container Apps and Automation, which use its protocol.
 type appService struct{ platform }
 
-func newAppService(o *ManagedIdentityCredentialOptions, who identity, at *endpoint) (*appService, *azcore.Client, error) {
-	o.Retry = withDefaults(o.Retry, platformRetry)
-	s := &appService{platform{tokenRequest: tokenRequest{
-		identity: who, host: "App Service", version: "2019-08-01", log: o.Logger,
-		resourceID: "mi_res_id", // msi_res_id is ignored here, and the answer for another identity
-	}}}
-	s.advice = func(status int, _ tokenjson.Error) string {
-		switch {
-		case status == http.StatusInternalServerError:
-			return "App Service answers so when Microsoft Entra does not know the resource; check the scope, its slashes included"
-		case status == http.StatusUnauthorized || status == http.StatusForbidden:
-			return "Is IDENTITY_HEADER the one that the platform has given to this process?"
-		case status != http.StatusBadRequest && status != http.StatusNotFound:
-			return ""
-		case who.id != "":
-			return fmt.Sprintf("Is the user-assigned identity with %s %q assigned to this app?", who.kind, who.id)
-		}
-		return "Does this app have a system-assigned identity? Enable it, or assign a user-assigned one and set ID"
-	}
-	err := s.connect(o, at, "X-IDENTITY-HEADER")
-	return s, s.client, err
+func newAppService(in *setup) source {
+	return &appService{newPlatform(in, "X-IDENTITY-HEADER", protocol{
+		apiVersion: "2019-08-01",
+		resourceID: "mi_res_id", // App Service ignores msi_res_id, and answers for another identity
+	})}
 }
 
-// fetch asks App Service. Of the platforms that speak as it does, Automation wants the Metadata header.
-func (s *appService) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	req, err := s.build(ctx, resource)
-	if err != nil {
-		return azcore.AccessToken{}, err
-	}
-	return s.send(ctx, req)
+// request implements [source]. Automation requires the Metadata header, which App Service ignores.
+func (s *appService) request(ctx context.Context, w want) (*policy.Request, error) {
+	return s.build(ctx, w.resource)
 }

@@ -7,68 +7,68 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net"
 	"net/http"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost/internal/advice"
 	"github.com/azhost/azhost/internal/keyfile"
 )
 
 // arc is the agent of an Azure Arc-enabled server.
 type arc struct {
-	tokenRequest
-	client *azcore.Client
+	protocol
+	gate *gate
 }
 
-// arcAddress is where the agent listens. The literal address saves trying ::1 first.
-const arcAddress = "http://127.0.0.1:40342/metadata/identity/oauth2/token"
-
-// newArc returns the source for the agent that writes its keys to agentDir. Retries are azcore's
-// own defaults; the agent's 404 is final.
-func newArc(o *ManagedIdentityCredentialOptions, who identity, at *endpoint, agentDir string) (*arc, *azcore.Client, error) {
-	if agentDir == "" && who.keyDir == "" {
-		return nil, nil, errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set; set ArcKeyDirectory")
+// checkArc notes on which systems the agent's keys cannot be found.
+func checkArc(in *setup) error {
+	if keyfile.Directory(in.env.ProgramData) == "" && in.identity.keyDir == "" && in.wrong == nil {
+		in.wrong = errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set. Set ArcKeyDirectory")
 	}
-	o.Retry = withDefaults(o.Retry, policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout})
-	client, err := newClient(o, at, exchange{agentDir: agentDir, keyDir: who.keyDir})
+	return nil
+}
+
+func newArc(in *setup) source {
+	in.perTry = exchange{agentDir: keyfile.Directory(in.env.ProgramData), keyDir: in.identity.keyDir}
 	return &arc{
-		tokenRequest: tokenRequest{
-			identity: who, host: "Azure Arc", version: "2020-06-01", log: o.Logger,
+		protocol: protocol{
+			identity: in.identity, label: in.host.label, apiVersion: "2020-06-01", reason: in.reason,
 			resourceID: "msi_res_id", // the agent ignores mi_res_id, and answers for another identity
 			mustEcho:   true,
 		},
-		client: client,
-	}, client, err
+		gate: in.gate,
+	}
 }
 
-// fetch asks the agent.
-func (s *arc) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	req, err := s.build(ctx, resource)
-	if err != nil {
-		return azcore.AccessToken{}, err
+// request implements [source].
+func (s *arc) request(ctx context.Context, w want) (*policy.Request, error) {
+	req, err := s.build(ctx, w.resource)
+	if err == nil && w.refused != "" {
+		query := req.Raw().URL.Query()
+		query.Set("bypass_cache", "true") // the agent's own cache; agents before 1.66 ignore it
+		req.Raw().URL.RawQuery = query.Encode()
 	}
-	resp, err := s.client.Pipeline().Do(req)
-	if ended := s.ended(ctx); ended != nil {
-		return azcore.AccessToken{}, ended
-	}
-	if err != nil {
-		if refused, ok := errors.AsType[*net.OpError](err); ok && refused.Op == "dial" {
-			return azcore.AccessToken{}, s.unavailable(err, "%v. The Arc agent is not running; start himds (Windows) or himdsd.service (Linux), and see azcmagent show", cause(err))
+	return req, err
+}
+
+// genuine reports whether the agent answered: nothing else challenges.
+func (s *arc) genuine(_ *http.Response, err error) bool { return err == nil }
+
+// explain implements [source].
+func (s *arc) explain(resp *http.Response, err error) error {
+	if err == nil {
+		f := advice.Failure{}
+		if resp.StatusCode == http.StatusUnauthorized {
+			f.Problem = advice.KeyRefused
 		}
-		return azcore.AccessToken{}, s.failed(nil, err, "%v", cause(err))
+		return s.failed(resp, nil, "%s%s", answered(resp), s.advice(resp, f))
 	}
-	switch status := resp.StatusCode; {
-	case status == http.StatusOK:
-		return s.token(resp)
-	case status == http.StatusUnauthorized:
-		return azcore.AccessToken{}, s.failed(resp, nil, "%s: the agent refused the key that it had named, %d times. See azcmagent show", answered(resp), maxExchanges)
-	case status == http.StatusNotFound && s.id != "":
-		return azcore.AccessToken{}, s.failed(resp, nil, "%s. Is the user-assigned identity with %s %q assigned to this server?", answered(resp), s.kind, s.id)
-	default:
-		return azcore.AccessToken{}, s.failed(resp, nil, "%s. See azcmagent show for the agent's state", answered(resp))
+	f := advice.Failure{Problem: problemOf(err)}
+	if f.Problem == advice.NotListening && !s.gate.hasAnswered() {
+		return s.unavailable(nil, err, "%s%s", describe(err), s.advice(nil, f))
 	}
+	return s.failed(nil, err, "%s%s", describe(err), s.advice(nil, f))
 }
 
 // exchange is the pipeline policy that answers the agent's challenge. It runs at every attempt of
@@ -104,15 +104,17 @@ func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 	}
 }
 
-// once asks without proof, reads the key that the challenge names and asks with it.
+// once asks without a key, reads the key that the challenge names and asks with it.
 func (x exchange) once(req *policy.Request) (*http.Response, error) {
+	// On a used connection net/http would send the key again, to whatever listens by then.
+	req.Raw().Close = true
 	resp, err := req.Clone(req.Raw().Context()).Next()
 	switch {
 	case err != nil:
 		return nil, err
 	case resp.StatusCode == http.StatusOK:
-		// No agent gives a token away unasked for proof.
-		return nil, final{errors.New("a token without a challenge, which no Arc agent sends: something else listens there")}
+		// An agent answers with a token only to the key.
+		return nil, final{errors.New("received a token without a challenge; another program may be listening on the Arc agent's port")}
 	case resp.StatusCode != http.StatusUnauthorized:
 		return resp, nil
 	}

@@ -5,6 +5,7 @@ package azhost_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"io"
 	"net"
 	"testing"
@@ -62,7 +63,8 @@ func (a *attacker) serve() {
 func (a *attacker) victim(t *testing.T, keys string) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	o := &azhost.ManagedIdentityCredentialOptions{
-		Source: azhost.SourceAzureArc, Endpoint: "http://" + a.listener.Addr().String() + "/token", ArcKeyDirectory: keys,
+		// The path is his alone: the port may have been another's a moment ago, whose failure is remembered.
+		Source: azhost.SourceAzureArc, Endpoint: "http://" + a.listener.Addr().String() + "/token/" + rand.Text(), ArcKeyDirectory: keys,
 	}
 	o.Retry.MaxRetries = -1
 	cred, err := azhost.NewManagedIdentityCredential(o)

@@ -7,45 +7,31 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/http"
 	"net/url"
-	"os"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/azhost/azhost/internal/tokenjson"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost/internal/detect"
 )
 
 // azureML is Azure Machine Learning compute.
 type azureML struct{ platform }
 
-func newAzureML(o *ManagedIdentityCredentialOptions, who identity, at *endpoint) (*azureML, *azcore.Client, error) {
-	if who.kind != "" && who.kind != byClientID {
-		return nil, nil, fmt.Errorf("ID is a %s; Azure ML selects identities by client ID alone", who.kind)
+func checkAzureML(in *setup) error {
+	if in.identity.kind != "" && in.identity.kind != byClientID {
+		return fmt.Errorf("ID is a %s, but Azure ML selects identities by client ID only", in.identity.kind)
 	}
-	o.Retry = withDefaults(o.Retry, platformRetry)
-	s := &azureML{platform{tokenRequest: tokenRequest{identity: who, host: "Azure ML", version: "2017-09-01", log: o.Logger}}}
-	s.advice = func(status int, _ tokenjson.Error) string {
-		switch {
-		case status == http.StatusUnauthorized || status == http.StatusForbidden:
-			return "Is MSI_SECRET the one that the platform has given to this process?"
-		case status != http.StatusBadRequest && status != http.StatusNotFound:
-			return ""
-		}
-		return "Is the identity assigned to this compute, and does the resource exist in this tenant?"
-	}
-	err := s.connect(o, at, "Secret")
-	return s, s.client, err
+	return nil
 }
 
-// fetch asks Azure ML, which wants the client ID in any case, if only an empty one.
-func (s *azureML) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	req, err := s.ask(ctx, url.Values{
-		"api-version": {s.version},
-		"resource":    {resource},
-		"clientid":    {cmp.Or(s.id, os.Getenv("DEFAULT_IDENTITY_CLIENT_ID"))},
+func newAzureML(in *setup) source {
+	return &azureML{newPlatform(in, "Secret", protocol{apiVersion: "2017-09-01"})}
+}
+
+// request implements [source]. Azure ML requires a client ID, even an empty one.
+func (s *azureML) request(ctx context.Context, w want) (*policy.Request, error) {
+	return s.ask(ctx, url.Values{
+		"api-version": {s.apiVersion},
+		"resource":    {w.resource},
+		"clientid":    {cmp.Or(s.id, detect.Getenv("DEFAULT_IDENTITY_CLIENT_ID"))},
 	})
-	if err != nil {
-		return azcore.AccessToken{}, err
-	}
-	return s.send(ctx, req)
 }

@@ -5,7 +5,7 @@ package azhost
 
 import (
 	"context"
-	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -14,56 +14,73 @@ import (
 )
 
 // cache holds one token per resource. A hit takes no lock and allocates nothing; everything else
-// goes through the entry's flights (flight.go) by the rules of schedule.go. It knows nothing of
-// HTTP. Make one with newCache.
+// goes through flights (flight.go) by the rules of schedule.go. It knows nothing of HTTP. Make one
+// with newCache.
 //
 //	fresh    returned
-//	stale    returned, and a background flight is started
+//	stale    returned, and refreshed in the background
+//	dying    returned, but the caller waits up to 2 s for a refresh that is running
 //	expired  the caller joins or starts a flight, and waits for it or for its own context
 type cache struct {
-	epoch  time.Time // zero of the monotonic clock; written at construction
-	tokens sync.Map  // resource string -> *cached, all that a hit reads; written under the entry's mu
+	revocable bool      // its tokens are for clients that handle revocation; written at construction
+	epoch     time.Time // zero of the monotonic clock; written at construction
+	states    sync.Map  // resource string -> *state; all that a hit reads; written under mu
 
-	mu      sync.Mutex // guards the fields below; never held across I/O; taken before an entry's
+	mu      sync.Mutex // guards the fields below and all that the entries hold; never held across I/O
 	entries map[string]*entry
-	sweep   int     // number of entries at which the next insertion sweeps
+	flights uint64  // number of the newest flight
+	limit   int     // number of entries at which the next insertion sweeps
 	swept   instant // when the last sweep was
 }
 
-// entry is what the cache knows of one resource.
+// entry is what the cache knows of one resource beside its state.
 type entry struct {
-	resource string // written at construction
-
-	mu       sync.Mutex         // guards the fields below; never held across I/O
-	current  *cached            // nil before the first token; the same as in cache.tokens
-	flights  map[string]*flight // by claims, "" for none: those under way, and those that have failed
-	numbered uint64             // number of the newest flight
-	failures int                // background refreshes that failed in a row
-	removed  bool               // no longer in the cache; look the resource up again
+	resource string
+	state    *state        // never nil; as in cache.states, once a flight has finished
+	flights  []*flight     // those that run, and those that failed a moment ago
+	finished instant       // when the last flight did
+	refused  string        // the token that Invalidate dropped, until another one is stored; "" for none
+	dropped  instant       // when that was
+	changed  chan struct{} // closed by the next store; nil while no one waits for it
 }
 
-// cached is a token and its schedule. It is immutable: every change is a new one.
-type cached struct {
-	due       instant // from here on a call looks whether to renew; at or before expiry
-	token     azcore.AccessToken
-	expiry    instant
-	flight    uint64 // ordinary flights up to this number do not replace it
-	challenge uint64 // flights with claims up to this number do not replace it
-	refused   bool   // it was returned even to callers who said that it had been refused
+// state is a token, its schedule and its health. It is immutable: every change is a new one. The
+// zero state has no token.
+type state struct {
+	due    instant // calls before it are hits: renew or dying, whichever comes first
+	token  azcore.AccessToken
+	renew  instant // from here on a call starts a refresh
+	dying  instant // from here on calls wait for it, but not for long
+	expiry instant
+
+	acquired time.Time // when the token arrived
+	failures int       // ordinary flights that have failed since
+	err      error     // of the last of them
+}
+
+// valid reports whether there is a token that has not expired.
+func (s *state) valid(now instant) bool { return !s.expiry.reached(now) }
+
+// renewIn returns s with its next refresh d after now, or at its expiry.
+func (s *state) renewIn(d time.Duration, now instant) *state {
+	own := *s
+	own.renew = earlier(now.add(d), s.expiry)
+	return &own
 }
 
 const (
-	// maxEntries bounds the cache, but for flights under way and a tenth beyond them: no program
+	// maxEntries bounds the cache, but for running flights and a tenth beyond them: no program
 	// uses this many resources for good.
 	maxEntries = 20_000
-	// minSweep is the size below which an insertion does not look for dead entries.
-	minSweep = 1_000
-	// sweepEvery is how often a landing flight removes the entries that have died meanwhile.
+	// sweepEvery is how often a flight that finishes removes the entries that have died meanwhile.
 	sweepEvery = 10 * time.Minute
+	// dropEvery bounds how often Invalidate drops a resource's token: a service that refuses every
+	// token must not become a load on the host.
+	dropEvery = time.Minute
 )
 
-func newCache() *cache {
-	c := &cache{epoch: time.Now(), entries: map[string]*entry{}, sweep: minSweep}
+func newCache(revocable bool) *cache {
+	c := &cache{revocable: revocable, epoch: time.Now(), entries: map[string]*entry{}, limit: maxEntries}
 	c.swept = c.at(c.epoch)
 	return c
 }
@@ -75,140 +92,183 @@ func (c *cache) at(now time.Time) instant {
 
 // hit returns the resource's token when there is one that is not due for renewal.
 func (c *cache) hit(resource string, now time.Time) (azcore.AccessToken, bool) {
-	if v, ok := c.tokens.Load(resource); ok {
-		if s := v.(*cached); !s.due.reached(c.at(now)) {
+	if v, ok := c.states.Load(resource); ok {
+		if s := v.(*state); !s.due.reached(c.at(now)) {
 			return s.token, true
 		}
 	}
 	return azcore.AccessToken{}, false
 }
 
+// valid returns the resource's token when there is one that has not expired.
+func (c *cache) valid(resource string) (azcore.AccessToken, bool) {
+	if v, ok := c.states.Load(resource); ok && v.(*state).valid(c.at(time.Now())) {
+		return v.(*state).token, true
+	}
+	return azcore.AccessToken{}, false
+}
+
 // get returns a token for the resource: the cached one while it is valid, else that of a flight,
 // for which it waits until ctx ends. With claims it always waits for a flight.
-func (c *cache) get(ctx context.Context, resource, claims string, fetch fetchFunc, log *slog.Logger) (azcore.AccessToken, error) {
-	start := time.Now()
+func (c *cache) get(ctx context.Context, resource, claims string, r *requester) (azcore.AccessToken, error) {
 	if claims == "" {
-		if token, ok := c.hit(resource, start); ok {
+		if token, ok := c.hit(resource, time.Now()); ok {
 			return token, nil
 		}
 	}
-	e := c.lockedEntry(resource, start)
+	gone, ended := ctx.Done(), ctx.Err() != nil // not under the lock: the context is the caller's code
+	c.mu.Lock()
 	now := c.at(time.Now())
-	if s := e.current; s != nil && claims == "" && !s.expiry.reached(now) {
-		if s.due.reached(now) {
-			c.renew(ctx, e, s, now, fetch, log)
+	e := c.entry(resource, now)
+	f := e.flight(claims, now)
+	if s := e.state; claims == "" && s.valid(now) {
+		if s.renew.reached(now) {
+			if f == nil || f.outcome != running {
+				f = c.start(e, "", now, r)
+			}
+			f.background = f.waiters == 0
+			f.waiters++ // the cache: no caller that leaves ends a refresh
+			c.store(e, s.renewIn(abandonedAfter, now))
 		}
-		e.mu.Unlock()
-		return s.token, nil
+		wait := f != nil && f.outcome == running && s.dying.reached(now)
+		c.mu.Unlock()
+		if !wait {
+			return s.token, nil
+		}
+		select {
+		case <-f.done:
+		case <-time.After(min(dyingWait, s.expiry.after(now)/2)):
+		case <-gone:
+		}
+		if token, ok := c.valid(resource); ok {
+			return token, nil
+		}
+		return c.get(ctx, resource, claims, r) // the machine was suspended meanwhile
 	}
-	if ctx.Err() != nil { // nobody would wait for what this caller starts
-		e.mu.Unlock()
-		return azcore.AccessToken{}, waitEnded(ctx, resource, 0)
+	if ended { // no one would wait for what this caller starts
+		c.mu.Unlock()
+		return azcore.AccessToken{}, gaveUp(ctx, resource, nil)
 	}
-	f := e.flights[claims]
-	starter := f == nil || f.until.reached(now)
-	if starter {
-		f = c.takeOff(ctx, e, claims, now, fetch, log)
-		f.starter = true
+	if f == nil {
+		f = c.start(e, claims, now, r)
 	}
 	f.waiters++
-	e.mu.Unlock()
+	c.mu.Unlock()
 
 	select {
 	case <-f.done:
-	case <-ctx.Done():
-		if landed := e.leave(f, starter); !landed {
-			return azcore.AccessToken{}, waitEnded(ctx, resource, time.Since(start))
+	case <-gone:
+		if c.leave(e, f) {
+			return azcore.AccessToken{}, gaveUp(ctx, resource, f.progress.lastFailure())
 		}
 	}
-	if starter {
-		f.report(ctx, log, resource)
+	if f.err != nil && claims == "" { // a token that another flight has brought meanwhile will do
+		if token, ok := c.valid(resource); ok {
+			return token, nil
+		}
 	}
 	return f.token, f.err
 }
 
-// lockedEntry returns the resource's entry, made if need be, with its mutex held.
-func (c *cache) lockedEntry(resource string, now time.Time) *entry {
-	for {
-		e := c.entry(resource, now)
-		e.mu.Lock()
-		if !e.removed {
-			return e
+// entry returns the resource's entry, made if need be. The caller holds c.mu.
+func (c *cache) entry(resource string, now instant) *entry {
+	e := c.entries[resource]
+	if e == nil {
+		if len(c.entries) >= c.limit {
+			c.sweep(now)
 		}
-		e.mu.Unlock()
+		// The clone keeps a short resource from holding on to the longer scope that it was cut from.
+		e = &entry{resource: strings.Clone(resource), state: &state{}, finished: now}
+		c.entries[e.resource] = e
 	}
-}
-
-func (c *cache) entry(resource string, now time.Time) *entry {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e := c.entries[resource]; e != nil {
-		return e
-	}
-	if len(c.entries) >= c.sweep {
-		c.removeDead(c.at(now))
-	}
-	// The clone keeps a short resource from holding on to the longer scope that it was cut from.
-	e := &entry{resource: strings.Clone(resource)}
-	c.entries[e.resource] = e
 	return e
 }
 
-// sweepIfDue removes dead entries now and then. A landing flight calls it, so that resources that
-// were used once do not stay for ever in a program that goes on using others.
-func (c *cache) sweepIfDue(now instant) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.swept.add(sweepEvery).reached(now) {
-		c.removeDead(now)
+// store makes s the entry's state. The caller holds c.mu.
+func (c *cache) store(e *entry, s *state) {
+	s.due = earlier(s.renew, s.dying)
+	e.state = s
+	if c.entries[e.resource] == e { // else it was swept, and a successor may have the resource
+		c.states.Store(e.resource, s)
+	}
+	if e.changed != nil {
+		close(e.changed)
+		e.changed = nil
 	}
 }
 
-// removeDead removes the entries that hold nothing of use, and in a full cache a tenth of the
-// others. The caller holds c.mu.
-func (c *cache) removeDead(now instant) {
-	c.remove(func(e *entry) bool {
-		return e.idle(now) && (e.current == nil || e.current.expiry.reached(now))
+// drop removes a token that a service has refused, and remembers it for the next request, unless one
+// was dropped less than a minute ago.
+func (c *cache) drop(token string) {
+	c.states.Range(func(resource, v any) bool {
+		if v.(*state).token.Token != token {
+			return true
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		now := c.at(time.Now())
+		e := c.entries[resource.(string)]
+		if e != nil && e.state.token.Token == token && e.dropped.add(dropEvery).reached(now) {
+			e.refused, e.dropped = token, now
+			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
+		}
+		return true
 	})
-	if len(c.entries) >= maxEntries {
-		c.remove(func(e *entry) bool { return len(c.entries) > maxEntries*9/10 && e.idle(now) })
+}
+
+// wait returns when the resource's state changes, when its token is due for renewal, after d, or
+// when ctx ends. A timer stands still while the machine is suspended, so it looks once a minute.
+func (c *cache) wait(ctx context.Context, resource string, d time.Duration) {
+	end := time.Now().Add(d)
+	for ctx.Err() == nil && time.Now().Before(end) {
+		c.mu.Lock()
+		now := c.at(time.Now())
+		e := c.entry(resource, now)
+		if e.state.valid(now) {
+			if e.state.renew.reached(now) {
+				c.mu.Unlock()
+				return
+			}
+			d = e.state.renew.after(now)
+		}
+		if e.changed == nil {
+			e.changed = make(chan struct{})
+		}
+		changed := e.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+			return
+		case <-time.After(min(d, time.Until(end), time.Minute)):
+		case <-ctx.Done():
+		}
 	}
-	n := len(c.entries)
-	c.sweep = min(max(2*n, minSweep), maxEntries)
-	if n >= maxEntries { // a flight is under way for each; looking at every insertion would not help
-		c.sweep = n + n/10
+}
+
+// sweep removes the entries that hold nothing of use, and in a full cache a tenth of the others.
+// The caller holds c.mu.
+func (c *cache) sweep(now instant) {
+	remove := func(condemned func(*entry) bool) {
+		maps.DeleteFunc(c.entries, func(resource string, e *entry) bool {
+			dead := e.changed == nil && e.idle(now) && condemned(e)
+			if dead {
+				c.states.Delete(resource)
+			}
+			return dead
+		})
+	}
+	remove(func(e *entry) bool { return !e.state.valid(now) && e.finished.add(sweepEvery).reached(now) })
+	if excess := len(c.entries) - maxEntries*9/10; len(c.entries) >= maxEntries {
+		remove(func(*entry) bool { excess--; return excess >= 0 })
 	}
 	c.swept = now
+	c.limit = max(maxEntries, len(c.entries)+len(c.entries)/10) // looking at every insertion would not help
 }
 
-// remove removes the entries that condemned, called with the entry's mutex held, picks. The
-// caller holds c.mu.
-func (c *cache) remove(condemned func(*entry) bool) {
-	for resource, e := range c.entries {
-		e.mu.Lock()
-		if condemned(e) {
-			e.removed = true
-			delete(c.entries, resource)
-			c.tokens.Delete(resource)
-		}
-		e.mu.Unlock()
-	}
-}
-
-// store makes s the entry's token. The caller holds e.mu.
-func (c *cache) store(e *entry, s *cached) {
-	e.current = s
-	if !e.removed { // else a successor has the resource
-		c.tokens.Store(e.resource, s)
-	}
-}
-
-// idle reports whether there is no flight that a call could join. The caller holds e.mu.
-func (e *entry) idle(now instant) bool {
-	for _, f := range e.flights {
-		if !f.until.reached(now) {
-			return false
-		}
-	}
-	return true
+// useless reports whether the cache holds nothing that a caller could want.
+func (c *cache) useless() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sweep(c.at(time.Now()))
+	return len(c.entries) == 0
 }

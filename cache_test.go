@@ -4,9 +4,9 @@
 package azhost
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -52,8 +52,8 @@ func TestExpiryAfterSuspendWhileRefreshing(t *testing.T) {
 				r.set(func() { r.down, r.takes = errors.New("down"), takes })
 				time.Sleep(24*time.Hour - 10*time.Second)
 				r.epoch = r.epoch.Add(23 * time.Hour) // most of which the machine has slept through
-				require.Equal(t, "r#1", r.token(t).Token)
-				time.Sleep(10*time.Second - 1)
+				expiry := r.token(t).ExpiresOn
+				time.Sleep(time.Until(expiry) - 1)
 				require.Equal(t, "r#1", r.token(t).Token)
 				time.Sleep(time.Nanosecond)
 				_, err := r.want(t.Context(), "r", "")
@@ -83,10 +83,8 @@ func TestHitsTakeNoLock(t *testing.T) {
 		r.token(t) // a refresh is under way, and held still
 		go r.want(t.Context(), "other", "")
 		synctest.Wait()
-		e := r.entries["r"]
-		e.mu.Lock()       // as a landing flight does
 		r.script.Lock()   // requests cannot even be counted
-		r.cache.mu.Lock() // as an insertion does
+		r.cache.mu.Lock() // as a landing flight does
 		for range 100 {
 			token, err := r.want(t.Context(), "r", "")
 			require.NoError(t, err)
@@ -94,7 +92,6 @@ func TestHitsTakeNoLock(t *testing.T) {
 		}
 		r.cache.mu.Unlock()
 		r.script.Unlock()
-		e.mu.Unlock()
 		time.Sleep(2 * time.Minute)
 	})
 }
@@ -123,7 +120,7 @@ func TestThrowAwayResourcesAreSwept(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, r.entries, 1)
 		left := 0
-		r.tokens.Range(func(any, any) bool { left++; return true })
+		r.states.Range(func(any, any) bool { left++; return true })
 		require.Equal(t, 1, left)
 	})
 }
@@ -153,7 +150,7 @@ func TestSweepSparesFlights(t *testing.T) {
 		sweep := func() {
 			r.cache.mu.Lock()
 			defer r.cache.mu.Unlock()
-			r.removeDead(r.at(time.Now()))
+			r.sweep(r.at(time.Now()))
 		}
 		var all sync.WaitGroup
 		for range 2 {
@@ -174,58 +171,52 @@ func TestSweepSparesFlights(t *testing.T) {
 			sweep()
 		}
 		require.Equal(t, 2, r.count())
-		time.Sleep(2 * time.Second)
+		time.Sleep(sweepEvery)
 		sweep()
 		require.Len(t, r.entries, 1)
 	})
 }
 
-// TestRemovedEntry: a call that has found an entry just before it is removed looks again, and what
-// lands in a removed one does not stand in its successor's way.
-func TestRemovedEntry(t *testing.T) {
-	c := newCache()
-	now := c.at(time.Now())
-	old := c.lockedEntry("r", time.Now())
-	old.removed = true
-	old.mu.Unlock()
-	go func() { // as remove does under both mutexes; here in two steps, so that the call below meets the first
-		for range 1000 {
-			runtime.Gosched()
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		delete(c.entries, "r")
-	}()
-	e := c.lockedEntry("r", time.Now())
-	require.NotSame(t, old, e)
-
-	newer := &cached{due: now.add(time.Hour), expiry: now.add(time.Hour), token: azcore.AccessToken{Token: "newer"}}
-	c.store(e, newer)
-	e.mu.Unlock()
-	old.mu.Lock()
-	c.store(old, &cached{token: azcore.AccessToken{Token: "older"}})
-	old.mu.Unlock()
-	token, ok := c.hit("r", time.Now())
-	require.True(t, ok)
-	require.Equal(t, "newer", token.Token)
+// TestSweptEntry: what lands in a swept entry does not stand in its successor's way.
+func TestSweptEntry(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		release := make(chan struct{})
+		r.set(func() {
+			r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
+				<-release // a transport that is stuck for longer than a flight may take
+				return azcore.AccessToken{Token: "older", ExpiresOn: time.Now().Add(time.Hour)}, nil
+			}
+		})
+		go r.want(t.Context(), "r", "")
+		time.Sleep(abandonedAfter + sweepEvery)
+		r.cache.mu.Lock()
+		r.sweep(r.at(time.Now()))
+		require.Empty(t, r.entries)
+		r.cache.mu.Unlock()
+		r.set(func() { r.fetch = nil })
+		token, err := r.want(t.Context(), "r", "")
+		require.NoError(t, err)
+		close(release)
+		synctest.Wait()
+		require.Equal(t, token, r.token(t))
+	})
 }
 
 // TestFullOfFlights: entries that cannot be removed are not looked at for every further one.
 func TestFullOfFlights(t *testing.T) {
-	c := newCache()
-	now := time.Now()
+	c := newCache(false)
+	now := c.at(time.Now())
 	sweeps := 0
 	for n := range maxEntries * 3 / 2 {
-		before := c.sweep
-		e := c.lockedEntry(fmt.Sprint(n), now)
-		e.flights = map[string]*flight{"": {until: c.at(now).add(time.Hour)}}
-		e.mu.Unlock()
-		if c.sweep != before {
+		before := c.limit
+		c.entry(fmt.Sprint(n), now).flights = []*flight{{until: now.add(time.Hour)}}
+		if c.limit != before {
 			sweeps++
 		}
 	}
 	require.Less(t, sweeps, 15)
 	require.Len(t, c.entries, maxEntries*3/2)
-	c.sweepIfDue(c.at(now).add(2 * time.Hour))
+	c.sweep(now.add(2 * time.Hour))
 	require.Empty(t, c.entries)
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -98,7 +97,7 @@ func TestRefusedTokenComesBack(t *testing.T) {
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, 6, r.count())
-		require.Equal(t, 1, strings.Count(r.logged.String(), "which may be the one refused"), r.logged.String())
+		require.Equal(t, 4, strings.Count(r.logged.String(), "the host returned the token that a service refused"), r.logged.String())
 		require.NotContains(t, r.logged.String(), "the same")
 	})
 }
@@ -126,10 +125,10 @@ func TestClaimsWinOverRefreshes(t *testing.T) {
 				var all sync.WaitGroup
 				all.Go(func() {
 					time.Sleep(56*time.Minute + test.claimsAfter)
-					token, err := r.get(t.Context(), "r", "revoked", func(context.Context, string) (azcore.AccessToken, error) {
+					token, err := r.get(t.Context(), "r", "revoked", from(func(context.Context) (azcore.AccessToken, error) {
 						time.Sleep(time.Minute)
 						return azcore.AccessToken{Token: "of claims", ExpiresOn: time.Now().Add(time.Hour)}, nil
-					}, slog.New(slog.NewTextHandler(&r.logged, nil)))
+					}))
 					require.NoError(t, err)
 					require.Equal(t, "of claims", token.Token)
 				})

@@ -5,44 +5,39 @@ package azhost
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
-	"github.com/azhost/azhost/internal/tokenjson"
 )
 
 // cloudShell is Azure Cloud Shell, whose token is that of the user who is signed in.
 type cloudShell struct{ platform }
 
-func newCloudShell(o *ManagedIdentityCredentialOptions, who identity, at *endpoint) (*cloudShell, *azcore.Client, error) {
-	if err := who.systemOnly("Cloud Shell has the identity of its user alone"); err != nil {
-		return nil, nil, err
+func checkCloudShell(in *setup) error {
+	if in.identity.id != "" {
+		return errors.New("ID selects a user-assigned identity, but Cloud Shell has only its user's identity; leave ID nil")
 	}
-	o.Retry = withDefaults(o.Retry, platformRetry)
-	s := &cloudShell{platform{tokenRequest: tokenRequest{identity: who, host: "Cloud Shell", method: http.MethodPost, log: o.Logger}}}
-	s.advice = func(_ int, e tokenjson.Error) string {
-		if e.Code == "AudienceNotSupported" {
-			return "Cloud Shell has tokens for some resources only; check the scope, its slashes included"
-		}
-		return ""
-	}
-	err := s.connect(o, at, "")
-	return s, s.client, err
+	return nil
 }
 
-// fetch asks Cloud Shell.
-func (s *cloudShell) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
+func newCloudShell(in *setup) source {
+	return &cloudShell{newPlatform(in, "", protocol{method: http.MethodPost})}
+}
+
+// request implements [source].
+func (s *cloudShell) request(ctx context.Context, w want) (*policy.Request, error) {
 	req, err := s.ask(ctx, nil)
 	if err != nil {
-		return azcore.AccessToken{}, err
+		return nil, err
 	}
-	form := url.Values{"resource": {resource}}.Encode()
+	form := url.Values{"resource": {w.resource}}.Encode()
 	if err := req.SetBody(streaming.NopCloser(strings.NewReader(form)), "application/x-www-form-urlencoded"); err != nil {
-		return azcore.AccessToken{}, s.failed(nil, err, "%v", err)
+		return nil, s.failed(nil, err, "%v", err)
 	}
 	req.Raw().Header.Set("Metadata", "true")
-	return s.send(ctx, req)
+	return req, nil
 }

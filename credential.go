@@ -13,19 +13,19 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 )
 
 // ManagedIdentityCredential gets tokens for the managed identity of the machine that the program
 // runs on. Make one with [NewManagedIdentityCredential]; the zero value is not usable. It is safe
 // for concurrent use and needs no closing.
 type ManagedIdentityCredential struct {
-	cache            *cache
-	source           source
+	// Written at construction.
 	name             Source
-	tracer           tracing.Tracer
+	cache            *cache
+	revocable        *cache         // of tokens for clients that handle revocation; where it makes no difference, the same
+	client           func() *client // made with the first request
+	requester        requester
 	traced           bool
-	log              *slog.Logger
 	unavailableError func(string) error
 }
 
@@ -72,69 +72,85 @@ func (o ObjectID) selector() (idKind, string)   { return byObjectID, string(o) }
 func (r ResourceID) selector() (idKind, string) { return byResourceID, string(r) }
 
 // ManagedIdentityCredentialOptions are the options of [NewManagedIdentityCredential]. The zero
-// value is the system-assigned identity of whichever host is found.
+// value is the system-assigned identity of the host that is detected.
 type ManagedIdentityCredentialOptions struct {
-	// ClientOptions are honoured as every Azure SDK client honours them, with two exceptions:
+	// ClientOptions are honored as every Azure SDK client honors them, with two exceptions:
 	// APIVersion, which the host dictates, and Logging.IncludeBody, which would log tokens.
 	//
-	// With a nil Transport, requests never pass a proxy and never follow a redirect. A Transport
-	// of your own is used as it is, so switch both off in it; a followed redirect is then an
-	// error after the fact. On Service Fabric it must be an *http.Client whose Transport is nil or
-	// an *http.Transport; a copy of it checks the host's certificate. A credential with its own
-	// Transport or policies shares its cache and its request limit with no other credential.
+	// If Transport is nil, requests never go through a proxy and never follow a redirect. If it is an
+	// *http.Client, azhost uses a copy of it that doesn't follow redirects; disable its proxy yourself.
+	// Any other Transport is used as it is, and a redirect that it followed is an error. On Service
+	// Fabric it must be an *http.Client whose Transport is nil or an *http.Transport; azhost adds the
+	// check of the host's certificate to a copy. A Transport must honor its request's context.
 	//
-	// Retry values that are zero get the host's documented schedule: on an Azure VM five retries
-	// of 404, 410, 429 and 5xx over some 100 s, on Service Fabric five over a minute, elsewhere
-	// azcore's defaults.
+	// Retry values that are zero get the host's schedule. On an Azure VM and on hosts that are found by
+	// their variables, that is five retries of 404, 408, 410, 429 and 5xx over about 100 s, as IMDS
+	// documents; on Azure Arc, three retries over about 7 s. After a whole schedule has failed, requests
+	// to that endpoint make one attempt each for five minutes or until the host responds. TryTimeout is
+	// one minute by default and doesn't include the wait for a turn.
 	azcore.ClientOptions
 
 	// ID is the identity to use. Nil is the system-assigned identity; on an Azure VM that has
-	// none, but exactly one user-assigned identity, IMDS uses that.
+	// none, but exactly one user-assigned identity, IMDS uses that one.
 	ID ManagedIDKind
 
-	// Source pins the host instead of detecting it. Empty means: detect.
+	// Source sets the host instead of detecting it. SourceIMDS without an Endpoint also means that
+	// IMDS is worth waiting for.
 	Source Source
 
-	// Endpoint is the URL of the token endpoint, instead of the host's own. On Azure Arc it must
-	// be a loopback address, because the challenge's key is sent to it; on Service Fabric an https
-	// URL. The secret of a host that has one still comes from its variable.
+	// Endpoint is the URL of the token endpoint to use instead of the host's own. On Azure Arc it must
+	// be a loopback address, because the challenge's key is sent to it; on Service Fabric, an https
+	// URL. The secret of a host that has one still comes from its environment variable.
 	Endpoint string
 
 	// ArcKeyDirectory is where the Arc agent's key files are mounted, for a container that sees
-	// them elsewhere than the agent writes them. It must be an absolute path. Empty means the
+	// them elsewhere than the agent writes them. It must be an absolute path. The default is the
 	// agent's own directory: /var/opt/azcmagent/tokens on Linux,
 	// %ProgramData%\AzureConnectedMachineAgent\Tokens on Windows.
 	ArcKeyDirectory string
 
-	// ConnectTimeout is how long connecting may take before a silent address counts as "nothing
-	// here". Zero means 2 s, which a link-local neighbour meets many times over. It bounds the
-	// connection alone, not the answer, and has no effect on a Transport of your own.
+	// ConnectTimeout is how long to wait for a connection before azhost treats the endpoint as absent.
+	// The default, 2 seconds, is far longer than a link-local connection takes. It doesn't limit the
+	// response, and has no effect on a Transport of your own.
 	ConnectTimeout time.Duration
 
-	// Logger gets what was detected and why, acquired tokens (never their text), failures and
-	// refreshes. What came of a request is logged when the others who waited for it have gone on: by
-	// the call that made it, or by a goroutine for a refresh and for a call that has left. Nil logs
-	// nothing.
+	// Logger receives what was detected and why (Info), each token acquired (Info), each attempt
+	// (Debug), and failures (Warn), never a secret. Lines are written on a goroutine of their own, so a
+	// slow handler delays no caller; a program that exits at once may lose the last ones. If Logger is
+	// nil and the environment variable AZURE_SDK_GO_LOGGING is "all", the lines go to standard error, as
+	// those of the Azure SDK do.
 	Logger *slog.Logger
 
-	// UnavailableError makes an error that a [CredentialUnavailableError] then wraps. Pass
-	// azidentity.NewCredentialUnavailableError, and azidentity.ChainedTokenCredential moves on to
-	// its next credential. Nil wraps nothing.
+	// Observe, if set, is called once for every finished request for a token that this credential
+	// started, background refreshes included, on a goroutine of its own, after the callers have gone on.
+	// Count requests by outcome here. Credentials that share a cache share requests, so a request is
+	// reported to the credential whose call started it.
+	Observe func(Event)
+
+	// UnavailableError, if set, creates an additional error for [CredentialUnavailableError] to wrap.
+	// Pass azidentity.NewCredentialUnavailableError, and azidentity.ChainedTokenCredential continues
+	// with its next credential. The chain then returns an error of its own type with this error's text;
+	// errors.As finds neither of azhost's error types through it, so log here what you need of them.
 	UnavailableError func(message string) error
 }
 
-// NewManagedIdentityCredential finds out which host the program runs on, without touching the
-// network, and returns the credential for it. Nil options are the zero options.
+// NewManagedIdentityCredential detects the host that the program runs on, without network access, and
+// returns a credential for it. Nil options are the zero options.
 //
-// It returns an error when an option is wrong, or does not fit the host, or when the host's
-// variables are.
-// It does not check that there is an identity: the first GetToken does.
+// It returns an error if an option is invalid or unsupported on the host. An ID is invalid if it is
+// empty or contains white space, quotes or "${"; a ClientID or ObjectID, if it contains a slash; a
+// ResourceID, if it is a GUID. Any other text is accepted. What is wrong with the environment, such as an
+// invalid URL in a platform's variable, is logged, and returned by GetToken as a
+// [*CredentialUnavailableError]. The constructor doesn't check that there is an identity: the first
+// GetToken does.
 //
-// Credentials of one process that have the same host, endpoint, identity and key directory, and
-// neither Transport nor policies of their own, share one token cache and one limit of four
-// concurrent requests. It is dropped when the last of them is collected. To share nothing, set
-// Transport. An endpoint that a platform's variable names may change, so it is never the same as one
-// in Endpoint.
+// Credentials of one process share a token cache, and the limits on requests (4 at a time to an
+// endpoint; to IMDS at most 20 in any second), if they have the same host, endpoint, identity, key
+// directory, Transport (nil, or the same pointer), and MaxRetries, TryTimeout, RetryDelay and
+// MaxRetryDelay, and if they set no policies, StatusCodes or ShouldRetry. The cache outlives the
+// credentials, so creating one for every use is cheap. To share nothing, give each its own Transport.
+// At most 1,000 caches are kept. Credentials that read their endpoint from the environment never share
+// a cache with credentials that set Endpoint.
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {
@@ -147,26 +163,36 @@ func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*M
 	return c, nil
 }
 
-// Source returns the host that was found or pinned.
+// Source returns the host that was detected or set.
 func (c *ManagedIdentityCredential) Source() Source { return c.name }
 
-// GetToken returns a token for the one scope in opts, from the cache where it can. The scope is
-// the resource's identifier, with or without one trailing "/.default", which is cut off; nothing
-// else of it is changed. Claims bypass the cache, and their token replaces the cached one. As
-// with azidentity, TenantID and EnableCAE have no effect: a managed identity lives in one tenant.
+// GetToken returns a token for the one scope in opts, from the cache if possible. The scope is the
+// resource's identifier, optionally followed by "/.default", which is removed. The rest is used as is.
 //
-// A valid token is returned at once, whatever the state of the host; it is refreshed in the
-// background from its RefreshOn, or in its last minutes. Without one, GetToken waits until ctx
-// ends, and at longest three minutes, provided that a Transport or policies of your own heed their
-// context: on an Azure VM whose IMDS is unwell about 100 s, on Azure Arc about 10 s. Off Azure,
-// where nothing connects, it returns within ConnectTimeout; what connects but does not answer is
-// given a minute.
+// A valid token is returned at once, whatever the state of the host. From its RefreshOn, or in its
+// last minutes, it is refreshed in the background. In its last minute GetToken waits up to 2 s for a
+// refresh that is running, and returns the old token if that brings none.
 //
-// Errors are [*AuthenticationFailedError] and [*CredentialUnavailableError]; a failure is
-// remembered for about a second. GetToken is safe for concurrent use.
+// Otherwise, GetToken waits for up to three minutes or until ctx is done: on an Azure VM whose IMDS is
+// temporarily failing for about 100 s, on Azure Arc for about 10 s. Outside Azure it returns at once if
+// the connection is refused or something other than IMDS responds, and after ConnectTimeout if nothing
+// does. Custom Transports and policies must honor their context.
+//
+// Claims mean that the service refused the token: they bypass the cache, and their token replaces the
+// cached one. Service Fabric and the Arc agent are told; other hosts may return the same token again. As
+// with azidentity, TenantID has no effect, and EnableCAE has one on Service Fabric only, whose tokens
+// can be revoked: a managed identity belongs to one tenant.
+//
+// Errors are [*AuthenticationFailedError] and [*CredentialUnavailableError]. A failure is remembered
+// for about a second, or for as long as the host asks with Retry-After, but at most two minutes. If ctx
+// ends first, the error says what the last attempt came to. An attempt that is under way when its last
+// caller leaves is finished, and its token is kept.
+//
+// GetToken is safe for concurrent use. It must not be called by a policy or Transport of the same
+// credential.
 func (c *ManagedIdentityCredential) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	if len(opts.Scopes) == 1 && opts.Claims == "" && !c.traced {
-		if token, ok := c.cache.hit(strings.TrimSuffix(opts.Scopes[0], defaultScope), time.Now()); ok {
+		if token, ok := c.cacheFor(opts).hit(strings.TrimSuffix(opts.Scopes[0], defaultScope), time.Now()); ok {
 			return token, nil
 		}
 	}
@@ -175,23 +201,54 @@ func (c *ManagedIdentityCredential) GetToken(ctx context.Context, opts policy.To
 
 // getToken is GetToken off the hit path: spans, checks, waiting, errors.
 func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.TokenRequestOptions) (_ azcore.AccessToken, err error) {
-	ctx, end := runtime.StartSpan(ctx, "ManagedIdentityCredential.GetToken", c.tracer, nil)
-	defer func() { end(err) }()
-
+	if ctx == nil {
+		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called with a nil context")
+	}
+	defer func() { // in ctx, the tracer or UnavailableError
+		if r := recover(); r != nil {
+			err = failed(nil, nil, "panic in the caller's context, tracer or UnavailableError: %v", r)
+		}
+	}()
+	if c.traced {
+		var end func(error)
+		ctx, end = runtime.StartSpan(ctx, "ManagedIdentityCredential.GetToken", c.client().Tracer(), nil)
+		defer func() { end(err) }()
+	}
+	if ctx.Value(progressKey{}) != nil {
+		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called by a policy or Transport of the request for a token, which would wait for itself")
+	}
 	resource, err := resourceOf(opts.Scopes)
 	if err != nil {
 		return azcore.AccessToken{}, failed(nil, err, "%v", err)
 	}
-	token, err := c.cache.get(ctx, resource, opts.Claims, c.fetch, c.log)
+	token, err := c.cacheFor(opts).get(ctx, resource, opts.Claims, &c.requester)
 	if err != nil {
 		return azcore.AccessToken{}, delivered(err, c.unavailableError)
 	}
 	return token, nil
 }
 
-// fetch asks the host. It runs in a flight, whose context outlives the caller that started it.
-func (c *ManagedIdentityCredential) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	return c.source.fetch(flightContext(ctx), resource)
+// cacheFor returns the cache of the tokens that opts want.
+func (c *ManagedIdentityCredential) cacheFor(opts policy.TokenRequestOptions) *cache {
+	if opts.EnableCAE {
+		return c.revocable
+	}
+	return c.cache
+}
+
+// Invalidate says that a service refused token, without the claims that GetToken would take. If it is
+// still the cached token, it is dropped, so the next call of GetToken asks the host; that happens at
+// most once a minute for a resource. The request says so where the host can hear it: it bypasses the
+// Arc agent's cache and gives Service Fabric the token's hash. Other hosts may return the same token
+// until their own cache has expired. Any other token, or "", has no effect. Invalidate doesn't wait.
+func (c *ManagedIdentityCredential) Invalidate(token string) {
+	if token == "" {
+		return
+	}
+	c.cache.drop(token)
+	if c.revocable != c.cache {
+		c.revocable.drop(token)
+	}
 }
 
 // defaultScope is what the Azure SDK appends to a resource to make a scope of it.

@@ -23,7 +23,7 @@ import (
 // TestDropIn compiles and runs azidentity's own way of use.
 func TestDropIn(t *testing.T) {
 	vm := azhosttest.NewVM(t)
-	vm.Identities(azhosttest.UserAssigned("a"))
+	vm.SetIdentities(azhosttest.UserAssigned("a"))
 	for _, id := range []azidentity.ManagedIDKind{
 		nil,
 		azidentity.ClientID(azhosttest.UserAssigned("a").ClientID),
@@ -165,17 +165,24 @@ func (r *reader) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// TestContextTravels: the values of the caller's context reach the policies, a variable that the
-// caller captures responses with does not.
-func TestContextTravels(t *testing.T) {
+// TestNothingTravels: a flight is nobody's. What one caller's context says must not decide what
+// others get, nor be used when it has left.
+func TestNothingTravels(t *testing.T) {
 	values := new(reader)
-	cred := onVM(t, always(goodToken), func(o *azidentity.ManagedIdentityCredentialOptions) {
+	var header http.Header
+	cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
+		header = req.Header
+		return goodToken(req)
+	}), func(o *azidentity.ManagedIdentityCredentialOptions) {
 		o.PerRetryPolicies = []policy.Policy{values}
 	})
 	var captured *http.Response
 	ctx := policy.WithCaptureResponse(context.WithValue(t.Context(), contextKey{}, "of the caller"), &captured)
+	ctx = policy.WithHTTPHeader(ctx, http.Header{"Metadata": {"false"}, "X-Forwarded-For": {"10.0.0.1"}})
 	_, err := token(ctx, cred)
 	require.NoError(t, err)
-	require.Equal(t, "of the caller", values.got)
+	require.Nil(t, values.got)
 	require.Nil(t, captured)
+	require.Equal(t, []string{"true"}, header["Metadata"])
+	require.Empty(t, header["X-Forwarded-For"])
 }

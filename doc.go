@@ -34,9 +34,12 @@
 // expires. When there is none, all callers share one request, and each waits for it on its own
 // context: the request goes on when one leaves, and ends when the last has left.
 //
-// Credentials with the same host, endpoint (chosen in the same way), identity and
-// key directory share a cache if they have neither Transport nor policies of their own, and send at
-// most four requests at a time to one endpoint. To share nothing, set Transport.
+// Credentials with the same host, endpoint (chosen in the same way), identity, key directory and
+// Transport share a cache if they have no policies of their own, and send at most four requests at a
+// time to one endpoint. The cache outlives them. To share nothing, give each its own Transport.
+//
+// A request belongs to nobody: no value of a caller's context reaches it, be it a header, a span or
+// a retry option. [ManagedIdentityCredential.Health] says how each resource fares.
 //
 // # Waiting
 //

@@ -7,66 +7,61 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
-	"os"
 	"strings"
+
+	"github.com/azhost/azhost/internal/detect"
 )
 
-// variablesOf names the variables in which a host says where it is asked and what proves a request
-// to come from inside, "" for those that it has not.
-func variablesOf(s Source) (endpoint, secret string) {
-	switch s {
-	case SourceAppService, SourceServiceFabric:
-		return "IDENTITY_ENDPOINT", "IDENTITY_HEADER"
-	case SourceAzureML:
-		return "MSI_ENDPOINT", "MSI_SECRET"
-	case SourceCloudShell:
-		return "MSI_ENDPOINT", ""
+// findEndpoint sets where the host is asked: at the caller's endpoint, a variable's or the host's own.
+// It returns what is wrong with the options; what is wrong with the environment is GetToken's error.
+func (in *setup) findEndpoint() error {
+	h, id := in.host, &in.identity
+	if h.source != SourceAzureArc {
+		id.keyDir = "" // one configuration may serve many machines
 	}
-	return "", ""
-}
-
-// endpointOf returns the token endpoint: the caller's, the environment's or the host's own.
-// arcVariables says that both variables of an Arc server are set.
-func endpointOf(s Source, o *ManagedIdentityCredentialOptions, arcVariables bool) (string, error) {
-	variable, secret := variablesOf(s)
-	if secret != "" && os.Getenv(secret) == "" {
-		return "", fmt.Errorf("%s is not set; %s sets it for the programs that it runs", secret, s)
-	}
-	name, endpoint := "Endpoint", o.Endpoint
+	name, endpoint := "Endpoint", in.options.Endpoint
+	fromOption := endpoint != ""
 	switch {
-	case endpoint != "":
-	case variable != "":
-		name, endpoint = variable, os.Getenv(variable)
-		if endpoint == "" {
-			return "", fmt.Errorf("%s is not set; %s sets it for the programs that it runs", variable, s)
-		}
-	case s == SourceIMDS:
-		return imdsAddress, nil
-	case arcVariables:
-		name, endpoint = "IDENTITY_ENDPOINT", os.Getenv("IDENTITY_ENDPOINT")
+	case fromOption:
+		id.pinned = h.endpoint != ""
+	case h.endpoint != "":
+		name, endpoint = h.endpoint, detect.Getenv(h.endpoint)
+	case h.source == SourceAzureArc && in.env.ArcVariables():
+		name, endpoint = "IDENTITY_ENDPOINT", in.env.IdentityEndpoint
 	default:
-		return arcAddress, nil
+		id.endpoint = h.address
+		return nil
 	}
-	u, err := parseEndpoint(s, name, endpoint)
-	if err != nil {
-		return "", err
+	u, err := h.parse(name, endpoint)
+	if fromOption && err != nil {
+		return err
+	}
+	if in.wrong = err; err != nil {
+		return nil
+	}
+	if h.secret != "" {
+		_, in.wrong = h.secretValue()
 	}
 	if u.Scheme == "http" && !onMachine(u) {
-		o.Logger.Warn("azhost: the token endpoint is not on this machine and not encrypted; whoever is in between can read the tokens", name, place(u))
+		in.warnings = append(in.warnings, fmt.Sprintf("%s %s is neither on this machine nor encrypted, so others on the network could read the tokens", name, place(u)))
 	}
 	u.RawQuery = ""
-	return u.String(), nil
+	id.endpoint = u.String()
+	return nil
 }
 
-// parseEndpoint checks a token endpoint's URL; name says where it comes from. A query is for a
-// variable's value alone, which is the platform's to choose.
-func parseEndpoint(s Source, name, endpoint string) (*url.URL, error) {
+// parse checks a token endpoint's URL; name says where it comes from. A query is for a platform's
+// variable alone, whose value is the platform's to choose.
+func (h host) parse(name, endpoint string) (*url.URL, error) {
+	if endpoint == "" {
+		return nil, fmt.Errorf("%s is not set. %s sets it for apps that it hosts", name, h.label)
+	}
 	u, err := url.Parse(endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("%s is not a URL: %w", name, cause(err))
+		return nil, fmt.Errorf("%s is not a URL: %w", name, bare(err))
 	}
-	variable, _ := variablesOf(s)
 	if strings.Contains(endpoint, "@") {
 		return nil, errors.New(name + " has user information, which a token endpoint does not take") // and which no error quotes
 	}
@@ -75,18 +70,32 @@ func parseEndpoint(s Source, name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s %.200q is not an http or https URL", name, endpoint)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("%s %.200q names no host", name, endpoint)
-	case u.Fragment != "" || name != variable && (u.RawQuery != "" || u.ForceQuery):
-		return nil, fmt.Errorf("%s has a query or fragment; write the bare URL, the request's parameters are added to it", name)
-	case s == SourceAzureArc && !loopback(u):
-		return nil, fmt.Errorf("%s %.200q does not point to this machine; the Arc agent is asked at localhost or a loopback address only, because the key is sent there", name, endpoint)
-	case s == SourceServiceFabric && u.Scheme != "https":
-		return nil, fmt.Errorf("%s %.200q is not an https URL, without which there is no certificate to check", name, endpoint)
+	case u.Fragment != "" || name != h.endpoint && (u.RawQuery != "" || u.ForceQuery):
+		return nil, fmt.Errorf("%s has a query or fragment. Set the URL alone; azhost adds the request's parameters", name)
+	case h.source == SourceAzureArc && !loopback(u):
+		return nil, fmt.Errorf("%s %.200q is not on this machine. The Arc agent is asked at localhost or a loopback address only, because the key is sent there", name, endpoint)
+	case h.source == SourceAzureArc && strings.Trim(u.Path, "/") == "":
+		return nil, fmt.Errorf("%s %.200q has no path. The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token", name, endpoint)
+	case h.source == SourceServiceFabric && u.Scheme != "https":
+		return nil, fmt.Errorf("%s %.200q is not an https URL, so there is no certificate to check", name, endpoint)
 	}
 	return u, nil
 }
 
+// secretValue returns the secret that a platform gives to its apps.
+func (h host) secretValue() (string, error) {
+	value := detect.Getenv(h.secret)
+	switch {
+	case value == "":
+		return "", fmt.Errorf("%s is not set. %s sets it for apps that it hosts", h.secret, h.label)
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return "", fmt.Errorf("%s has a control character, which no header can carry", h.secret)
+	}
+	return value, nil
+}
+
 // loopback reports whether u points to this machine for certain: no name but localhost, which the
-// transport dials as 127.0.0.1 and ::1 without asking a resolver.
+// transport dials as 127.0.0.1 without asking a resolver.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true
@@ -95,8 +104,12 @@ func loopback(u *url.URL) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// onMachine reports whether u points to this machine, or to the link that a host has to it.
+// platformNetwork is 100.64.0.0/10, the shared address space in which Azure's platforms run the
+// sidecars of their apps.
+var platformNetwork = netip.MustParsePrefix("100.64.0.0/10")
+
+// onMachine reports whether u points to this machine, or to a link that leads to its host alone.
 func onMachine(u *url.URL) bool {
-	ip := net.ParseIP(u.Hostname())
-	return loopback(u) || ip != nil && ip.IsLinkLocalUnicast()
+	ip, err := netip.ParseAddr(u.Hostname())
+	return loopback(u) || err == nil && (ip.IsLinkLocalUnicast() || platformNetwork.Contains(ip))
 }

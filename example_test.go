@@ -47,7 +47,7 @@ func Example_userAssigned() {
 	vm := fakeVM()
 	defer vm.Close()
 	reports := azhosttest.UserAssigned("reports")
-	vm.Identities(azhosttest.SystemAssigned(), reports)
+	vm.SetIdentities(azhosttest.SystemAssigned(), reports)
 
 	options := vm.Options()
 	options.ID = azhost.ClientID(reports.ClientID)

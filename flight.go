@@ -11,110 +11,138 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// flightDeadline ends a flight, provided that the caller's own Transport and policies heed their
+// flightDeadline ends a flight, provided that the caller's own Transport and policies honor their
 // context. It leaves room for the longest schedule, IMDS's (at most 128 s of pauses), and for slow
 // answers in between.
 const flightDeadline = 3 * time.Minute
 
-// abandonedAfter is when a flight that has not landed is held to be stuck in a transport that does
-// not heed its context: long enough after the deadline for any other to land first.
+// abandonedAfter is when a flight that is still running is in a Transport or policy that ignores its
+// context. Its callers get an error, and the next call starts another one.
 const abandonedAfter = flightDeadline + 10*time.Second
 
-// fetchFunc asks the host for a token.
-type fetchFunc func(ctx context.Context, resource string) (azcore.AccessToken, error)
+// dyingWait is how long a caller waits for the refresh of a dying token. A healthy host answers in a
+// fraction of it.
+const dyingWait = 2 * time.Second
 
-// flight is one request for a token, shared by all who want it. It is detached from its callers:
-// it has the context values of the one who started it, but not the cancellation, and is cancelled
-// when the last of them has left.
+// requester is what a credential brings to the flights that it starts.
+type requester struct {
+	fetch   func(ctx context.Context, w want) (azcore.AccessToken, error) // asks the host; ctx has a progress
+	log     *slog.Logger                                                  // nil writes nothing
+	observe func(Event)                                                   // nil tells no one
+}
+
+// flight is one request for a token, shared by all who want it. It takes nothing from its callers.
+// When the last of them has left, it finishes the attempt that is under way and makes no other.
 type flight struct {
-	number  uint64        // written before the flight is visible, as are the next three
-	claims  string        // "" for an ordinary flight
-	started instant       // when it took off
-	done    chan struct{} // closed when the flight has landed
+	number   uint64        // order of starts; written before the flight is visible, as are those up to requester
+	claims   string        // "" for an ordinary flight
+	refused  string        // a token that a service has refused, "" for none
+	started  instant       // when it started
+	done     chan struct{} // closed when the flight has finished
+	progress *progress
+	*requester
 
-	// Written before landed is set and done is closed, read after either.
-	token   azcore.AccessToken
-	err     error
-	took    time.Duration
-	pause   time.Duration // imposed on background flights by err, if that ended one
-	refused bool          // token is the one that the claims challenge had refused, for the first time
-	moot    bool          // err concerns nobody: all have left, or another flight brought a token meanwhile
+	// Written by finish, before done is closed.
+	token azcore.AccessToken
+	err   error
+	took  time.Duration
+	pause time.Duration // after refreshFailed, until the next refresh
 
-	// Guarded by entry.mu.
-	cancel     context.CancelFunc // ends the flight early; nil once it has landed, for it holds on to the first caller's context
-	waiters    int                // callers waiting
-	starter    bool               // the one who started it is among them, and logs what came of it
-	background bool               // nobody's leaving cancels it
-	landed     bool               // in entry.flights it has failed then, and answers for the host
+	// Guarded by cache.mu.
+	stop       context.CancelFunc // ends its queueing and its pauses, but no attempt
+	attempting bool               // an attempt is under way, which is worth its answer
+	outcome    outcome            // not written after done is closed
+	waiters    int                // callers waiting; for a refresh the cache is one, which never leaves
+	background bool               // a refresh for which no caller waited when it started
+	overtaken  bool               // a newer flight counts: its token replaces no valid one
 	until      instant            // from here on no call joins it
 }
 
-// errNoLanding is the result of a fetch that ended its goroutine with runtime.Goexit, as a test's
+// outcome is how a flight has ended.
+type outcome int
+
+const (
+	running       outcome = iota // it has not
+	tokenAcquired                // with a token
+	noToken                      // with an error, for its callers and for the calls of the next second
+	refreshFailed                // with an error, but the cached token is still valid
+	abandoned                    // with an error, after the last caller had left
+	superseded                   // with an error, but a newer token is cached
+)
+
+// errNoResult is the result of a fetch that ended its goroutine with runtime.Goexit, as a test's
 // FailNow does when it is called in a policy.
-var errNoLanding error = failed(nil, nil, "the request's goroutine was ended by a policy or transport")
+var errNoResult error = failed(nil, nil, "a policy or Transport ended the goroutine of the request (runtime.Goexit)")
+
+// errStuck is the result of a fetch that does not return.
+var errStuck error = failed(nil, context.DeadlineExceeded, "a policy or Transport did not return within %s; it must honor its context", abandonedAfter)
 
 // errTooLong is the cause of a flight's end by its own deadline.
 var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
 
-// renew starts a background flight for a stale token, unless one is under way, and lets calls hit
-// the token meanwhile. The caller holds e.mu.
-func (c *cache) renew(ctx context.Context, e *entry, s *cached, now instant, fetch fetchFunc, log *slog.Logger) {
-	f := e.flights[""]
-	if f == nil || f.landed || f.until.reached(now) {
-		f = c.takeOff(ctx, e, "", now, fetch, log)
-	}
-	f.background = true
-	c.store(e, s.dueIn(abandonedAfter, now))
-}
-
-// dueIn returns s, due d after now or at its expiry.
-func (s *cached) dueIn(d time.Duration, now instant) *cached {
-	own := *s
-	own.due = earlier(now.add(d), s.expiry)
-	return &own
-}
-
-// takeOff starts a flight. The caller holds e.mu.
-func (c *cache) takeOff(ctx context.Context, e *entry, claims string, now instant, fetch fetchFunc, log *slog.Logger) *flight {
-	e.numbered++
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), flightDeadline, errTooLong)
-	f := &flight{number: e.numbered, claims: claims, started: now, done: make(chan struct{}), cancel: cancel}
-	// By the monotonic clock alone, as the context's timer.
-	f.until = instant{wall: math.MaxInt64, mono: now.add(abandonedAfter).mono}
-	if e.flights == nil {
-		e.flights = make(map[string]*flight)
-	}
-	for claims, old := range e.flights { // claims of the past must not pile up
-		if old.until.reached(now) {
-			delete(e.flights, claims)
+// flight returns the flight that a call with claims joins, nil if there is none. The caller holds
+// cache.mu, as does that of idle.
+func (e *entry) flight(claims string, now instant) *flight {
+	for _, f := range e.flights {
+		if f.claims == claims && !f.until.reached(now) {
+			return f
 		}
 	}
-	e.flights[claims] = f
-	go c.fly(ctx, e, f, fetch, log)
+	return nil
+}
+
+// idle reports whether there is no flight that a call could join.
+func (e *entry) idle(now instant) bool {
+	return !slices.ContainsFunc(e.flights, func(f *flight) bool { return !f.until.reached(now) })
+}
+
+// remove takes a flight out, so that no call joins it. The caller holds cache.mu.
+func (e *entry) remove(f *flight) {
+	e.flights = slices.DeleteFunc(e.flights, func(other *flight) bool { return other == f })
+}
+
+// start starts a flight. The caller holds c.mu.
+func (c *cache) start(e *entry, claims string, now instant, r *requester) *flight {
+	c.flights++
+	attempts, cancel := context.WithTimeoutCause(context.Background(), flightDeadline, errTooLong)
+	ctx, stop := context.WithCancel(attempts)
+	f := &flight{
+		number: c.flights, claims: claims, refused: e.refused, started: now, done: make(chan struct{}), requester: r, stop: stop,
+		until: instant{wall: math.MaxInt64, mono: math.MaxInt64},
+	}
+	if claims != "" {
+		f.refused = e.state.token.Token
+	}
+	f.progress = &progress{ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
+	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
+	watchdog := time.AfterFunc(abandonedAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
+	go func() {
+		defer cancel()
+		defer watchdog.Stop()
+		c.run(withProgress(ctx, f.progress), e, f)
+	}()
 	return f
 }
 
-// fly fetches and lands, whatever fetch does.
-func (c *cache) fly(ctx context.Context, e *entry, f *flight, fetch fetchFunc, log *slog.Logger) {
+// run fetches and finishes, whatever fetch does.
+func (c *cache) run(ctx context.Context, e *entry, f *flight) {
 	growStack()
-	defer f.cancel()
 	var token azcore.AccessToken
-	err := errNoLanding
+	err := errNoResult
 	defer func() {
-		if r := recover(); r != nil { // a caller's policy panicked; its other callers must not wait for ever
-			err = failed(nil, nil, "panic while requesting a token: %v\n%s", r, debug.Stack())
+		if r := recover(); r != nil { // in a caller's policy or Transport; the others must not wait for ever
+			err = failed(nil, nil, "a policy or Transport panicked: %v", r)
+			f.progress.journal.write(slog.LevelError, "azhost: panic while requesting a token", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 		}
-		if starter := c.land(e, f, token, err); !starter {
-			defer func() { _ = recover() }() // no program can guard this goroutine against its handler's bugs
-			f.report(ctx, log, e.resource)
-		}
+		c.finish(e, f, token, err)
 	}()
-	token, err = fetch(ctx, e.resource)
+	token, err = f.fetch(ctx, want{resource: e.resource, refused: f.refused, revocable: c.revocable})
 }
 
 // growStack makes room for the calls of azcore's pipeline and net/http at once. They need more than
@@ -127,111 +155,131 @@ func growStack() {
 	runtime.KeepAlive(&room)
 }
 
-// land publishes a flight's result, and reports whether the one who started it has waited for it.
-func (c *cache) land(e *entry, f *flight, token azcore.AccessToken, err error) (starter bool) {
+// begin reports whether a flight may make an attempt: its last caller has not left.
+func (c *cache) begin(e *entry, f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.attempting = slices.Contains(e.flights, f)
+	return f.attempting
+}
+
+// end ends an attempt that failed, and reports whether a caller is left for another one.
+func (c *cache) end(e *entry, f *flight) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f.attempting = false
+	if f.waiters == 0 {
+		e.remove(f)
+	}
+	return f.waiters > 0
+}
+
+// leave takes a caller, whose context has ended, out of a flight, and reports whether that came
+// before its end.
+func (c *cache) leave(e *entry, f *flight) (left bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.outcome != running {
+		return false
+	}
+	if f.waiters--; f.waiters == 0 && !f.attempting {
+		f.stop()
+		e.remove(f)
+	}
+	return true
+}
+
+// finish publishes what a flight has come to.
+func (c *cache) finish(e *entry, f *flight, token azcore.AccessToken, err error) {
+	c.mu.Lock()
+	if f.outcome != running { // it was given up
+		c.mu.Unlock()
+		return
+	}
 	now := time.Now()
 	at := c.at(now)
-	defer c.sweepIfDue(at)
-	defer close(f.done)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f.landed, f.cancel = true, nil
-	f.took = time.Duration(at.mono - f.started.mono)
+	f.token, f.err, f.took = token, err, time.Duration(at.mono-f.started.mono)
+	f.overtaken = f.overtaken || !slices.Contains(e.flights, f)
+	e.finished = at
 	if err != nil {
-		f.err = err
-		c.landFailure(e, f, at)
-		return f.starter
+		f.until = at.add(max(forget(rand.Float64()), retryAfterOf(err)))
+		f.outcome = c.keepFailure(e, f, at)
+	} else {
+		f.outcome = tokenAcquired
+		c.keepToken(e, f, now, at)
 	}
-	token, due, life := scheduled(token, now, rand.Float64())
-	f.token = token
-	c.landToken(e, f, &cached{token: token, due: at.add(due), expiry: at.add(life), flight: f.number}, at)
-	return f.starter
+	if c.swept.add(sweepEvery).reached(at) {
+		c.sweep(at)
+	}
+	close(f.done)
+	c.mu.Unlock()
+	f.report(e.resource)
 }
 
-// landToken stores a flight's token, unless one is cached that the flight cannot know better than.
-// The caller holds e.mu.
-func (c *cache) landToken(e *entry, f *flight, s *cached, now instant) {
-	for claims, old := range e.flights {
-		if old.landed { // this one, and failures: the host is well, what failed a moment ago may be tried again
-			delete(e.flights, claims)
-		}
-	}
-	if len(e.flights) == 0 {
-		e.flights = nil
-	}
-	if old := e.current; old != nil {
-		newest := old.flight
-		if f.claims != "" {
-			newest = old.challenge
-		}
-		if f.number <= newest && !old.expiry.reached(now) {
-			return
-		}
-		s.challenge = old.challenge
-		if old.token.Token == s.token.Token {
-			s.refused = old.refused || f.claims != ""
-			f.refused = s.refused && !old.refused
-		}
-	}
-	if f.claims != "" { // no ordinary flight that is under way knows better
-		s.flight, s.challenge = e.numbered, f.number
-	}
-	c.store(e, s)
-	e.failures = 0
-}
-
-// landFailure remembers a flight's failure, and lets the token that it was to replace live on. The
-// caller holds e.mu.
-func (c *cache) landFailure(e *entry, f *flight, now instant) {
-	f.until = now.add(forget(rand.Float64()))
-	s := e.current
-	if s == nil || !f.background || s.expiry.reached(now) {
+// keepToken stores a flight's token, unless a newer one is cached. The caller holds c.mu.
+func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
+	var renew, dying, life time.Duration
+	f.token, renew, dying, life = scheduled(f.token, now, rand.Float64())
+	// The host answers: what failed a moment ago may be tried again.
+	e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old == f || old.outcome != running })
+	if f.overtaken && e.state.valid(at) {
 		return
 	}
-	if f.number <= s.flight {
-		f.moot = f.moot || f.waiters == 0
-		return
+	if f.claims != "" { // no ordinary flight that is running knows better, nor one with older claims
+		for _, other := range e.flights {
+			other.overtaken = other.overtaken || other.claims == "" || other.number < f.number
+		}
 	}
-	e.failures++
-	f.pause = pause(e.failures, rand.Float64())
-	c.store(e, s.dueIn(f.pause, now))
+	if f.token.Token != e.refused {
+		e.refused = ""
+	}
+	c.store(e, &state{token: f.token, renew: at.add(renew), dying: at.add(dying), expiry: at.add(life), acquired: now})
 }
 
-// report logs what came of a flight that has landed: no handler keeps the others waiting, however
-// slow it is, nor waits for itself when it wants a token.
-func (f *flight) report(ctx context.Context, log *slog.Logger, resource string) {
+// keepFailure counts a failure, and lets the token that it was to replace live on. The caller holds
+// c.mu.
+func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
+	valid := e.state.valid(at)
 	switch {
-	case f.pause > 0:
-		log.WarnContext(ctx, "azhost: refresh failed; the cached token is still valid",
-			"resource", resource, "after", f.took, "pause", f.pause, "error", f.err)
-	case f.err != nil && f.moot:
-	case f.err != nil:
-		log.WarnContext(ctx, "azhost: no token", "resource", resource, "after", f.took, "error", f.err)
-	default:
-		log.InfoContext(ctx, "azhost: token acquired", "resource", resource, "after", f.took, "expires", f.token.ExpiresOn)
+	case f.waiters == 0 && (f.claims != "" || valid):
+		return abandoned
+	case f.claims != "":
+		return noToken
+	case f.overtaken && valid:
+		return superseded
 	}
-	if f.refused {
-		log.WarnContext(ctx, "azhost: the host answered a claims challenge by the token that was cached, which may be the one refused",
-			"resource", resource)
+	s := *e.state
+	s.failures++
+	s.err = f.err
+	if valid {
+		f.pause = max(pause(s.failures, rand.Float64()), retryAfterOf(f.err))
+		c.store(e, s.renewIn(f.pause, at))
+		return refreshFailed
 	}
+	c.store(e, &s)
+	if f.waiters == 0 {
+		return abandoned
+	}
+	return noToken
 }
 
-// leave takes a caller, whose context has ended, out of the flight, and reports whether the flight
-// has landed meanwhile. The last to leave cancels the flight.
-func (e *entry) leave(f *flight, starter bool) (landed bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if f.landed {
-		return true
-	}
-	f.waiters--
-	f.starter = f.starter && !starter
-	if f.waiters == 0 && !f.background {
-		f.moot = true
-		f.cancel()
-		if e.flights[f.claims] == f {
-			delete(e.flights, f.claims)
+// report tells the log and the observer what a flight has come to, once its callers have gone on.
+func (f *flight) report(resource string) {
+	j := f.progress.journal
+	attrs := []any{"resource", resource, "after", f.took.Round(time.Millisecond).String(), "attempts", f.progress.count()}
+	switch f.outcome {
+	case tokenAcquired:
+		j.write(slog.LevelInfo, "azhost: token acquired", append(attrs, "expires", f.token.ExpiresOn)...)
+		if f.token.Token == f.refused {
+			j.write(slog.LevelWarn, "azhost: the host returned the token that a service refused; the service may refuse it again", "resource", resource)
 		}
+	case noToken:
+		j.write(slog.LevelWarn, "azhost: no token", append(attrs, "error", f.err)...)
+	case refreshFailed:
+		j.write(slog.LevelWarn, "azhost: refresh failed; the cached token is still valid", append(attrs, "pause", f.pause.Round(time.Millisecond).String(), "error", f.err)...)
+	case abandoned:
+		j.write(slog.LevelWarn, "azhost: no token, and no caller was waiting for it any more", append(attrs, "error", f.err)...)
 	}
-	return false
+	j.close()
+	f.observed(resource)
 }

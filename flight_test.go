@@ -7,10 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,7 +57,7 @@ func TestCallersLeaveByTheirOwnContext(t *testing.T) {
 		r.set(func() { r.takes = time.Minute })
 		type key struct{}
 		r.fetch = func(ctx context.Context, resource string) (azcore.AccessToken, error) {
-			require.Equal(t, "of the first caller", ctx.Value(key{}))
+			require.Nil(t, ctx.Value(key{}))
 			deadline, ok := ctx.Deadline()
 			require.True(t, ok)
 			require.Equal(t, flightDeadline, time.Until(deadline))
@@ -91,39 +89,70 @@ func TestCallersLeaveByTheirOwnContext(t *testing.T) {
 	})
 }
 
-func TestLastCallerCancelsTheFlight(t *testing.T) {
+// TestAttemptOutlivesItsCallers: a host that takes 12 s, and callers with 10 s, one after the other.
+func TestAttemptOutlivesItsCallers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
-		r.set(func() { r.takes = time.Minute })
-		var ended atomic.Bool
-		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
-			<-ctx.Done()
-			ended.Store(ctx.Err() == context.Canceled)
-			return azcore.AccessToken{}, ctx.Err()
+		r.set(func() { r.takes = 12 * time.Second })
+		ask := func() (azcore.AccessToken, error) {
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 10*time.Second, errors.New("own reason"))
+			defer cancel()
+			return r.want(ctx, "r", "")
 		}
-		var callers sync.WaitGroup
-		for n := range 3 {
-			callers.Go(func() {
-				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Duration(n+1)*time.Second, errors.New("own reason"))
-				defer cancel()
-				_, err := r.want(ctx, "r", "")
-				require.ErrorIs(t, err, context.DeadlineExceeded)
-				require.ErrorContains(t, err, "own reason")
-				if n < 2 {
-					synctest.Wait()
-					require.False(t, ended.Load(), "the flight was cancelled under those who still wait")
-				}
-			})
-		}
-		callers.Wait()
-		synctest.Wait()
-		require.True(t, ended.Load(), "the flight goes on with nobody waiting")
-
-		r.set(func() { r.fetch = nil })
-		token, err := r.want(t.Context(), "r", "") // the cancelled flight is not remembered as a failure
+		_, err := ask()
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.ErrorContains(t, err, "own reason")
+		token, err := ask()
 		require.NoError(t, err)
-		require.Equal(t, "r#2", token.Token)
+		require.Equal(t, "r#1", token.Token)
+		require.Equal(t, 1, r.count())
 	})
+}
+
+// TestNoAttemptFollowsTheLastCaller: neither after an attempt that fails nor in a pause.
+func TestNoAttemptFollowsTheLastCaller(t *testing.T) {
+	for name, test := range map[string]struct{ takes, pause time.Duration }{
+		"during the attempt": {time.Minute, 0},
+		"in the pause":       {time.Second, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				r := newRig()
+				attempts := 0
+				var left bool
+				retrying := &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) {
+					p := progressOf(ctx)
+					for p.begin() {
+						attempts++
+						time.Sleep(test.takes)
+						p.last.Store(&failure{errors.New("down")})
+						if !p.end() {
+							break
+						}
+						select {
+						case <-time.After(test.pause):
+						case <-ctx.Done():
+							left = true
+						}
+					}
+					return azcore.AccessToken{}, errors.New("down")
+				}}
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				_, err := r.get(ctx, "r", "", retrying)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				if test.pause > 0 {
+					require.ErrorContains(t, err, "last attempt: down")
+				}
+				time.Sleep(test.takes)
+				synctest.Wait()
+				require.Equal(t, 1, attempts)
+				require.Equal(t, test.pause > 0, left, "the pause went on")
+				_, err = r.want(t.Context(), "r", "") // and the failure is nobody's
+				require.NoError(t, err)
+			})
+		})
+	}
 }
 
 func TestCancelledCallerStartsNothing(t *testing.T) {
@@ -223,7 +252,7 @@ func TestSuccessClearsRememberedFailures(t *testing.T) {
 }
 
 func TestPanicStrandsNobody(t *testing.T) {
-	for name, fetch := range map[string]fetchFunc{
+	for name, fetch := range map[string]func(context.Context, string) (azcore.AccessToken, error){
 		"panic":  func(context.Context, string) (azcore.AccessToken, error) { panic("policy bug") },
 		"goexit": func(context.Context, string) (azcore.AccessToken, error) { runtime.Goexit(); panic("unreachable") },
 	} {
@@ -246,51 +275,8 @@ func TestPanicStrandsNobody(t *testing.T) {
 	}
 }
 
-// TestLandedFlightHoldsOnToNothing: a failure is remembered, its first caller's context is not.
-func TestLandedFlightHoldsOnToNothing(t *testing.T) {
-	c := newCache()
-	collected := make(chan struct{})
-	var flying context.Context
-	func() {
-		type key struct{}
-		value := new([1 << 10]byte)
-		runtime.AddCleanup(value, func(collected chan struct{}) { close(collected) }, collected)
-		_, err := c.get(context.WithValue(t.Context(), key{}, value), "r", "", func(ctx context.Context, _ string) (azcore.AccessToken, error) {
-			flying = ctx
-			return azcore.AccessToken{}, errors.New("down")
-		}, slog.New(slog.DiscardHandler))
-		require.Error(t, err)
-	}()
-	<-flying.Done() // no timer is left behind
-	flying = nil
-	held := true
-	for n := 0; held && n < 1000; n++ { // the collector's cleanups run in their own time
-		runtime.GC()
-		select {
-		case <-collected:
-			held = false
-		default:
-		}
-	}
-	require.False(t, held, "the first caller's context")
-	require.Len(t, c.entries["r"].flights, 1)
-}
-
-// TestFailureIsRememberedThoughEverybodyLeaves: those who leave at the very moment of landing
-// neither cancel nor forget it.
-func TestFailureIsRememberedThoughEverybodyLeaves(t *testing.T) {
-	c := newCache()
-	e := c.lockedEntry("r", time.Now())
-	f := &flight{done: make(chan struct{}), waiters: 1, cancel: func() { t.Error("a landed flight was cancelled") }}
-	e.flights = map[string]*flight{"": f}
-	e.mu.Unlock()
-	require.False(t, c.land(e, f, azcore.AccessToken{}, errors.New("down")))
-	require.True(t, e.leave(f, false))
-	require.Same(t, f, e.flights[""])
-}
-
-// TestStuckTransport: one that does not heed its context keeps its flight's callers, but not those
-// who come after the flight should have ended.
+// TestStuckTransport: one that ignores its context keeps no caller for longer than the flight should
+// have taken, and no one who comes after that.
 func TestStuckTransport(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
@@ -301,17 +287,16 @@ func TestStuckTransport(t *testing.T) {
 				return azcore.AccessToken{}, errors.New("stuck")
 			}
 		})
-		time.Sleep(59 * time.Minute)
+		time.Sleep(58 * time.Minute)
+		start := time.Now()
 		require.Equal(t, "r#1", r.token(t).Token)
-		synctest.Wait()
-		time.Sleep(abandonedAfter - 1)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-		defer cancel()
-		go r.want(ctx, "r", "")
-		synctest.Wait()
+		time.Sleep(2 * time.Minute)
+		_, err := r.want(t.Context(), "r", "")
+		require.ErrorContains(t, err, "must honor its context")
+		require.Equal(t, abandonedAfter, time.Since(start))
 		require.Equal(t, 2, r.count(), "two at a time")
 		r.set(func() { r.fetch = nil })
-		time.Sleep(time.Nanosecond)
+		time.Sleep(2 * failureMemory)
 		token, err := r.want(t.Context(), "r", "")
 		require.NoError(t, err)
 		require.Equal(t, "r#3", token.Token)
@@ -338,7 +323,7 @@ func TestStuckRefresh(t *testing.T) {
 			require.Equal(t, 2, r.count())
 		}
 		r.set(func() { r.fetch = nil })
-		time.Sleep(abandonedAfter)
+		time.Sleep(abandonedAfter + pauseMin + pauseMin/10) // a pause follows, as after any failure
 		require.Equal(t, "r#1", r.token(t).Token)
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
@@ -392,7 +377,7 @@ func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 		r := newRig()
 		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
 			<-ctx.Done()
-			return azcore.AccessToken{}, (&tokenRequest{host: "IMDS"}).ended(ctx)
+			return azcore.AccessToken{}, gaveUp(ctx, "r", nil)
 		}
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorContains(t, err, "no token within 3m0s")

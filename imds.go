@@ -7,156 +7,100 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"slices"
+	"os"
 	"strings"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost/internal/advice"
 	"github.com/azhost/azhost/internal/tokenjson"
 )
 
 // imds is the Instance Metadata Service of an Azure VM.
 type imds struct {
-	tokenRequest
-	client *azcore.Client
-	at     *endpoint
-	retry  policy.RetryOptions
-	onVM   bool   // the firmware says that this is an Azure VM
-	notes  string // half-set variables, which may be why IMDS is asked at all
+	protocol
+	gate  *gate
+	known func() bool // whether IMDS is known to be there
+	notes string      // half-set variables, which may be why IMDS is asked at all
 }
 
-// imdsAddress is the same on every Azure VM, in every cloud.
-const imdsAddress = "http://169.254.169.254/metadata/identity/oauth2/token"
-
-// imdsRetry is the schedule that IMDS's documentation asks for: 404, 410, 429 and 5xx, five
-// retries, 2 s growing to at most 60 s. With azcore's jitter that is 91 to 128 s, more than the
-// 70 s that an update (410) may take.
-var imdsRetry = policy.RetryOptions{
-	MaxRetries:    5,
-	RetryDelay:    2 * time.Second,
-	MaxRetryDelay: time.Minute,
-	TryTimeout:    tryTimeout,
-	StatusCodes:   []int{404, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
-}
-
-func newIMDS(o *ManagedIdentityCredentialOptions, who identity, at *endpoint, onVM bool, notes string) (*imds, *azcore.Client, error) {
-	o.Retry = withDefaults(o.Retry, imdsRetry)
-	client, err := newClient(o, at, nil)
+func newIMDS(in *setup) source {
 	return &imds{
-		tokenRequest: tokenRequest{identity: who, host: "IMDS", version: "2018-02-01", resourceID: "msi_res_id", log: o.Logger},
-		client:       client,
-		at:           at,
-		retry:        o.Retry,
-		onVM:         onVM,
-		notes:        notes,
-	}, client, err
+		protocol: protocol{identity: in.identity, label: in.host.label, apiVersion: "2018-02-01", resourceID: "msi_res_id"},
+		gate:     in.gate,
+		known:    in.known,
+		notes:    in.notes,
+	}
 }
 
-// fetch asks IMDS. Where nothing says that it is there, one attempt must tell; where it is there,
-// it is waited for.
-func (s *imds) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	wasUnwell := false
-	retry := s.retry
-	callers := retry.ShouldRetry
-	retry.ShouldRetry = func(resp *http.Response, err error) bool {
-		switch judge(resp, err) {
-		case imdsItself:
-			s.at.answered.Store(true)
-		case unwell:
-			wasUnwell = true
-		default:
-			return s.onVM || wasUnwell || s.at.answered.Load()
-		}
-		if callers != nil {
-			return callers(resp, err)
-		}
-		return err != nil || slices.Contains(retry.StatusCodes, resp.StatusCode)
+// request implements [source].
+func (s *imds) request(ctx context.Context, w want) (*policy.Request, error) {
+	return s.build(ctx, w.resource)
+}
+
+// genuine tells IMDS from what else may answer at its address: another cloud's metadata service, a
+// captive portal, a proxy. IMDS is known by its Server header, by the mark of the Metadata Security
+// Protocol's agent, or by JSON in the shape of its tokens and errors. When it restarts, Azure's host
+// may answer in its place, as Microsoft-IIS does.
+func (s *imds) genuine(resp *http.Response, err error) bool {
+	if partial, ok := errors.AsType[*answerError](err); ok {
+		return strings.HasPrefix(partial.server, "IMDS/") || strings.HasPrefix(partial.server, "Microsoft-")
 	}
-	req, err := s.build(policy.WithRetryOptions(ctx, retry), resource)
+	if err != nil || resp == nil {
+		return false
+	}
+	server := resp.Header.Get("Server")
+	if strings.HasPrefix(server, "IMDS/") || strings.HasPrefix(server, "Microsoft-") || resp.Header.Get("x-ms-azure-host-authorization") != "" {
+		return true
+	}
+	body := payload(resp)
+	e, isError := tokenjson.ParseError(body)
+	return tokenjson.IsToken(body) || isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
+}
+
+// token implements [source]. What is not known to be IMDS has no token to give.
+func (s *imds) token(resp *http.Response, log *journal) (azcore.AccessToken, error) {
+	if !s.genuine(resp, nil) && !s.known() {
+		return azcore.AccessToken{}, s.explain(resp, nil)
+	}
+	return s.protocol.token(resp, log)
+}
+
+// explain implements [source].
+func (s *imds) explain(resp *http.Response, err error) error {
+	known := s.known() || s.genuine(resp, err)
 	if err != nil {
-		return azcore.AccessToken{}, err
+		problem := problemOf(err)
+		if problem == advice.Foreign && known {
+			problem = advice.Refusal
+		}
+		f := advice.Failure{Problem: problem, Status: statusOf(nil, err), OnAzure: known, Answered: s.gate.hasAnswered(), Pod: os.Getenv("KUBERNETES_SERVICE_HOST") != ""}
+		if problem == advice.Local || problem == advice.Refusal || f.Answered {
+			return s.failed(nil, err, "%s%s", describe(err), s.advice(nil, f))
+		}
+		return s.unavailable(nil, err, "%s%s%s", describe(err), s.advice(nil, f), s.notes)
 	}
-	resp, err := s.client.Pipeline().Do(req)
-	if ended := s.ended(ctx); ended != nil {
-		return azcore.AccessToken{}, ended
+	if !known {
+		return s.unavailable(resp, nil, "%s%s%s", answered(resp), s.advice(resp, advice.Failure{Problem: advice.Foreign}), s.notes)
 	}
-	who := judge(resp, err)
-	switch {
-	case (who == silent || who == impostor) && !wasUnwell && !s.at.answered.Load():
-		return azcore.AccessToken{}, s.notHere(resp, err)
-	case err != nil:
-		return azcore.AccessToken{}, s.failed(nil, err, "%v. IMDS has answered here before", cause(err))
-	case who == impostor:
-		return azcore.AccessToken{}, s.failed(resp, nil, "%s, which is not an answer of IMDS, although IMDS has answered here before", answered(resp))
-	case resp.StatusCode == http.StatusOK:
-		return s.token(resp)
-	}
-	return azcore.AccessToken{}, s.refused(resp)
-}
-
-// notHere is the error of a machine on which IMDS has never answered.
-func (s *imds) notHere(resp *http.Response, err error) error {
-	const advice = "This is no Azure VM, or a firewall, route or proxy keeps this program from its metadata service"
-	if resp != nil {
-		return s.unavailable(nil, "%s, which is not an answer of IMDS: something else owns this address. %s%s", answered(resp), advice, s.notes)
-	}
-	return s.unavailable(err, "%v. %s%s", cause(err), advice, s.notes)
-}
-
-// refused is the error for an answer of IMDS other than a token.
-func (s *imds) refused(resp *http.Response) error {
-	what := answered(resp)
-	e, _ := tokenjson.ParseError(payload(resp))
-	text := strings.ToLower(e.Description)
-	switch status := resp.StatusCode; {
-	case status == http.StatusBadRequest && e.NewestVersions:
-		return s.failed(resp, nil, "%s. This IMDS does not know the API version %s", what, s.version)
-	case status == http.StatusBadRequest && (e.Code == "invalid_resource" || strings.Contains(text, "aadsts")):
-		return s.failed(resp, nil, "%s. Microsoft Entra refuses this resource; check the scope, its slashes included, and that the service exists in this tenant", what)
-	case status == http.StatusBadRequest && s.id != "":
-		return s.failed(resp, nil, "%s. Is the user-assigned identity with %s %q assigned to this machine?", what, s.kind, s.id)
-	case status == http.StatusBadRequest && strings.Contains(text, "multiple") && strings.Contains(text, "identit"):
-		return s.failed(resp, nil, "%s. This machine has several user-assigned identities; set ID to the one to use", what)
-	case status == http.StatusBadRequest:
-		return s.unavailable(nil, "%s. Does this machine have a managed identity? Enable the system-assigned one, or assign one and set ID%s", what, s.notes)
-	case status == http.StatusBadGateway || status == http.StatusGatewayTimeout:
-		return s.failed(resp, nil, "%s. A web proxy seems to be in the path; IMDS must be asked directly", what)
+	what := answered(resp) + s.advice(resp, advice.Failure{OnAzure: true})
+	if !s.offersIdentity(resp) {
+		return s.unavailable(resp, nil, "%s%s", what, s.notes)
 	}
 	return s.failed(resp, nil, "%s", what)
 }
 
-// verdict says what the result of an attempt tells about who answers at IMDS's address.
-type verdict int
-
-const (
-	silent     verdict = iota // nobody answered
-	impostor                  // somebody else did
-	unwell                    // 410, 429 or 5xx of any form: IMDS's host may answer for it
-	imdsItself                // IMDS answered
-)
-
-func judge(resp *http.Response, err error) verdict {
-	var server string
-	var status int
-	if partial, ok := errors.AsType[*answerError](err); ok {
-		server, status = partial.server, partial.status
-	} else if err != nil {
-		return silent
-	} else {
-		server, status = resp.Header.Get("Server"), resp.StatusCode
+// offersIdentity reports whether a refusal leaves it open that the machine has an identity. As with
+// azidentity, a chain moves on after 400 to a request that selects none, and after Docker Desktop's
+// 403; an error of Microsoft Entra's is about an identity that is there.
+func (s *imds) offersIdentity(resp *http.Response) bool {
+	body := payload(resp)
+	e, _ := tokenjson.ParseError(body)
+	switch resp.StatusCode {
+	case http.StatusBadRequest:
+		return s.id != "" || e.NewestVersions || e.Code == "invalid_resource" || strings.Contains(e.Description, "AADSTS") || advice.Several(e.Description)
+	case http.StatusForbidden:
+		return s.gate.hasAnswered() || !strings.Contains(string(body), "unreachable")
 	}
-	switch {
-	case strings.HasPrefix(server, "IMDS/") || err == nil && shaped(payload(resp)):
-		return imdsItself
-	case status == http.StatusGone || status == http.StatusTooManyRequests || status >= 500:
-		return unwell
-	}
-	return impostor
-}
-
-// shaped reports whether a body has the shape of IMDS's tokens or errors.
-func shaped(body []byte) bool {
-	e, isError := tokenjson.ParseError(body)
-	return tokenjson.IsToken(body) || isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
+	return true
 }

@@ -4,91 +4,47 @@
 package azhost
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"os"
-	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/azhost/azhost/internal/tokenjson"
+	"github.com/azhost/azhost/internal/advice"
+	"github.com/azhost/azhost/internal/detect"
 )
 
-// platform is a host that tells the programs it runs by environment variables where and how to ask
-// it: App Service, Service Fabric, Cloud Shell, Azure ML.
-type platform struct {
-	tokenRequest
-	client *azcore.Client
-	advice func(status int, e tokenjson.Error) string // what to do about a refusal
+// platform is a host that tells its apps by environment variables where and how to ask it: App
+// Service, Service Fabric, Cloud Shell, Azure ML.
+type platform struct{ protocol }
+
+// newPlatform returns the platform of in, whose requests carry its secret in header, if that is not "".
+func newPlatform(in *setup, header string, p protocol) platform {
+	in.perTry = variables{host: in.host, pinned: in.identity.pinned, header: header}
+	p.identity, p.label, p.reason = in.identity, in.host.label, in.reason
+	return platform{p}
 }
 
-// platformRetry leaves what is zero to azcore's defaults: three retries of 408, 429, 500, 502, 503
-// and 504, after about 1, 2 and 6 s.
-var platformRetry = policy.RetryOptions{MaxRetryDelay: time.Minute, TryTimeout: tryTimeout}
+// genuine reports whether the platform answered: nothing else is at an address that its variable names.
+func (p *platform) genuine(_ *http.Response, err error) bool { return err == nil }
 
-// connect gives p its client, whose requests carry the platform's secret in header, if that is not "".
-func (p *platform) connect(o *ManagedIdentityCredentialOptions, at *endpoint, header string) (err error) {
-	p.client, err = newClient(o, at, variables{source: p.source, pinned: p.pinned, header: header})
-	return err
-}
-
-// send sends a request and reads the answer.
-func (p *platform) send(ctx context.Context, req *policy.Request) (azcore.AccessToken, error) {
-	resp, err := p.client.Pipeline().Do(req)
-	if ended := p.ended(ctx); ended != nil {
-		return azcore.AccessToken{}, ended
-	}
+// explain implements [source].
+func (p *platform) explain(resp *http.Response, err error) error {
 	if err != nil {
-		// The platform may have moved since; what its variable says now is nearer to what was asked.
-		endpoint, _ := variablesOf(p.source)
-		if u, err := parseEndpoint(p.source, endpoint, os.Getenv(endpoint)); err == nil && !p.pinned {
-			p = p.at(u)
-		}
-		advice := ""
-		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
-			advice = ". The platform's variable, or Endpoint, points there; does this program still run where the platform started it?"
-		}
-		return azcore.AccessToken{}, p.failed(nil, err, "%v%s", cause(err), advice)
+		return p.failed(nil, err, "%s%s", describe(err), p.advice(nil, advice.Failure{Problem: problemOf(err)}))
 	}
-	if resp.Request != nil && resp.Request.URL != nil { // a Transport of the caller's may leave it out
-		p = p.at(resp.Request.URL)
-	}
-	if resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted {
-		return p.token(resp)
-	}
-	e, _ := tokenjson.ParseError(payload(resp))
-	what := answered(resp)
-	if advice := p.advice(resp.StatusCode, e); advice != "" {
-		what += ". " + advice
-	}
-	return azcore.AccessToken{}, p.failed(resp, nil, "%s", what)
-}
-
-// at returns p for errors about a request to u.
-func (p *platform) at(u *url.URL) *platform {
-	bare, own := *u, *p
-	bare.RawQuery = ""
-	own.endpoint = bare.String()
-	return &own
+	return p.failed(resp, nil, "%s%s", answered(resp), p.advice(resp, advice.Failure{}))
 }
 
 // variables is the pipeline policy that reads a platform's variables at every attempt, because the
 // platform may change them while the program runs.
 type variables struct {
-	source Source
+	host
 	pinned bool   // the endpoint is the caller's
 	header string // the header that carries the secret, "" where there is none
 }
 
 // Do implements [policy.Policy].
 func (v variables) Do(req *policy.Request) (*http.Response, error) {
-	endpoint, secret := variablesOf(v.source)
 	if !v.pinned {
-		u, err := parseEndpoint(v.source, endpoint, os.Getenv(endpoint))
+		u, err := v.parse(v.endpoint, detect.Getenv(v.endpoint))
 		if err != nil {
 			return nil, final{err}
 		}
@@ -100,11 +56,12 @@ func (v variables) Do(req *policy.Request) (*http.Response, error) {
 		req.Raw().URL, req.Raw().Host = u, u.Host
 	}
 	if v.header != "" {
-		value := os.Getenv(secret)
-		if value == "" {
-			return nil, final{fmt.Errorf("%s is not set any more", secret)}
+		value, err := v.secretValue()
+		if err != nil {
+			return nil, final{err}
 		}
 		req.Raw().Header.Set(v.header, value)
+		req.Raw().Close = true // on a used connection net/http would send the secret again, to whatever listens by then
 	}
 	return req.Next()
 }

@@ -9,10 +9,12 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
@@ -148,17 +150,18 @@ func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cred, err := onPlatform(t, azhost.SourceAppService, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
 			require.NoError(t, err)
-			t.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:3/new")
+			t.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:3/new?code=canary")
 			_, err = token(t.Context(), cred)
 			require.ErrorContains(t, err, "App Service: GET http://127.0.0.1:3/new: ")
+			require.NotContains(t, err.Error(), "canary")
 		})
 	}
 }
 
 func TestVariablesThatVanish(t *testing.T) {
 	for name, want := range map[string]string{
-		"IDENTITY_HEADER":   "IDENTITY_HEADER is not set any more",
-		"IDENTITY_ENDPOINT": `IDENTITY_ENDPOINT "" is not an http or https URL`,
+		"IDENTITY_HEADER":   "IDENTITY_HEADER is not set. App Service sets it",
+		"IDENTITY_ENDPOINT": "IDENTITY_ENDPOINT is not set. App Service sets it",
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := always(goodToken)
@@ -183,6 +186,13 @@ func TestEndpointOption(t *testing.T) {
 	require.NoError(t, err)
 	_, err = token(t.Context(), cred)
 	require.NoError(t, err)
+
+	cred, err = onPlatform(t, azhost.SourceAppService, always(refusedDial), func(o *azhost.ManagedIdentityCredentialOptions) {
+		o.Endpoint, o.Retry.MaxRetries = "http://127.0.0.1:9/token", -1
+	})
+	require.NoError(t, err)
+	_, err = token(t.Context(), cred)
+	require.ErrorContains(t, err, "GET http://127.0.0.1:9/token: ", "the error names the endpoint that was asked")
 }
 
 func TestPlatformRefusals(t *testing.T) {
@@ -195,16 +205,16 @@ func TestPlatformRefusals(t *testing.T) {
 		want   []string
 	}{
 		{"App Service without identity", azhost.SourceAppService, nil, 400, `{"statusCode":400,"message":"No managed identity"}`,
-			[]string{"App Service: GET http://localhost:4141/msi/token: 400 Bad Request: No managed identity", "Does this app have a system-assigned identity?"}},
-		{"App Service without that identity", azhost.SourceAppService, azhost.ClientID("me"), 400, "", []string{`identity with client ID "me" assigned to this app?`}},
-		{"App Service, wrong header", azhost.SourceAppService, nil, 403, "", []string{"403 Forbidden. Is IDENTITY_HEADER the one"}},
-		{"App Service, wrong resource", azhost.SourceAppService, nil, 500, "", []string{"does not know the resource"}},
+			[]string{"App Service: GET http://localhost:4141/msi/token: 400 Bad Request: No managed identity", "Enable the system-assigned identity"}},
+		{"App Service without that identity", azhost.SourceAppService, azhost.ClientID("me"), 400, "", []string{`identity with client ID "me" is assigned to this app`}},
+		{"App Service, wrong header", azhost.SourceAppService, nil, 403, "", []string{"403 Forbidden. Check that IDENTITY_HEADER is"}},
+		{"App Service, wrong resource", azhost.SourceAppService, nil, 500, "", []string{"doesn't recognize the resource"}},
 		{"App Service, odd status", azhost.SourceAppService, nil, 418, "", []string{"418"}},
 		{"Cloud Shell, wrong audience", azhost.SourceCloudShell, nil, 400, `{"error":{"code":"AudienceNotSupported","message":"Audience x"}}`,
 			[]string{"Cloud Shell: POST", "AudienceNotSupported: Audience x", "some resources only"}},
 		{"Cloud Shell, unwell", azhost.SourceCloudShell, nil, 503, "", []string{"503 Service Unavailable"}},
-		{"Azure ML, wrong identity", azhost.SourceAzureML, azhost.ClientID("me"), 400, "", []string{"Is the identity assigned to this compute"}},
-		{"Azure ML, wrong secret", azhost.SourceAzureML, nil, 401, "", []string{"Is MSI_SECRET the one"}},
+		{"Azure ML, wrong identity", azhost.SourceAzureML, azhost.ClientID("me"), 400, "", []string{"Check that the identity is assigned to this compute"}},
+		{"Azure ML, wrong secret", azhost.SourceAzureML, nil, 401, "", []string{"Check that MSI_SECRET is"}},
 		{"a token for somebody else", azhost.SourceAppService, azhost.ClientID("me"), 200, `{"access_token":"canary","expires_in":"60","client_id":"you"}`,
 			[]string{`"you", not "me"`}},
 		{"HTML", azhost.SourceAzureML, nil, 200, "<html>", []string{"a page of HTML"}},
@@ -226,9 +236,9 @@ func TestPlatformRefusals(t *testing.T) {
 	}
 }
 
-// TestPlatformsAreRetried: three retries of what azcore takes for passing, and none of the rest.
+// TestPlatformsAreRetried: on IMDS's schedule, because their sidecar may start after the program.
 func TestPlatformsAreRetried(t *testing.T) {
-	for status, want := range map[int]int{400: 1, 404: 1, 429: 4, 500: 4, 503: 4, 504: 4} {
+	for status, want := range map[int]int{400: 1, 404: 1, 429: 6, 500: 6, 503: 6, 504: 6} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := always(answer(status, ""))
@@ -274,13 +284,10 @@ func TestPlatformsRefuseAtConstruction(t *testing.T) {
 		unset  string
 		want   string
 	}{
-		{"Cloud Shell, user-assigned", azhost.SourceCloudShell, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("me") }, "", "Cloud Shell has the identity of its user alone; leave ID nil"},
-		{"Service Fabric, user-assigned", azhost.SourceServiceFabric, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "the cluster's configuration"},
-		{"Azure ML by object ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "by client ID alone"},
-		{"Azure ML by resource ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ResourceID("me") }, "", "by client ID alone"},
-		{"App Service without header", azhost.SourceAppService, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source = azhost.SourceAppService }, "IDENTITY_HEADER", "IDENTITY_HEADER is not set; AppService sets it"},
-		{"App Service without endpoint", azhost.SourceAppService, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source = azhost.SourceAppService }, "IDENTITY_ENDPOINT", "IDENTITY_ENDPOINT is not set; AppService sets it"},
-		{"Azure ML without secret", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source = azhost.SourceAzureML }, "MSI_SECRET", "MSI_SECRET is not set; AzureML sets it"},
+		{"Cloud Shell, user-assigned", azhost.SourceCloudShell, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("me") }, "", "Cloud Shell has only its user's identity; leave ID nil"},
+		{"Service Fabric, user-assigned", azhost.SourceServiceFabric, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "the application's manifest selects it"},
+		{"Azure ML by object ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "by client ID only"},
+		{"Azure ML by resource ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ResourceID("me") }, "", "by client ID only"},
 		{"an endpoint that is no URL", azhost.SourceCloudShell, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "localhost:50342" }, "", "not an http or https URL"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -298,11 +305,68 @@ func TestPlatformsRefuseAtConstruction(t *testing.T) {
 	}
 }
 
+// TestWrongEnvironment: one leftover variable must not stop a program whose chain would go on.
+func TestWrongEnvironment(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		source azhost.Source // "" detects
+		env    map[string]string
+		want   string
+	}{
+		{"a word", "", map[string]string{"MSI_ENDPOINT": "test"}, `MSI_ENDPOINT "test" is not an http or https URL`},
+		{"in quotes", "", map[string]string{"IDENTITY_ENDPOINT": `"http://localhost:1/token"`, "IDENTITY_HEADER": "x"}, `IDENTITY_ENDPOINT `},
+		{"with a user", "", map[string]string{"IDENTITY_ENDPOINT": "http://canary@localhost/", "IDENTITY_HEADER": "x"}, "IDENTITY_ENDPOINT has user information"},
+		{"an Arc agent elsewhere", "", map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4/token", "IMDS_ENDPOINT": "http://10.0.0.4"}, "IDENTITY_ENDPOINT \"http://10.0.0.4/token\" is not on this machine"},
+		{"an Arc agent without a path", "", map[string]string{"IDENTITY_ENDPOINT": "http://localhost:40342", "IMDS_ENDPOINT": "http://localhost:40342"}, "http://localhost:40342/metadata/identity/oauth2/token"},
+		{"no header", azhost.SourceAppService, map[string]string{"IDENTITY_ENDPOINT": "http://localhost/"}, "IDENTITY_HEADER is not set. App Service sets it"},
+		{"a blank header", azhost.SourceAppService, map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": " \n"}, "IDENTITY_HEADER is not set. App Service sets it"},
+		{"a header in two lines", azhost.SourceAppService, map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": "canary\nx"}, "IDENTITY_HEADER has a control character"},
+		{"no endpoint", azhost.SourceAppService, map[string]string{"IDENTITY_HEADER": "x"}, "IDENTITY_ENDPOINT is not set. App Service sets it"},
+		{"no secret", azhost.SourceAzureML, map[string]string{"MSI_ENDPOINT": "http://localhost/"}, "MSI_SECRET is not set. Azure ML sets it"},
+		{"Service Fabric over plain HTTP", "", map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 40)}, "is not an https URL"},
+		{"a thumbprint that is short", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 38)}, "40 hexadecimal digits"},
+		{"a thumbprint that is none", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y"}, "IDENTITY_SERVER_THUMBPRINT is not the SHA-1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET"} {
+				t.Setenv(name, test.env[name])
+			}
+			var logged safeBuffer
+			cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
+				Source: test.source, Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+			})
+			require.NoError(t, err)
+			require.Contains(t, logged.String(), "level=WARN")
+			_, err = token(t.Context(), cred)
+			requireUnavailable(t, err)
+			require.ErrorContains(t, err, test.want)
+			require.NotContains(t, err.Error()+logged.String(), "canary")
+		})
+	}
+}
+
+// TestBlanksAroundVariables: env files leave a newline at the end.
+func TestBlanksAroundVariables(t *testing.T) {
+	setHost(t, azhost.SourceAppService)
+	t.Setenv("IDENTITY_ENDPOINT", " http://localhost:4141/msi/token\n")
+	t.Setenv("IDENTITY_HEADER", "x\r\n")
+	cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{
+		Transport: always(func(req *http.Request) (*http.Response, error) {
+			require.Equal(t, "x", req.Header.Get("X-Identity-Header"))
+			require.Equal(t, "localhost:4141", req.URL.Host)
+			return goodToken(req)
+		}),
+	}})
+	require.NoError(t, err)
+	_, err = token(t.Context(), cred)
+	require.NoError(t, err)
+}
+
 // TestEndpointInTheOpenIsLogged: over plain HTTP, whoever is in between can read the tokens.
 func TestEndpointInTheOpenIsLogged(t *testing.T) {
 	for endpoint, warned := range map[string]bool{
 		"http://localhost/token": false, "http://127.0.0.1/token": false, "http://[::1]/token": false,
-		"http://169.254.129.2:8081/token": false, "http://[fe80::1]/token": false, "https://10.0.0.4/token": false,
+		"http://169.254.129.2:8081/token": false, "http://100.64.100.2:41580/MSI/token/": false, "http://[fe80::1]/token": false, "https://10.0.0.4/token": false,
 		"http://10.0.0.4/token": true, "http://proxy/token": true, "http://[2001:db8::1]/token": true,
 	} {
 		t.Run(endpoint, func(t *testing.T) {
@@ -311,7 +375,7 @@ func TestEndpointInTheOpenIsLogged(t *testing.T) {
 				o.Endpoint, o.Logger = endpoint, slog.New(slog.NewTextHandler(&logged, nil))
 			})
 			require.NoError(t, err)
-			const text = "not on this machine and not encrypted"
+			const text = "neither on this machine nor encrypted"
 			if warned {
 				require.Contains(t, logged.String(), text)
 			} else {
@@ -326,7 +390,7 @@ func TestEndpointInTheOpenIsLogged(t *testing.T) {
 func TestPlatformsOverTheWire(t *testing.T) {
 	type fake interface {
 		Setenv(testing.TB)
-		Identities(...azhosttest.Identity)
+		SetIdentities(...azhosttest.Identity)
 		Verify(string) (map[string]any, error)
 	}
 	system, user := azhosttest.SystemAssigned(), azhosttest.UserAssigned("app")
@@ -343,7 +407,7 @@ func TestPlatformsOverTheWire(t *testing.T) {
 	} {
 		t.Run(string(test.source), func(t *testing.T) {
 			host := test.make(t)
-			host.Identities(system, user)
+			host.SetIdentities(system, user)
 			host.Setenv(t)
 			for _, id := range test.ids {
 				cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ID: id})

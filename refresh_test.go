@@ -176,7 +176,7 @@ func TestJitterDiffers(t *testing.T) {
 		}
 		each(func(resource string) { r.want(t.Context(), resource, "") })
 		for _, e := range r.entries {
-			due[e.current.due] = true
+			due[e.state.due] = true
 		}
 		require.Len(t, due, 5)
 		r.set(func() { r.down = errors.New("down") })
@@ -185,8 +185,8 @@ func TestJitterDiffers(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
 		for _, e := range r.entries {
-			paused[e.current.due] = true
-			forgotten[e.flights[""].until] = true
+			paused[e.state.due] = true
+			forgotten[e.flights[0].until] = true
 		}
 		require.Len(t, paused, 5)
 		require.Len(t, forgotten, 5)

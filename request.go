@@ -6,6 +6,7 @@ package azhost
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -16,28 +17,25 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/azhost/azhost/internal/advice"
 	"github.com/azhost/azhost/internal/tokenjson"
 )
 
-// tryTimeout bounds one attempt: a host may take long to get a token from Microsoft Entra, but
-// not that long.
-const tryTimeout = time.Minute
-
-// tokenRequest is what the token requests of all hosts have in common.
-type tokenRequest struct {
+// protocol is what the token requests of all hosts have in common.
+type protocol struct {
 	identity
-	host       string // for errors
+	label      string // of the host, for errors
 	method     string // "" is GET
-	version    string // api-version
+	apiVersion string
 	resourceID string // parameter that selects an identity by its resource ID
 	mustEcho   bool   // a user-assigned identity counts as used only if the answer names it
-	log        *slog.Logger
+	reason     string // for errors: why the environment says that this is the host; "" where the caller said so
 }
 
-// build returns the request for a token, without any proof of where it comes from. The parameters
-// are those of IMDS, which the Arc agent and App Service have taken over.
-func (r *tokenRequest) build(ctx context.Context, resource string) (*policy.Request, error) {
-	query := url.Values{"api-version": {r.version}, "resource": {resource}}
+// build returns the request for a token, without its secret. The parameters are those of IMDS, which
+// the Arc agent and App Service have taken over.
+func (r *protocol) build(ctx context.Context, resource string) (*policy.Request, error) {
+	query := url.Values{"api-version": {r.apiVersion}, "resource": {resource}}
 	switch r.kind {
 	case byClientID:
 		query.Set("client_id", r.id)
@@ -54,7 +52,7 @@ func (r *tokenRequest) build(ctx context.Context, resource string) (*policy.Requ
 }
 
 // ask returns a request with a query.
-func (r *tokenRequest) ask(ctx context.Context, query url.Values) (*policy.Request, error) {
+func (r *protocol) ask(ctx context.Context, query url.Values) (*policy.Request, error) {
 	req, err := runtime.NewRequest(ctx, cmp.Or(r.method, http.MethodGet), r.endpoint)
 	if err != nil {
 		return nil, r.failed(nil, err, "%v", err)
@@ -63,24 +61,29 @@ func (r *tokenRequest) ask(ctx context.Context, query url.Values) (*policy.Reque
 	return req, nil
 }
 
+// granted reports whether an answer is to have a token: 200, and 202 if it has one.
+func granted(resp *http.Response) bool {
+	return resp != nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted && tokenjson.IsToken(payload(resp)))
+}
+
 // token reads the answer to a request that succeeded. An answer for another identity than the one
-// asked for is an error: the caller would act with rights that nobody gave it.
-func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
+// asked for is an error: the caller would act with rights that it was not given.
+func (r *protocol) token(resp *http.Response, log *journal) (azcore.AccessToken, error) {
 	now := time.Now()
-	t, err := tokenjson.Parse(payload(resp), now)
+	t, err := tokenjson.Parse(payload(resp), now, dateOf(resp))
 	if err != nil {
-		return azcore.AccessToken{}, r.failed(resp, err, "the answer cannot be used: %v", err)
+		return azcore.AccessToken{}, r.failed(resp, err, "%v: %s", err, answered(resp))
 	}
 	echo := map[idKind]string{byClientID: t.ClientID, byObjectID: t.ObjectID, byResourceID: t.ResourceID}[r.kind]
 	switch {
 	case r.id == "" || strings.EqualFold(echo, r.id):
 	case echo != "":
-		return azcore.AccessToken{}, r.failed(resp, nil, "the answer is a token for the identity with %s %.200q, not %q. Is that identity assigned to this machine?", r.kind, echo, r.id)
+		return azcore.AccessToken{}, r.failed(resp, nil, "the token is for the identity with %s %.200q, not %q%s", r.kind, withoutSecret(echo, secretOf(resp.Request)), r.id, r.advice(resp, advice.Failure{Problem: advice.OtherIdentity}))
 	case r.mustEcho:
-		return azcore.AccessToken{}, r.failed(resp, nil, "the answer does not say that its token is for the identity with %s %q. This agent is too old to select a user-assigned identity; update it, or leave ID nil for the system-assigned one", r.kind, r.id)
+		return azcore.AccessToken{}, r.failed(resp, nil, "the answer doesn't say that its token is for the identity with %s %q%s", r.kind, r.id, r.advice(resp, advice.Failure{Problem: advice.NoEcho}))
 	}
 	if t.ClockSkew != 0 {
-		r.log.Warn("azhost: the host's clock and this machine's disagree; using expires_in", "skew", t.ClockSkew)
+		log.write(slog.LevelWarn, "azhost: the host's clock differs from this machine's", "host is ahead by", t.ClockSkew.String())
 	}
 	token := azcore.AccessToken{Token: t.AccessToken, ExpiresOn: t.ExpiresOn}
 	if t.RefreshIn > 0 {
@@ -89,19 +92,62 @@ func (r *tokenRequest) token(resp *http.Response) (azcore.AccessToken, error) {
 	return token, nil
 }
 
-// ended is the error of a flight whose context has ended, nil while it has not.
-func (r *tokenRequest) ended(ctx context.Context) error {
-	if ctx.Err() == nil {
-		return nil
+// dateOf returns when the host says that it has answered, zero if it does not.
+func dateOf(resp *http.Response) time.Time {
+	date, _ := http.ParseTime(resp.Header.Get("Date"))
+	return date
+}
+
+// advice returns what to do about a failure, as a sentence to append; "" if that is unknown.
+func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
+	f.Host = string(r.source)
+	if r.id != "" {
+		f.Identity = fmt.Sprintf("%s %q", r.kind, r.id)
 	}
-	return r.failed(nil, ctx.Err(), "%v", context.Cause(ctx))
+	if resp != nil {
+		f.Status = resp.StatusCode
+		f.Empty = len(payload(resp)) == 0
+		e, ok := tokenjson.ParseError(payload(resp))
+		if f.Code, f.Text = e.Code, e.Description; !ok {
+			f.Text = tokenjson.Text(payload(resp), maxText)
+		}
+		f.NewestVersions = e.NewestVersions
+	}
+	if text := advice.For(f); text != "" {
+		return ". " + text
+	}
+	return ""
 }
 
-// failed and unavailable make errors that begin with the request they are about.
-func (r *tokenRequest) failed(resp *http.Response, cause error, format string, args ...any) error {
-	return failed(resp, cause, "%s: %s %s: %s", r.host, cmp.Or(r.method, http.MethodGet), r.endpoint, fmt.Sprintf(format, args...))
+// failed and unavailable make errors that begin with the request they are about. A platform may have
+// moved since the endpoint was found.
+func (r *protocol) failed(resp *http.Response, cause error, format string, args ...any) error {
+	return failed(resp, cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
 
-func (r *tokenRequest) unavailable(cause error, format string, args ...any) error {
-	return unavailable(cause, "%s: GET %s: %s", r.host, r.endpoint, fmt.Sprintf(format, args...))
+func (r *protocol) unavailable(resp *http.Response, cause error, format string, args ...any) error {
+	return unavailable(resp, cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
+}
+
+// decided says which variables chose the host: one that was left over sends a program astray.
+func (r *protocol) decided() string {
+	if r.reason == "" {
+		return ""
+	}
+	return fmt.Sprintf(". %s was chosen because %s", r.label, r.reason)
+}
+
+// asked names the request that an error is about.
+func (r *protocol) asked(resp *http.Response, cause error) string {
+	endpoint := r.endpoint
+	var u url.URL
+	if none, ok := errors.AsType[*noAnswer](cause); ok {
+		u = *none.from
+	} else if resp != nil {
+		u = *resp.Request.URL
+	}
+	if u.RawQuery, u.User = "", nil; u.Host != "" {
+		endpoint = u.String()
+	}
+	return fmt.Sprintf("%s: %s %s", r.label, cmp.Or(r.method, http.MethodGet), endpoint)
 }

@@ -6,6 +6,8 @@ package azhost_test
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,29 +16,39 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestClocksThatDisagree: expires_on is believed, until it and expires_in are more than five
-// minutes apart; then the host's clock and ours differ, and the log says so.
-func TestClocksThatDisagree(t *testing.T) {
-	for ahead, logged := range map[time.Duration]bool{
-		0: false, 5 * time.Minute: false, -5 * time.Minute: false,
-		5*time.Minute + time.Second: true, -5*time.Minute - time.Second: true, 48 * time.Hour: true, -48 * time.Hour: true,
+// TestEarlierExpiryCounts: of two fields that disagree, unless the Date header, or a past expires_on
+// without one, shows that the two clocks do. Then the log says so.
+func TestEarlierExpiryCounts(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		in, on        time.Duration // expires_in, and expires_on from now
+		date          time.Duration // the Date header, from now
+		dated, logged bool
+		want          time.Duration
+	}{
+		{name: "a go-between repeats an old answer", in: 24 * time.Hour, on: 20 * time.Minute, want: 20 * time.Minute},
+		{name: "and dates it", in: 24 * time.Hour, on: 20 * time.Minute, dated: true, want: 20 * time.Minute},
+		{name: "expires_in is shorter", in: time.Hour, on: 2 * time.Hour, want: time.Hour},
+		{name: "a host that is 2 days ahead", in: time.Hour, on: 49 * time.Hour, date: 48 * time.Hour, dated: true, logged: true, want: time.Hour},
+		{name: "a host that is 2 days behind", in: time.Hour, on: -47 * time.Hour, date: -48 * time.Hour, dated: true, logged: true, want: time.Hour},
+		{name: "the same without a date", in: time.Hour, on: -47 * time.Hour, logged: true, want: time.Hour},
+		{name: "a few minutes apart", in: time.Hour, on: time.Hour - 4*time.Minute, date: -4 * time.Minute, dated: true, want: 56 * time.Minute},
 	} {
-		t.Run(ahead.String(), func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log safeBuffer
 				now := time.Now()
-				hosts := now.Add(time.Hour + ahead)
-				cred := onVM(t, always(answer(200, fmt.Sprintf(`{"access_token":"x","expires_in":"3600","expires_on":"%d"}`, hosts.Unix()))),
-					func(o *azhost.ManagedIdentityCredentialOptions) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
-				tk, err := token(t.Context(), cred)
-				require.NoError(t, err)
-				if logged {
-					require.Equal(t, now.Add(time.Hour).Unix(), tk.ExpiresOn.Unix())
-					require.Contains(t, log.String(), "skew="+ahead.String())
-				} else {
-					require.Equal(t, hosts.Unix(), tk.ExpiresOn.Unix())
-					require.NotContains(t, log.String(), "skew")
+				body := fmt.Sprintf(`{"access_token":"x","expires_in":"%d","expires_on":"%d"}`, int(test.in.Seconds()), now.Add(test.on).Unix())
+				headers := []string{}
+				if test.dated {
+					headers = append(headers, "Date: "+now.Add(test.date).UTC().Format(http.TimeFormat))
 				}
+				tk, err := token(t.Context(), onVM(t, always(answer(200, body, headers...)),
+					func(o *azhost.ManagedIdentityCredentialOptions) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) }))
+				require.NoError(t, err)
+				require.Equal(t, now.Add(test.want).Unix(), tk.ExpiresOn.Unix())
+				synctest.Wait()
+				require.Equal(t, test.logged, strings.Contains(log.String(), "the host's clock differs"), log.String())
 			})
 		})
 	}

@@ -25,30 +25,40 @@ type rig struct {
 
 	script   sync.Mutex
 	requests int
-	down     error         // what the host answers instead of a token
-	takes    time.Duration // how long it takes
-	life     time.Duration // of its tokens
-	refresh  time.Duration // their refresh_in
-	fetch    fetchFunc     // instead of all that
+	down     error                                                                  // what the host answers instead of a token
+	takes    time.Duration                                                          // how long it takes
+	life     time.Duration                                                          // of its tokens
+	refresh  time.Duration                                                          // their refresh_in
+	fetch    func(ctx context.Context, resource string) (azcore.AccessToken, error) // instead of all that
+	refused  []string                                                               // the tokens that claims flights were told of
 }
 
 func newRig() *rig {
-	return &rig{cache: newCache(), takes: time.Millisecond, life: time.Hour}
+	return &rig{cache: newCache(false), takes: time.Millisecond, life: time.Hour}
 }
 
-func (r *rig) answer(ctx context.Context, resource string) (azcore.AccessToken, error) {
+// answer makes one attempt, as a source does.
+func (r *rig) answer(ctx context.Context, w want) (azcore.AccessToken, error) {
+	progress := progressOf(ctx)
+	if !progress.begin() {
+		return azcore.AccessToken{}, ctx.Err()
+	}
+	progress.attempts.Add(1)
 	r.script.Lock()
 	r.requests++
-	token := azcore.AccessToken{Token: fmt.Sprintf("%s#%d", resource, r.requests)}
+	if w.refused != "" {
+		r.refused = append(r.refused, w.refused)
+	}
+	token := azcore.AccessToken{Token: fmt.Sprintf("%s#%d", w.resource, r.requests)}
 	down, takes, life, refresh, fetch := r.down, r.takes, r.life, r.refresh, r.fetch
 	r.script.Unlock()
 	if fetch != nil {
-		return fetch(ctx, resource)
+		return fetch(progress.ctx, w.resource)
 	}
 	select {
 	case <-time.After(takes):
-	case <-ctx.Done():
-		return azcore.AccessToken{}, ctx.Err()
+	case <-progress.ctx.Done():
+		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, nil)
 	}
 	if down != nil {
 		return azcore.AccessToken{}, down
@@ -61,7 +71,15 @@ func (r *rig) answer(ctx context.Context, resource string) (azcore.AccessToken, 
 }
 
 func (r *rig) want(ctx context.Context, resource, claims string) (azcore.AccessToken, error) {
-	return r.get(ctx, resource, claims, r.answer, slog.New(slog.NewTextHandler(&r.logged, nil)))
+	return r.get(ctx, resource, claims, r.by(slog.New(slog.NewTextHandler(&r.logged, nil))))
+}
+
+// by is a credential with a logger.
+func (r *rig) by(log *slog.Logger) *requester { return &requester{fetch: r.answer, log: log} }
+
+// from is a credential with a host of its own.
+func from(fetch func(context.Context) (azcore.AccessToken, error)) *requester {
+	return &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) { return fetch(ctx) }}
 }
 
 // set changes what the host answers.
@@ -104,13 +122,19 @@ func inBubble(t *testing.T, f func(t *testing.T)) {
 	})
 }
 
-// token wants a token without claims and requires that it gets one without waiting.
+// token wants a token without claims and requires that it gets one, without waiting unless the old
+// one is dying.
 func (r *rig) token(t *testing.T) azcore.AccessToken {
 	t.Helper()
 	start := time.Now()
+	old, _ := r.valid("r")
 	token, err := r.want(t.Context(), "r", "")
 	require.NoError(t, err)
-	require.Zero(t, time.Since(start), "a caller with a valid token waited")
+	if old.ExpiresOn.Sub(start) > lastMinute {
+		require.Zero(t, time.Since(start), "a caller with a valid token waited")
+	} else {
+		require.LessOrEqual(t, time.Since(start), dyingWait)
+	}
 	return token
 }
 

@@ -17,8 +17,15 @@ const (
 	// rule of Microsoft's authentication libraries.
 	halfLifeAbove = 2 * time.Hour
 
+	// latest is when a refresh is due at the latest: a token that can be revoked lives for a day and
+	// more, and what its identity may do changes meanwhile.
+	latest = 12 * time.Hour
+
 	// lastMinutes is when azcore's bearer policy begins to ask for a token without a RefreshOn.
 	lastMinutes = 5 * time.Minute
+
+	// lastMinute is when a token is about to expire under the caller who gets it.
+	lastMinute = time.Minute
 
 	// pauseMin and pauseMax bound the pause after a failed background refresh: often enough to
 	// use the host as soon as it is back, rarely enough not to disturb one that is unwell.
@@ -48,33 +55,40 @@ func (t instant) add(d time.Duration) instant {
 	return instant{t.wall + int64(d), t.mono + int64(d)}
 }
 
+// after returns how long it is from now to t, by whichever clock says less.
+func (t instant) after(now instant) time.Duration {
+	return time.Duration(min(t.wall-now.wall, t.mono-now.mono))
+}
+
 // earlier returns the moment that is reached once a or b is. The clocks may each say that another
 // one comes first: they part when the machine sleeps and when somebody sets the time.
 func earlier(a, b instant) instant {
 	return instant{min(a.wall, b.wall), min(a.mono, b.mono)}
 }
 
-// scheduled gives a token that arrived at now its final RefreshOn, and returns how long after
-// now it is due for renewal and how long after now it expires.
+// scheduled gives a token that arrived at now its final RefreshOn, and returns how long after now
+// it is to be renewed, is dying and expires.
 //
-// RefreshOn is the host's, else half-life when more than two hours remain, else zero; up to a
-// tenth earlier, so that a fleet started at once does not renew at once. Without a RefreshOn the
-// token is due five minutes before its expiry or in the last tenth of its life, whichever comes
-// later.
-func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.AccessToken, due, life time.Duration) {
+// RefreshOn is the host's, else half-life when more than two hours remain, else zero, and 12 h at
+// most; up to a tenth earlier, so that a fleet started at once does not renew at once. Without a
+// RefreshOn the token is renewed five minutes before its expiry or in the last tenth of its life,
+// whichever comes later. It is dying in its last minute, or last tenth.
+func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.AccessToken, renew, dying, life time.Duration) {
 	life = token.ExpiresOn.Sub(now)
+	dying = life - min(lastMinute, life/10)
 	switch {
 	case token.RefreshOn.After(now) && token.RefreshOn.Before(token.ExpiresOn):
-		due = token.RefreshOn.Sub(now)
+		renew = token.RefreshOn.Sub(now)
 	case life > halfLifeAbove:
-		due = life / 2
+		renew = life / 2
 	default:
 		token.RefreshOn = time.Time{}
-		return token, life - min(lastMinutes, life/10), life
+		return token, life - min(lastMinutes, life/10), dying, life
 	}
-	due -= time.Duration(r * float64(due) / 10)
-	token.RefreshOn = now.Add(due).Round(0).UTC() // Round: a monotonic reading would make equal times differ
-	return token, due, life
+	renew = min(renew, latest)
+	renew -= time.Duration(r * float64(renew) / 10)
+	token.RefreshOn = now.Add(renew).Round(0).UTC() // Round: a monotonic reading would make equal times differ
+	return token, renew, dying, life
 }
 
 // pause is how long to leave the host alone after the n-th background refresh in a row failed.

@@ -24,6 +24,8 @@ func TestScheduled(t *testing.T) {
 	}{
 		{"a day, from half-life", 24 * time.Hour, 0, 0, 12 * time.Hour, true},
 		{"a day, a tenth earlier at most", 24 * time.Hour, 0, almostOne, 12*time.Hour - 72*time.Minute, true},
+		{"thirty hours, at twelve", 30 * time.Hour, 0, 0, 12 * time.Hour, true},
+		{"whatever the host says", 30 * time.Hour, 20 * time.Hour, 0, 12 * time.Hour, true},
 		{"two hours have no half-life", 2 * time.Hour, 0, 0, 115 * time.Minute, false},
 		{"a nanosecond more has", 2*time.Hour + 2, 0, 0, time.Hour + 1, true},
 		{"the host's refresh_in comes first", 24 * time.Hour, time.Hour, 0, time.Hour, true},
@@ -40,7 +42,8 @@ func TestScheduled(t *testing.T) {
 			if test.refresh != 0 {
 				token.RefreshOn = now.Add(test.refresh)
 			}
-			got, due, life := scheduled(token, now, test.r)
+			got, due, dying, life := scheduled(token, now, test.r)
+			require.Equal(t, test.life-min(time.Minute, test.life/10), dying)
 			require.Equal(t, test.life, life)
 			require.InDelta(t, float64(test.due), float64(due), 10) // nanoseconds
 			if test.wantPublic {

@@ -5,7 +5,9 @@ package azhost
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
 	"encoding/hex"
@@ -13,69 +15,53 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
-	"time"
 	"unicode"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/azhost/azhost/internal/tokenjson"
+	"github.com/azhost/azhost/internal/detect"
 )
 
 // serviceFabric is a Service Fabric cluster. Its certificate is its own, known by its thumbprint.
 type serviceFabric struct{ platform }
 
-// fabricRetry is the schedule that Service Fabric's documentation asks for when it throttles: five
-// retries, after 1 s growing to half a minute.
-var fabricRetry = policy.RetryOptions{
-	MaxRetries: 5, RetryDelay: time.Second, MaxRetryDelay: time.Minute, TryTimeout: tryTimeout,
+func checkServiceFabric(in *setup) error {
+	if in.identity.id != "" {
+		return errors.New("ID selects a user-assigned identity, but on Service Fabric the application's manifest selects it; leave ID nil")
+	}
+	if _, err := thumbprint(); in.wrong == nil {
+		in.wrong = err
+	}
+	if in.options.Transport == nil {
+		return nil
+	}
+	client, ok := in.options.Transport.(*http.Client)
+	if !ok {
+		return fmt.Errorf("on Service Fabric, Transport must be nil or an *http.Client, to which the check of the host's certificate can be added; it is a %T", in.options.Transport)
+	}
+	_, err := pinned(client)
+	return err
 }
 
-func newServiceFabric(o *ManagedIdentityCredentialOptions, who identity, at *endpoint) (*serviceFabric, *azcore.Client, error) {
-	if err := who.systemOnly("on Service Fabric the cluster's configuration says which identity an application has"); err != nil {
-		return nil, nil, err
-	}
-	if _, err := thumbprint(); err != nil {
-		return nil, nil, err
-	}
-	base := newHTTPClient(o.ConnectTimeout)
-	if o.Transport != nil {
-		var ok bool
-		if base, ok = o.Transport.(*http.Client); !ok || base == nil {
-			return nil, nil, fmt.Errorf("on Service Fabric, Transport must be nil or an *http.Client, to which the check of the host's certificate can be added; it is a %T", o.Transport)
-		}
-	}
-	client, err := pinned(base)
-	if err != nil {
-		return nil, nil, err
-	}
-	o.Transport = client
-	o.Retry = withDefaults(o.Retry, fabricRetry)
-	s := &serviceFabric{platform{tokenRequest: tokenRequest{identity: who, host: "Service Fabric", version: "2019-07-01-preview", log: o.Logger}}}
-	s.advice = func(_ int, e tokenjson.Error) string {
-		switch e.Code {
-		case "ManagedIdentityNotFound":
-			return "Does the application's manifest bind an identity to this service?"
-		case "SecretHeaderNotFound":
-			return "Is IDENTITY_HEADER the one that the platform has given to this process?"
-		case "InternalServerError":
-			return "Service Fabric often answers so to a wrong resource; check the scope, its slashes included"
-		}
-		return ""
-	}
-	err = s.connect(o, at, "Secret")
-	return s, s.client, err
+func newServiceFabric(in *setup) source {
+	in.transport, _ = pinned(in.transport.(*http.Client)) // both checked at construction
+	return &serviceFabric{newPlatform(in, "Secret", protocol{apiVersion: "2019-07-01-preview"})}
 }
 
-// fetch asks Service Fabric.
-func (s *serviceFabric) fetch(ctx context.Context, resource string) (azcore.AccessToken, error) {
-	req, err := s.ask(ctx, url.Values{"api-version": {s.version}, "resource": {resource}})
-	if err != nil {
-		return azcore.AccessToken{}, err
+// request implements [source].
+func (s *serviceFabric) request(ctx context.Context, w want) (*policy.Request, error) {
+	query := url.Values{"api-version": {s.apiVersion}, "resource": {w.resource}}
+	if w.revocable {
+		query.Set("xms_cc", "cp1")
 	}
-	req.Raw().Header.Set("Accept", "application/json")
-	return s.send(ctx, req)
+	if w.refused != "" { // the host returns a newer token than this one, which it may have to get first
+		query.Set("token_sha256_to_refresh", fmt.Sprintf("%x", sha256.Sum256([]byte(w.refused))))
+	}
+	req, err := s.ask(ctx, query)
+	if err == nil {
+		req.Raw().Header.Set("Accept", "application/json")
+	}
+	return req, err
 }
 
 // pinned returns a copy of base that speaks only to the host whose certificate has the thumbprint.
@@ -89,9 +75,9 @@ func pinned(base *http.Client) (*http.Client, error) {
 	if !ok || t == nil {
 		return nil, fmt.Errorf("on Service Fabric, the Transport of an *http.Client must be nil or an *http.Transport, to which the check of the host's certificate can be added; it is a %T", rt)
 	}
-	//lint:ignore SA1019 whoever sets the deprecated one decides about certificates all the same
+	//lint:ignore SA1019 the deprecated one decides about certificates too
 	if t.DialTLS != nil || t.DialTLSContext != nil {
-		return nil, errors.New("on Service Fabric, Transport must leave dialling TLS to net/http, where the check of the host's certificate is added; leave out DialTLS and DialTLSContext")
+		return nil, errors.New("on Service Fabric, Transport must leave dialing TLS to net/http, where the check of the host's certificate is added; leave out DialTLS and DialTLSContext")
 	}
 	t = t.Clone()
 	if t.TLSClientConfig == nil {
@@ -100,10 +86,10 @@ func pinned(base *http.Client) (*http.Client, error) {
 	if c := t.TLSClientConfig; c.VerifyPeerCertificate != nil || c.VerifyConnection != nil {
 		return nil, errors.New("on Service Fabric, Transport must leave the check of the host's certificate to this package; leave out VerifyPeerCertificate and VerifyConnection")
 	}
-	t.TLSClientConfig.InsecureSkipVerify = true // nobody but the cluster has signed the certificate
+	t.TLSClientConfig.InsecureSkipVerify = true // the cluster has signed the certificate itself
 	t.TLSClientConfig.VerifyConnection = verifyThumbprint
 	if t.TLSHandshakeTimeout == 0 {
-		t.TLSHandshakeTimeout = tlsTimeout // else a host that is silent here holds on to a connection for ever
+		t.TLSHandshakeTimeout = tlsTimeout // else a host that is silent here holds on to a connection forever
 	}
 	// HTTP/2 may come with a connection pool of the caller's, whose connections were never checked.
 	t.TLSClientConfig.NextProtos = nil
@@ -111,7 +97,6 @@ func pinned(base *http.Client) (*http.Client, error) {
 	t.ForceAttemptHTTP2, t.HTTP2, t.Protocols = false, nil, nil
 	own := *base
 	own.Transport = t
-	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &own, nil
 }
 
@@ -123,11 +108,14 @@ func verifyThumbprint(state tls.ConnectionState) error {
 		return final{err}
 	}
 	if len(state.PeerCertificates) == 0 {
-		return final{errors.New("the host has shown no certificate")}
+		return final{errors.New("the host sent no certificate")}
 	}
-	got := sha1.Sum(state.PeerCertificates[0].Raw) // SHA-1 is what the platform publishes
+	var got [sha1.Size]byte
+	fips140.WithoutEnforcement(func() { // SHA-1 is what the platform publishes, and it protects no signature here
+		got = sha1.Sum(state.PeerCertificates[0].Raw)
+	})
 	if subtle.ConstantTimeCompare(got[:], want) != 1 {
-		return final{errors.New("the host's certificate is not the one of IDENTITY_SERVER_THUMBPRINT: something else answers there, and nothing was sent to it")}
+		return final{errors.New("the host's certificate doesn't match IDENTITY_SERVER_THUMBPRINT, so nothing was sent. Another program may be listening there")}
 	}
 	return nil
 }
@@ -139,7 +127,7 @@ func thumbprint() ([]byte, error) {
 			return -1
 		}
 		return r
-	}, os.Getenv("IDENTITY_SERVER_THUMBPRINT"))
+	}, detect.Getenv("IDENTITY_SERVER_THUMBPRINT"))
 	sum, err := hex.DecodeString(digits)
 	if err != nil || len(sum) != sha1.Size {
 		return nil, errors.New("IDENTITY_SERVER_THUMBPRINT is not the SHA-1 of a certificate, 40 hexadecimal digits")

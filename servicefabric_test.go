@@ -6,6 +6,7 @@ package azhost_test
 import (
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -121,7 +123,7 @@ func TestPin(t *testing.T) {
 			t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
 			_, err := token(t.Context(), onFabric(t, client))
 			requireFailed(t, err)
-			require.ErrorContains(t, err, "not the one of IDENTITY_SERVER_THUMBPRINT")
+			require.ErrorContains(t, err, "doesn't match IDENTITY_SERVER_THUMBPRINT")
 			require.Zero(t, requests.Load())
 			require.Equal(t, int32(1), connections.Load())
 		})
@@ -139,7 +141,7 @@ func TestPinOfNewConnections(t *testing.T) {
 	require.NoError(t, err)
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com"}})
-	require.ErrorContains(t, err, "not the one of IDENTITY_SERVER_THUMBPRINT")
+	require.ErrorContains(t, err, "doesn't match IDENTITY_SERVER_THUMBPRINT")
 	sum := sha1.Sum(server.Certificate().Raw)
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://graph.microsoft.com"}})
@@ -173,8 +175,8 @@ func TestServiceFabricRedirect(t *testing.T) {
 
 func TestServiceFabricRefusals(t *testing.T) {
 	for code, want := range map[string]string{
-		"ManagedIdentityNotFound": "Does the application's manifest bind an identity",
-		"SecretHeaderNotFound":    "Is IDENTITY_HEADER the one",
+		"ManagedIdentityNotFound": "Check that the application's manifest binds an identity",
+		"SecretHeaderNotFound":    "Check that IDENTITY_HEADER is",
 		"InternalServerError":     "wrong resource",
 		"InvalidApiVersion":       "404 Not Found: InvalidApiVersion: text",
 	} {
@@ -199,13 +201,9 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 		adjust func(*azhost.ManagedIdentityCredentialOptions)
 		want   string
 	}{
-		{"plain HTTP", map[string]string{"IDENTITY_ENDPOINT": "http://localhost:2377/token"}, nil, "not an https URL"},
 		{"plain HTTP by option", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "http://localhost:2377/token" }, "not an https URL"},
-		{"a thumbprint that is short", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 38)}, nil, "40 hexadecimal digits"},
-		{"a thumbprint that is long", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 64)}, nil, "40 hexadecimal digits"},
-		{"a thumbprint of no digits", map[string]string{"IDENTITY_SERVER_THUMBPRINT": strings.Repeat("x", 40)}, nil, "40 hexadecimal digits"},
 		{"another transport", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = always(goodToken) }, "Transport must be nil or an *http.Client"},
-		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "Transport must be nil or an *http.Client"},
+		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "the *http.Client in Transport is nil"},
 		{"another round tripper", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: http.NewFileTransport(http.Dir("."))}
 		}, "must be nil or an *http.Transport"},
@@ -230,5 +228,47 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 			_, err := azhost.NewManagedIdentityCredential(&o)
 			require.ErrorContains(t, err, test.want)
 		})
+	}
+}
+
+// TestServiceFabricRevocation: a client that handles it says so, and claims name the refused token by
+// its hash. Tokens for such clients are no others'.
+func TestServiceFabricRevocation(t *testing.T) {
+	var asked []url.Values
+	fabric(t, func(w http.ResponseWriter, req *http.Request) {
+		asked = append(asked, req.URL.Query())
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":3600}`, len(asked))
+	})
+	cred, err := azhost.NewManagedIdentityCredential(nil)
+	require.NoError(t, err)
+	for _, call := range []struct {
+		cae      bool
+		claims   string
+		requests int
+		token    string
+		query    map[string]string
+	}{
+		{true, "revoked", 1, "token-1", map[string]string{"xms_cc": "cp1"}}, // nothing was cached
+		{true, "", 1, "token-1", nil},
+		{false, "", 2, "token-2", map[string]string{}},
+		{true, "revoked", 3, "token-3", map[string]string{"xms_cc": "cp1", "token_sha256_to_refresh": ""}},
+		{true, "", 3, "token-3", nil},
+		{false, "", 3, "token-2", nil},
+	} {
+		tk, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{vault}, EnableCAE: call.cae, Claims: call.claims})
+		require.NoError(t, err)
+		require.Equal(t, call.token, tk.Token)
+		require.Len(t, asked, call.requests)
+		if call.query == nil {
+			continue
+		}
+		want := url.Values{"api-version": {"2019-07-01-preview"}, "resource": {vault}}
+		for name, value := range call.query {
+			want.Set(name, value)
+		}
+		if want.Has("token_sha256_to_refresh") {
+			want.Set("token_sha256_to_refresh", fmt.Sprintf("%x", sha256.Sum256([]byte("token-1"))))
+		}
+		require.Equal(t, want, asked[len(asked)-1])
 	}
 }

@@ -36,7 +36,7 @@ func herd(t *testing.T, cred *azhost.ManagedIdentityCredential, resources int) {
 func TestHerdIsOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
-		vm.Latency(10 * time.Millisecond)
+		vm.SetLatency(10 * time.Millisecond)
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 		require.NoError(t, err)
 		herd(t, cred, 1)
@@ -47,7 +47,7 @@ func TestHerdIsOneRequest(t *testing.T) {
 func TestArcHerdIsOneExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
-		a.Latency(10 * time.Millisecond)
+		a.SetLatency(10 * time.Millisecond)
 		herd(t, onArc(t, a), 1)
 		a.RequireRequests(t, 2)
 	})
@@ -57,7 +57,7 @@ func TestHerdUnderIMDSLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
-		vm.Latency(10 * time.Millisecond)
+		vm.SetLatency(10 * time.Millisecond)
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 		require.NoError(t, err)
 		herd(t, cred, 20)
@@ -74,7 +74,7 @@ func TestFourRequestsAtOnce(t *testing.T) {
 		t.Run(fmt.Sprint(resources), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				vm := azhosttest.NewVM(t)
-				vm.Latency(time.Second)
+				vm.SetLatency(time.Second)
 				cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 				require.NoError(t, err)
 				start := time.Now()
@@ -88,7 +88,7 @@ func TestFourRequestsAtOnce(t *testing.T) {
 func TestAtMostFourRequestsAtOnce(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	vm.Throttle(0, 4)
-	vm.Latency(20 * time.Millisecond)
+	vm.SetLatency(20 * time.Millisecond)
 	var callers sync.WaitGroup
 	for n := range 200 {
 		callers.Go(func() {
@@ -157,7 +157,7 @@ func TestQueueInBearerPolicyFailsTogether(t *testing.T) {
 
 func TestCredentialsShareACache(t *testing.T) {
 	vm := azhosttest.NewVM(t)
-	vm.Identities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
+	vm.SetIdentities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
 	build := func(id azhost.ManagedIDKind) *azhost.ManagedIdentityCredential {
 		o := withDefaultTransport(vm.Options())
 		o.ID = id
@@ -176,7 +176,10 @@ func TestCredentialsShareACache(t *testing.T) {
 	vm.RequireRequests(t, 2) // another identity
 
 	for range 3 {
-		own, err := azhost.NewManagedIdentityCredential(vm.Options()) // with its own Transport
+		o := vm.Options()
+		another := *o.Transport.(*http.Client)
+		o.Transport = &another
+		own, err := azhost.NewManagedIdentityCredential(o)
 		require.NoError(t, err)
 		_, err = token(t.Context(), own)
 		require.NoError(t, err)

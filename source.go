@@ -5,22 +5,20 @@ package azhost
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
-	"path/filepath"
+	"net/http"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost/internal/chassis"
 	"github.com/azhost/azhost/internal/detect"
-	"github.com/azhost/azhost/internal/keyfile"
 )
 
 // Source is the kind of host that tokens come from.
 type Source string
 
-// The hosts that are told apart.
+// The hosts that azhost distinguishes.
 const (
-	SourceIMDS          Source = "IMDS"          // Azure VM or scale-set instance, container instance
+	SourceIMDS          Source = "IMDS"          // Azure VM, scale-set instance or container instance
 	SourceAzureArc      Source = "AzureArc"      // Azure Arc-enabled server
 	SourceAppService    Source = "AppService"    // App Service, Functions, Container Apps, Automation
 	SourceServiceFabric Source = "ServiceFabric" // Service Fabric cluster
@@ -28,98 +26,96 @@ const (
 	SourceAzureML       Source = "AzureML"       // Azure Machine Learning compute
 )
 
-// source asks one kind of host for a token.
-type source interface {
-	fetch(ctx context.Context, resource string) (azcore.AccessToken, error)
+// host is a kind of host.
+type host struct {
+	source   Source
+	label    string              // its name in errors
+	address  string              // where it is asked; "" if a variable says so
+	endpoint string              // that variable
+	secret   string              // the variable that holds what proves a request to come from the machine; "" if it has none
+	check    func(*setup) error  // whether the options fit the host
+	build    func(*setup) source // its source
 }
 
-// newCredential checks o, finds the host and builds its source.
-func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	who := identity{}
-	if o.ID != nil {
-		who.kind, who.id = o.ID.selector()
-		if who.id == "" {
-			return nil, fmt.Errorf("the %s in ID is empty; for the system-assigned identity leave ID nil", who.kind)
+// hosts are all that there are. A new one needs a row here and in evidence, a file, and a case in
+// package detect.
+var hosts = [...]host{
+	{SourceIMDS, "IMDS", detect.IMDSTokenEndpoint, "", "", anyOptions, newIMDS},
+	{SourceAzureArc, "Azure Arc", detect.ArcTokenEndpoint, "", "", checkArc, newArc},
+	{SourceAppService, "App Service", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", anyOptions, newAppService},
+	{SourceServiceFabric, "Service Fabric", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", checkServiceFabric, newServiceFabric},
+	{SourceAzureML, "Azure ML", "", "MSI_ENDPOINT", "MSI_SECRET", checkAzureML, newAzureML},
+	{SourceCloudShell, "Cloud Shell", "", "MSI_ENDPOINT", "", checkCloudShell, newCloudShell},
+}
+
+func anyOptions(*setup) error { return nil }
+
+// evidence is what makes a host known to be there, and the schedule on which it is then waited for.
+// Where nothing is known, one attempt decides.
+var evidence = [...]struct {
+	source   Source
+	holds    func(*setup) bool
+	schedule *policy.RetryOptions
+}{
+	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.options.Source == SourceIMDS }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.env.ContainerInstances() }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && chassis.IsAzureVM() }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.gate.hasAnswered() }, &patient},
+	// The others are found by their variables or their agent, or set by the caller.
+	{SourceAzureArc, always, &brief},
+	{SourceAppService, always, &sidecar},
+	{SourceServiceFabric, always, &sidecar},
+	{SourceAzureML, always, &sidecar},
+	{SourceCloudShell, always, &sidecar},
+}
+
+func always(*setup) bool { return true }
+
+// known reports whether the host is known to be there.
+func (in *setup) known() bool {
+	for _, row := range evidence {
+		if row.source == in.host.source && row.holds(in) {
+			return true
 		}
 	}
-	if o.ConnectTimeout < 0 {
-		return nil, fmt.Errorf("negative ConnectTimeout %s; zero means the default of %s", o.ConnectTimeout, defaultConnectTimeout)
-	}
-	env := detect.Read()
-	reason := "set in the options"
-	if who.source = o.Source; who.source == "" {
-		var host detect.Host
-		host, reason = env.Host()
-		who.source = Source(host)
-	}
-	o.Logger.Info("azhost: host found", "source", who.source, "reason", reason)
-	var notes string
-	for _, note := range env.Notes() {
-		o.Logger.Warn("azhost: " + note)
-		notes += ". " + note
-	}
-	switch who.source {
-	case SourceIMDS, SourceAzureArc, SourceAppService, SourceServiceFabric, SourceCloudShell, SourceAzureML:
-	default:
-		return nil, fmt.Errorf("unknown Source %q", who.source)
-	}
-	var err error
-	if who.endpoint, err = endpointOf(who.source, &o, env.ArcVariables()); err != nil {
-		return nil, err
-	}
-	variable, _ := variablesOf(who.source)
-	who.pinned = variable != "" && o.Endpoint != ""
-	if who.keyDir, err = keyDirectory(&o, who.source); err != nil {
-		return nil, err
-	}
-
-	c := &ManagedIdentityCredential{name: who.source, log: o.Logger.With("source", who.source), unavailableError: o.UnavailableError}
-	var at *endpoint
-	if o.Transport == nil && len(o.PerCallPolicies) == 0 && len(o.PerRetryPolicies) == 0 {
-		at = shared.endpoints.get(who.endpoint, newEndpoint)
-		c.cache = shared.caches.get(who, newCache)
-	} else {
-		at = newEndpoint()
-		c.cache = newCache()
-	}
-	var client *azcore.Client
-	switch who.source {
-	case SourceAzureArc:
-		c.source, client, err = newArc(&o, who, at, keyfile.Directory(env.ProgramData))
-	case SourceAppService:
-		c.source, client, err = newAppService(&o, who, at)
-	case SourceServiceFabric:
-		c.source, client, err = newServiceFabric(&o, who, at)
-	case SourceCloudShell:
-		c.source, client, err = newCloudShell(&o, who, at)
-	case SourceAzureML:
-		c.source, client, err = newAzureML(&o, who, at)
-	default:
-		// The tag speaks for IMDS's own address; it says nothing about an endpoint of the caller's.
-		onVM := o.Endpoint == "" && chassis.IsAzureVM()
-		c.source, client, err = newIMDS(&o, who, at, onVM, notes)
-	}
-	if err != nil {
-		return nil, err
-	}
-	c.tracer = client.Tracer()
-	c.traced = c.tracer.Enabled()
-	return c, nil
+	return false
 }
 
-// keyDirectory checks and cleans ArcKeyDirectory.
-func keyDirectory(o *ManagedIdentityCredentialOptions, s Source) (string, error) {
-	switch dir := o.ArcKeyDirectory; {
-	case dir == "":
-		return "", nil
-	case !filepath.IsAbs(dir):
-		return "", fmt.Errorf("ArcKeyDirectory %.200q is not an absolute path", dir)
-	case s != SourceAzureArc:
-		return "", nil // one configuration may serve many machines
-	default:
-		return filepath.Clean(dir), nil
+// schedule returns the host's schedule of retries.
+func (in *setup) schedule() policy.RetryOptions {
+	for _, row := range evidence {
+		if row.source == in.host.source {
+			return *row.schedule
+		}
 	}
+	return brief
+}
+
+// source knows how one kind of host is asked.
+type source interface {
+	// request returns the message that asks for a token.
+	request(ctx context.Context, w want) (*policy.Request, error)
+	// token reads the answer that has one.
+	token(resp *http.Response, log *journal) (azcore.AccessToken, error)
+	// genuine reports whether the host itself answered, and not something else at its address.
+	genuine(resp *http.Response, err error) bool
+	// explain returns the error for an attempt without a token.
+	explain(resp *http.Response, err error) error
+}
+
+// want is what a host is asked for.
+type want struct {
+	resource  string
+	refused   string // a token that a service has refused, "" for none
+	revocable bool   // the client handles the revocation of the token
+}
+
+// hostOf returns a source's row, false if there is none.
+func hostOf(s Source) (host, bool) {
+	for _, h := range hosts {
+		if h.source == s {
+			return h, true
+		}
+	}
+	return host{}, false
 }

@@ -5,10 +5,12 @@ package azhost_test
 
 import (
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/azhost/azhost"
 	"github.com/stretchr/testify/require"
 )
@@ -24,18 +26,15 @@ func TestDetection(t *testing.T) {
 		name string
 		env  map[string]string
 		want azhost.Source
-		err  string
 		log  string
 	}{
-		{"nothing", nil, azhost.SourceIMDS, "", "no variable of another host is set"},
-		{"Arc", map[string]string{"IDENTITY_ENDPOINT": arc, "IMDS_ENDPOINT": "http://localhost:40342"}, azhost.SourceAzureArc, "", "IDENTITY_ENDPOINT and IMDS_ENDPOINT are set"},
-		{"App Service", map[string]string{"IDENTITY_ENDPOINT": arc, "IDENTITY_HEADER": "canary"}, azhost.SourceAppService, "", "IDENTITY_ENDPOINT and IDENTITY_HEADER are set"},
-		{"Service Fabric", map[string]string{"IDENTITY_ENDPOINT": arc, "IDENTITY_HEADER": "canary", "IDENTITY_SERVER_THUMBPRINT": "t"}, "", "not an https URL", ""},
-		{"Cloud Shell", map[string]string{"MSI_ENDPOINT": arc}, azhost.SourceCloudShell, "", "MSI_ENDPOINT is set and MSI_SECRET is not"},
-		{"Azure ML", map[string]string{"MSI_ENDPOINT": arc, "MSI_SECRET": "canary"}, azhost.SourceAzureML, "", "MSI_ENDPOINT and MSI_SECRET are set"},
-		{"half of App Service", map[string]string{"IDENTITY_HEADER": "canary"}, azhost.SourceIMDS, "", "IDENTITY_HEADER is set without IDENTITY_ENDPOINT"},
-		{"half of Arc", map[string]string{"IMDS_ENDPOINT": "http://localhost:40342"}, azhost.SourceIMDS, "", "IMDS_ENDPOINT is set without IDENTITY_ENDPOINT"},
-		{"Arc elsewhere", map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4:40342/x", "IMDS_ENDPOINT": "x"}, "", "IDENTITY_ENDPOINT \"http://10.0.0.4:40342/x\" does not point to this machine", ""},
+		{"nothing", nil, azhost.SourceIMDS, "no variable of another host is set"},
+		{"Arc", map[string]string{"IDENTITY_ENDPOINT": arc, "IMDS_ENDPOINT": "http://localhost:40342"}, azhost.SourceAzureArc, "IDENTITY_ENDPOINT and IMDS_ENDPOINT are set"},
+		{"App Service", map[string]string{"IDENTITY_ENDPOINT": arc, "IDENTITY_HEADER": "canary"}, azhost.SourceAppService, "IDENTITY_ENDPOINT and IDENTITY_HEADER are set"},
+		{"Cloud Shell", map[string]string{"MSI_ENDPOINT": arc}, azhost.SourceCloudShell, "MSI_ENDPOINT is set and MSI_SECRET is not"},
+		{"Azure ML", map[string]string{"MSI_ENDPOINT": arc, "MSI_SECRET": "canary"}, azhost.SourceAzureML, "MSI_ENDPOINT and MSI_SECRET are set"},
+		{"half of App Service", map[string]string{"IDENTITY_HEADER": "canary"}, azhost.SourceIMDS, "IDENTITY_HEADER is set without IDENTITY_ENDPOINT"},
+		{"half of Arc", map[string]string{"IMDS_ENDPOINT": "http://localhost:40342"}, azhost.SourceIMDS, "IMDS_ENDPOINT is set without IDENTITY_ENDPOINT"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, name := range hostVariables {
@@ -45,11 +44,6 @@ func TestDetection(t *testing.T) {
 			cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
 				Logger: slog.New(slog.NewTextHandler(&logged, nil)), ArcKeyDirectory: t.TempDir(),
 			})
-			if test.err != "" {
-				require.ErrorContains(t, err, test.err)
-				require.NotContains(t, err.Error(), "canary")
-				return
-			}
 			require.NoError(t, err)
 			require.Equal(t, test.want, cred.Source())
 			require.Contains(t, logged.String(), "source="+string(test.want))
@@ -89,8 +83,14 @@ func TestConstructorRefuses(t *testing.T) {
 		{"empty client ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("")}, "leave ID nil"},
 		{"empty object ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ObjectID("")}, "leave ID nil"},
 		{"empty resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ResourceID("")}, "leave ID nil"},
+		{"client ID in quotes", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID(`"a"`)}, "white space or quotes"},
+		{"client ID with a newline", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("a\n")}, "white space or quotes"},
+		{"client ID from a template", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("${AZURE_CLIENT_ID}")}, "a variable that was not expanded"},
+		{"client ID that is a resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("/subscriptions/s")}, "use ResourceID"},
+		{"object ID that is a resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ObjectID("/subscriptions/s")}, "use ResourceID"},
+		{"resource ID that is a client ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ResourceID("6a8a3b3e-6bd3-4f4e-8c1d-6f0f3f4a2d11")}, "is a GUID; use ClientID or ObjectID"},
+		{"a nil client", azhost.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: (*http.Client)(nil)}}, "the *http.Client in Transport is nil"},
 		{"unknown source", azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"}, `unknown Source "Mainframe"`},
-		{"source without its variables", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAppService}, "IDENTITY_HEADER is not set"},
 		{"negative timeout", azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -time.Second}, "negative ConnectTimeout -1s"},
 		{"relative key directory", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "tokens"}, "not an absolute path"},
 		{"endpoint without scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "169.254.169.254/metadata"}, "not an http or https URL"},
@@ -141,7 +141,7 @@ func TestArcEndpointMustBeLoopback(t *testing.T) {
 			if ok {
 				require.NoError(t, err)
 			} else {
-				require.ErrorContains(t, err, "does not point to this machine")
+				require.ErrorContains(t, err, "is not on this machine")
 			}
 		})
 	}

@@ -5,30 +5,20 @@ package azhost
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
 const (
-	module  = "github.com/azhost/azhost"
-	version = "v0.1.0"
-
 	// maxBody bounds an answer; a token with its fields is a few kilobytes.
 	maxBody = 1 << 20
 
@@ -38,56 +28,33 @@ const (
 	tlsTimeout = 10 * time.Second
 )
 
-// newClient returns azcore's pipeline for a host endpoint: the options' policies, retries,
-// logging and tracing, over the options' transport or our own. perTry, which may be nil, runs at
-// every attempt.
-func newClient(o *ManagedIdentityCredentialOptions, at *endpoint, perTry policy.Policy) (*azcore.Client, error) {
-	co := o.ClientOptions
-	co.APIVersion = "" // the host dictates it
-	co.Logging.IncludeBody = false
-	co.Logging.AllowedHeaders = slices.DeleteFunc(slices.Clone(co.Logging.AllowedHeaders), secret)
-	next := co.Transport
-	if next == nil {
-		next = newHTTPClient(o.ConnectTimeout)
+// transportOf returns the transport that sends requests: the default client, a copy of the caller's
+// client that follows no redirect, or the caller's transport as it is.
+func transportOf(o *ManagedIdentityCredentialOptions) policy.Transporter {
+	switch t := o.Transport.(type) {
+	case nil:
+		return newHTTPClient(o.ConnectTimeout)
+	case *http.Client:
+		own := *t
+		own.CheckRedirect = noRedirect
+		return &own
+	default:
+		return t
 	}
-	co.Transport = &transport{next: next, at: at, maxDelay: co.Retry.MaxRetryDelay}
-	pl := runtime.PipelineOptions{
-		Tracing:                runtime.TracingOptions{Namespace: "Microsoft.Entra"},
-		AllowedQueryParameters: []string{"resource", "client_id", "clientid", "object_id", "msi_res_id", "mi_res_id"},
-	}
-	if perTry != nil {
-		pl.PerRetry = []policy.Policy{perTry}
-	}
-	return azcore.NewClient(module, version, pl, &co)
 }
 
-// withDefaults returns r with what is zero replaced by d's values.
-func withDefaults(r, d policy.RetryOptions) policy.RetryOptions {
-	r.MaxRetries = cmp.Or(r.MaxRetries, d.MaxRetries)
-	r.RetryDelay = cmp.Or(r.RetryDelay, d.RetryDelay)
-	r.MaxRetryDelay = cmp.Or(r.MaxRetryDelay, d.MaxRetryDelay)
-	r.TryTimeout = cmp.Or(r.TryTimeout, d.TryTimeout)
-	if r.StatusCodes == nil {
-		r.StatusCodes = d.StatusCodes
-	}
-	return r
-}
-
-// secret reports whether a header proves a request to come from this machine.
-func secret(header string) bool {
-	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
-}
+// noRedirect lets an answer that redirects be returned as it is, and refused.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // newHTTPClient returns the client for host endpoints. All of them are on this machine or one
-// link away, and the requests carry proofs, so nothing may carry them elsewhere.
+// link away, and the requests carry secrets, so nothing may send them elsewhere.
 func newHTTPClient(connectTimeout time.Duration) *http.Client {
 	if connectTimeout == 0 {
 		connectTimeout = defaultConnectTimeout
 	}
 	dialer := net.Dialer{Timeout: connectTimeout}
 	return &http.Client{
-		// The answer that redirects is returned as it is, and refused.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: noRedirect,
 		Transport: &http.Transport{
 			Proxy: nil, // net/http would send 169.254.169.254 through HTTP_PROXY
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -96,120 +63,76 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 					return dialer.DialContext(ctx, network, address)
 				}
 				// A resolver or a hosts file could send "localhost" anywhere.
-				conn, err := dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-				if err != nil && ctx.Err() == nil {
-					if conn, err6 := dialer.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
-						return conn, nil
-					}
-				}
-				return conn, err
+				return dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 			},
 			TLSHandshakeTimeout:    tlsTimeout,      // net/http detaches a handshake from its request's context
 			DisableCompression:     true,            // a small body must not unfold into a large one
 			MaxResponseHeaderBytes: 64 << 10,        // as much as a WWW-Authenticate could ever need
-			MaxIdleConnsPerHost:    maxRequests,     // as many as can be in use
+			MaxIdleConnsPerHost:    maxAttempts,     // as many as can be in use
 			IdleConnTimeout:        5 * time.Second, // enough for an Arc exchange and for a burst at start
 		},
 	}
 }
 
-// transport is the last step of the pipeline: it limits concurrent requests, refuses redirects
-// whatever the transport under it did with them, and reads a bounded body.
-type transport struct {
-	next     policy.Transporter
-	at       *endpoint
-	maxDelay time.Duration // of the retry policy
-}
+// transport is the last step of the pipeline: it refuses redirects whatever the transport under it
+// did with them, and reads a bounded body.
+type transport struct{ next policy.Transporter }
 
 // Do implements [policy.Transporter].
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
-	select {
-	case t.at.slots <- struct{}{}:
-		defer func() { <-t.at.slots }()
-	case <-req.Context().Done():
-		return nil, req.Context().Err()
-	}
 	resp, err := t.next.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, &noAnswer{req.URL, err}
+	}
+	if resp == nil {
+		return nil, final{errors.New("the Transport returned neither a response nor an error")}
+	}
+	if resp.Header == nil {
+		resp.Header = http.Header{}
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
-	proof := proofOf(req)
-	withoutProof(resp.Header, proof)
-	refuse := func(err error) error {
+	if resp.Request == nil || resp.Request.URL == nil {
+		resp.Request = req
+	}
+	secret := secretOf(req)
+	reject := func(err error) error {
 		return &answerError{server: resp.Header.Get("Server"), status: resp.StatusCode, err: err}
 	}
-	if redirected := resp.Request != nil && resp.Request.Response != nil; redirected {
-		return nil, final{refuse(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(resp.Request.URL)))}
+	if resp.Request.Response != nil {
+		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(resp.Request.URL), secret)))}
 	}
 	if resp.StatusCode/100 == 3 {
 		to := "nowhere"
 		if u, err := resp.Location(); err == nil {
-			to = place(u)
+			to = withoutSecret(place(u), secret)
 		}
-		return nil, final{refuse(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
+		return nil, final{reject(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
 	}
 	var body bytes.Buffer
 	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for any usual answer
 	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, refuse(fmt.Errorf("an answer (status %d) that was cut short: %w", resp.StatusCode, cause(err)))
+		return nil, reject(fmt.Errorf("an answer (status %d) that was cut short: %w", resp.StatusCode, bare(err)))
 	case body.Len() > maxBody:
-		return nil, final{refuse(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
+		return nil, final{reject(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
 	}
-	resp.Body = io.NopCloser(bytes.NewReader(bodyWithoutProof(body.Bytes(), proof)))
-	spreadRetryAfter(resp, t.maxDelay)
+	resp.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
+	resp.Header = headerWithoutSecret(resp.Header, secret)
 	return resp, nil
 }
 
-// removed stands where an answer repeats a secret of its request.
-const removed = "[removed]"
-
-// proofOf returns the secret by which a request proves where it comes from, "" if it has none.
-func proofOf(req *http.Request) string {
-	for _, name := range secretHeaders {
-		if v := req.Header.Get(name); v != "" {
-			return strings.TrimPrefix(v, "Basic ")
-		}
-	}
-	return ""
+// noAnswer is a request that got none.
+type noAnswer struct {
+	from *url.URL
+	err  error
 }
 
-// withoutProof removes a request's proof from its answer's headers, which the pipeline's logging
-// and tracing write, as do errors: whoever answers might send it back.
-func withoutProof(header http.Header, proof string) {
-	if proof == "" {
-		return
-	}
-	for _, values := range header {
-		for i, v := range values {
-			values[i] = strings.ReplaceAll(v, proof, removed)
-		}
-	}
-}
-
-// bodyWithoutProof removes a request's proof from its answer's body. JSON can spell it in many
-// ways, so a body with a string that means the proof is removed whole.
-func bodyWithoutProof(body []byte, proof string) []byte {
-	if proof == "" {
-		return body
-	}
-	body = bytes.ReplaceAll(body, []byte(proof), []byte(removed))
-	if bytes.IndexByte(body, '\\') < 0 {
-		return body
-	}
-	tokens := json.NewDecoder(bytes.NewReader(body))
-	for {
-		t, err := tokens.Token()
-		if err != nil { // the end, or what nobody will decode
-			return body
-		}
-		if s, ok := t.(string); ok && strings.Contains(s, proof) {
-			return []byte(removed)
-		}
-	}
-}
+func (e *noAnswer) Error() string { return e.err.Error() }
+func (e *noAnswer) Unwrap() error { return e.err }
 
 // answerError is an answer that could not be taken whole.
 type answerError struct {
@@ -230,41 +153,4 @@ func (final) NonRetriable()   {}
 // place is a URL for an error: no user, no query, bounded.
 func place(u *url.URL) string {
 	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
-}
-
-// spreadRetryAfter adds up to half a delay and a second to a Retry-After, which azcore would sleep to
-// the millisecond: clients that were throttled together would come back together. The sum stays
-// below maxDelay, above which azcore gives up.
-func spreadRetryAfter(resp *http.Response, maxDelay time.Duration) {
-	const inMilliseconds = "Retry-After-Ms" // what azcore prefers
-	value := resp.Header.Get("Retry-After")
-	if value == "" || resp.Header.Get(inMilliseconds) != "" {
-		return
-	}
-	var d time.Duration
-	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds <= 1<<20 {
-		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		d = time.Until(at)
-	}
-	if maxDelay < 0 { // azcore's way of saying that there is no limit
-		maxDelay = math.MaxInt64
-	}
-	if d <= 0 || d >= maxDelay {
-		return
-	}
-	d += rand.N(min(d/2+time.Second, maxDelay-d))
-	resp.Header.Set(inMilliseconds, strconv.FormatInt(d.Milliseconds(), 10))
-}
-
-// flightContext is ctx without the caller's response capture, whose variable a flight that
-// outlives the caller would write to behind its back.
-func flightContext(ctx context.Context) context.Context {
-	return policy.WithCaptureResponse(ctx, new(*http.Response))
-}
-
-// payload returns the body of a response that has passed the pipeline.
-func payload(resp *http.Response) []byte {
-	body, _ := runtime.Payload(resp) // in memory, so it cannot fail
-	return body
 }

@@ -171,7 +171,9 @@ func TestNoSecretIsWritten(t *testing.T) {
 				if test.source == azhost.SourceAzureArc && req.Header.Get("Authorization") == "" {
 					return challenge(req)
 				}
-				return test.answer(req)
+				resp, err := test.answer(req)
+				resp.Header.Set("Content-Type", "application/json") // without which azcore logs no body
+				return resp, err
 			})
 			o := arcOptions(w, keys)
 			o.Source = test.source
@@ -182,6 +184,7 @@ func TestNoSecretIsWritten(t *testing.T) {
 			o.TracingProvider = spans(&written)
 			cred, err := azhost.NewManagedIdentityCredential(o)
 			require.NoError(t, err)
+			require.Equal(t, []string{"authorization", "Metadata"}, o.Logging.AllowedHeaders, "the caller's options were changed")
 			_, err = token(t.Context(), cred)
 			fmt.Fprintf(&written, "%v\n%+v\n", err, err)
 			if err != nil {

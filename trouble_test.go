@@ -70,7 +70,7 @@ func body(text string) func(*testing.T) error {
 
 // challenged is a failure of an Arc server with other challenges.
 func challenged(values ...string) func(*testing.T) error {
-	return onFakeArc(nil, func(a *azhosttest.Arc) { a.Challenge(func(string) []string { return values }) })
+	return onFakeArc(nil, func(a *azhosttest.Arc) { a.SetChallenge(func(string) []string { return values }) })
 }
 
 // named is a failure of an Arc server whose challenge names another file in its directory.
@@ -158,18 +158,18 @@ func troubles() map[string]trouble {
 	add("IDENTITY_SERVER_THUMBPRINT is set without both IDENTITY_ENDPOINT and IDENTITY_HEADER and is ignored", options(pinned, "IDENTITY_SERVER_THUMBPRINT", "x"))
 
 	// The host refuses.
-	add("Does this machine have a managed identity?", onFakeVM(nil, func(vm *azhosttest.VM) { vm.Identities() }))
+	add("Does this machine have a managed identity?", onFakeVM(nil, func(vm *azhosttest.VM) { vm.SetIdentities() }))
 	add("assigned to this machine?", onFakeVM(client, func(*azhosttest.VM) {}))
 	add("assigned to this server?", onFakeArc(client, func(*azhosttest.Arc) {}))
 	add("This machine has several user-assigned identities; set ID to the one to use", onFakeVM(nil, func(vm *azhosttest.VM) {
-		vm.Identities(a, azhosttest.UserAssigned("b"))
+		vm.SetIdentities(a, azhosttest.UserAssigned("b"))
 	}))
-	add("This agent is too old to select a user-assigned identity", onFakeArc(client, func(a *azhosttest.Arc) { a.OldAgent(true) }))
+	add("This agent is too old to select a user-assigned identity", onFakeArc(client, func(a *azhosttest.Arc) { a.IgnoreSelectors(true) }))
 	add("the answer is a token for the identity with", onFakeVM(client, func(vm *azhosttest.VM) {
-		vm.Identities(a)
-		vm.Answer(func(fields map[string]any) { fields["client_id"] = "another" })
+		vm.SetIdentities(a)
+		vm.EditResponse(func(fields map[string]any) { fields["client_id"] = "another" })
 	}))
-	add("Microsoft Entra refuses this resource", onFakeVM(nil, func(vm *azhosttest.VM) { vm.Resources("another") }))
+	add("Microsoft Entra refuses this resource", onFakeVM(nil, func(vm *azhosttest.VM) { vm.AllowResources("another") }))
 	add("This IMDS does not know the API version", fault(azhosttest.Fault{Status: 400, Body: `{"error":"api-version","newest-versions":["2017-08-01"]}`}))
 	add("410 Gone", fault(azhosttest.Updating()))
 	add("429 Too Many Requests", fault(azhosttest.Throttled(time.Second)))
@@ -191,8 +191,8 @@ func troubles() map[string]trouble {
 	// These two take an agent's directory, and an account that may not read it.
 	only(false, "or add this user to the group", nil)
 	only(false, "or add this account to the local group", nil)
-	only(linux, "run the container with that group's numeric id, or as root", onFakeArc(nil, func(a *azhosttest.Arc) { a.KeyFault(azhosttest.KeyUnreadable) }))
-	only(linux || windows, "mount the directory that the agent writes its keys to at ArcKeyDirectory", onFakeArc(nil, func(a *azhosttest.Arc) { a.KeyFault(azhosttest.KeyMissing) }))
+	only(linux, "run the container with that group's numeric id, or as root", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyUnreadable) }))
+	only(linux || windows, "mount the directory that the agent writes its keys to at ArcKeyDirectory", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyMissing) }))
 	root := "/"
 	if windows {
 		root = `C:\`
@@ -208,8 +208,8 @@ func troubles() map[string]trouble {
 	only(windows, "its name is that of a device", named("NUL.key", nil))
 	only(!windows, "the key file is a link", named("k.key", func(t *testing.T, path string) { require.NoError(t, os.Symlink("/", path)) }))
 	only(!windows, "is not a regular file but of type", named("k.key", func(t *testing.T, path string) { require.NoError(t, os.Mkdir(path, 0o755)) }))
-	add("the key file is larger than 4096 bytes", onFakeArc(nil, func(a *azhosttest.Arc) { a.KeyFault(azhosttest.KeyTooLarge) }))
-	add("the key file is empty", onFakeArc(nil, func(a *azhosttest.Arc) { a.KeyFault(azhosttest.KeyEmpty) }))
+	add("the key file is larger than 4096 bytes", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyTooLarge) }))
+	add("the key file is empty", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyEmpty) }))
 	add("the file does not hold a key", named("k.key", func(t *testing.T, path string) {
 		require.NoError(t, os.WriteFile(path, []byte("two words"), 0o600))
 	}))
@@ -244,12 +244,12 @@ func troubles() map[string]trouble {
 	add("the answer's client_id is not a string", body(`{"access_token":"a","client_id":1`+rest))
 	add("the answer's token_type is not Bearer", body(`{"access_token":"a","token_type":"mtls_pop"`+rest))
 	add("the answer does not say when its token expires", body(`{"access_token":"a"}`))
-	add("before it arrived, by this machine's clock", onFakeVM(nil, func(vm *azhosttest.VM) { vm.TokenLifetime(-time.Hour) }))
+	add("before it arrived, by this machine's clock", onFakeVM(nil, func(vm *azhosttest.VM) { vm.SetTokenLifetime(-time.Hour) }))
 
 	// The program.
 	add("the caller's context ended after", func(t *testing.T) error {
 		vm := azhosttest.NewVM(t)
-		vm.Latency(time.Hour)
+		vm.SetLatency(time.Hour)
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -12,15 +12,15 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// AppService is a fake App Service: the token endpoint of a web app, which Functions, Container
-// Apps and Automation have as well. Make one with [NewAppService] or [ListenAppService].
+// AppService is a fake App Service: the token endpoint of a web app, which Functions, Container Apps,
+// and Automation have as well. Make one with [NewAppService] or [ListenAppService].
 //
-// Without a selector only the system-assigned identity answers; unlike a VM, App Service never
-// falls back to the one user-assigned identity that there is. It ignores msi_res_id.
+// Without a selector, it uses only the system-assigned identity. Unlike a VM, App Service never falls
+// back to the only user-assigned identity. It ignores msi_res_id.
 type AppService struct{ Host }
 
-// NewAppService returns an App Service that the test's cleanup closes. It listens when it is first
-// asked for its address.
+// NewAppService returns an App Service that is closed when the test ends. It starts listening when its
+// address is first needed.
 func NewAppService(t testing.TB) *AppService {
 	t.Helper()
 	a, err := newAppService(t)
@@ -28,7 +28,7 @@ func NewAppService(t testing.TB) *AppService {
 }
 
 // ListenAppService returns an App Service that listens at addr, such as "127.0.0.1:0", for programs
-// that are not tests. Close ends it.
+// other than tests. Call Close when done.
 func ListenAppService(addr string) (*AppService, error) {
 	return listening(addr, newAppService)
 }
@@ -41,7 +41,7 @@ func newAppService(t testing.TB) (*AppService, error) {
 		selectors: []string{"client_id", "object_id", "principal_id", "mi_res_id"},
 		machine:   resourceGroup() + "/providers/Microsoft.Web/sites/fake",
 		refuse:    statusReply,
-		unknown: func() reply { // which is all that App Service says
+		unknown: func() reply { // App Service gives no reason
 			return statusReply(http.StatusInternalServerError, "", "An unexpected error occurred")
 		},
 		shape: withoutDurations,
@@ -53,12 +53,12 @@ func newAppService(t testing.TB) (*AppService, error) {
 	return a, a.init(t)
 }
 
-// RotateHeader replaces the secret, as the platform may at any time: Environment has the new one,
-// and the old one is refused with 401. A client that has read the variable before must read it
-// again, so call Setenv once more.
+// RotateHeader replaces the secret, as the platform may at any time. Requests with the old secret get
+// status 401, and [Host.Environment] returns the new secret. Call [Host.Setenv] again to give it to
+// the program.
 func (a *AppService) RotateHeader() { a.set(func() { a.settings.secret = rand.Text() }) }
 
-// msi answers as App Service does.
+// msi responds as App Service does.
 func (a *AppService) msi(req *http.Request, r *Request, s settings) reply {
 	refuse := func(text string) reply { return statusReply(http.StatusBadRequest, "", text) }
 	selected := a.selected(r.Query)
@@ -87,19 +87,19 @@ func (a *AppService) msi(req *http.Request, r *Request, s settings) reply {
 	return refuse("No Managed Identity found for the app")
 }
 
-// statusReply is an error in App Service's form, which has no code.
+// statusReply returns an error in App Service's form, which has no code.
 func statusReply(status int, _, message string) reply {
 	return reply{status: status, header: http.Header{"Content-Type": {jsonType}},
 		body: encode(map[string]any{"statusCode": status, "message": message})}
 }
 
-// proven reports whether a request has the host's secret in a header, once.
+// proven reports whether a request has exactly one such header and its value is the host's secret.
 func proven(req *http.Request, header string, s settings) bool {
 	values := req.Header.Values(header)
 	return len(values) == 1 && subtle.ConstantTimeCompare([]byte(values[0]), []byte(s.secret)) == 1
 }
 
-// withoutDurations removes the fields that only IMDS and those made after it send.
+// withoutDurations removes the fields that only IMDS and hosts modeled on it send.
 func withoutDurations(fields map[string]any) {
 	for _, name := range []string{"expires_in", "ext_expires_in", "not_before"} {
 		delete(fields, name)

@@ -53,8 +53,8 @@ func TestAppServiceAnswersAsAppServiceDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			app := azhosttest.NewAppService(t)
-			app.Identities(test.identities...)
-			app.Resources("https://r")
+			app.SetIdentities(test.identities...)
+			app.AllowResources("https://r")
 			secret := app.Environment()["IDENTITY_HEADER"]
 			header := test.header
 			if header == "" {
@@ -104,7 +104,7 @@ func TestAppServiceRotatesItsHeader(t *testing.T) {
 	app.Setenv(t)
 	require.NotEqual(t, old, os.Getenv("IDENTITY_HEADER"))
 	require.Equal(t, 200, ask(os.Getenv("IDENTITY_HEADER")))
-	require.NotEqual(t, old, azhosttest.NewAppService(t).Environment()["IDENTITY_HEADER"], "every host has a secret of its own")
+	require.NotEqual(t, old, azhosttest.NewAppService(t).Environment()["IDENTITY_HEADER"], "every host has a different secret")
 }
 
 // Setenv before a bubble leaves nothing in the bubble at which its time would stand still.
@@ -112,7 +112,7 @@ func TestSetenvBeforeABubble(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)
 	synctest.Test(t, func(t *testing.T) {
-		app.Latency(time.Hour)
+		app.SetLatency(time.Hour)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
 			app.InMemory().Endpoint+"?api-version=2019-08-01&resource=https://r", nil)
 		require.NoError(t, err)
@@ -138,10 +138,10 @@ func TestOptionsOfTheOtherHosts(t *testing.T) {
 		inMemory                *azhost.ManagedIdentityCredentialOptions
 		inMemoryEndpoint, local string
 	}{
-		{"AppService", app.Options(), azhost.SourceAppService, app.Endpoint(), app.InMemory(), "http://127.0.0.1:41741/msi/token", `^http://127\.0\.0\.1:\d+/msi/token$`},
-		{"CloudShell", shell.Options(), azhost.SourceCloudShell, shell.Endpoint(), shell.InMemory(), "http://localhost:50342/oauth2/token", `^http://localhost:\d+/oauth2/token$`},
-		{"AzureML", ml.Options(), azhost.SourceAzureML, ml.Endpoint(), ml.InMemory(), "http://127.0.0.1:46808/MSI/auth", `^http://127\.0\.0\.1:\d+/MSI/auth$`},
-		{"ServiceFabric", fabric.Options(), azhost.SourceServiceFabric, fabric.Endpoint(), nil, "", `^https://localhost:\d+/metadata/identity/oauth2/token$`},
+		{"AppService", app.Options(), azhost.SourceAppService, app.Endpoint(), app.InMemory(), "http://127.0.0.1:41741/msi/token", `^http://127\.0\.0\.1:\d+/[a-z2-7]{10}/msi/token$`},
+		{"CloudShell", shell.Options(), azhost.SourceCloudShell, shell.Endpoint(), shell.InMemory(), "http://localhost:50342/oauth2/token", `^http://localhost:\d+/[a-z2-7]{10}/oauth2/token$`},
+		{"AzureML", ml.Options(), azhost.SourceAzureML, ml.Endpoint(), ml.InMemory(), "http://127.0.0.1:46808/MSI/auth", `^http://127\.0\.0\.1:\d+/[a-z2-7]{10}/MSI/auth$`},
+		{"ServiceFabric", fabric.Options(), azhost.SourceServiceFabric, fabric.Endpoint(), nil, "", `^https://localhost:\d+/[a-z2-7]{10}/metadata/identity/oauth2/token$`},
 	} {
 		require.Equal(t, test.source, test.options.Source, test.name)
 		require.Equal(t, test.endpoint, test.options.Endpoint, test.name)

@@ -16,11 +16,14 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// Arc is a fake Azure Arc-enabled server: its agent, himds, and the directory of its keys. Make
-// one with [NewArc] or [ListenArc]. Every token takes a challenge, and a second request with the
-// key that the challenge names, once and within 60 s.
+// Arc is a fake Azure Arc-enabled server: its agent, himds, and the directory of its key files. Make
+// one with [NewArc] or [ListenArc]. Every token takes two requests: the agent answers the first with a
+// challenge that names a key file, and the second proves that the client can read it. A key works
+// once, within 60 seconds.
 type Arc struct {
 	Host
+
+	temporary bool // the key directory is a new one, which no client knows
 
 	// The fields below are guarded by Host.mu.
 
@@ -33,17 +36,20 @@ type Arc struct {
 	late        string // the key whose file appears with the next challenge
 }
 
-// NewArc returns an Arc server whose keys are in a temporary directory of the test, and that the
-// test's cleanup closes. It listens when it is first asked for its address.
+// NewArc returns an Arc server that is closed when the test ends. Its key files are in a temporary
+// directory of the test. It starts listening when its address is first needed.
 func NewArc(t testing.TB) *Arc {
 	t.Helper()
 	a, err := newArc(t, t.TempDir())
+	if err == nil {
+		a.temporary = true
+	}
 	return closedBy(t, a, err)
 }
 
-// ListenArc returns an Arc server that listens at addr, such as "127.0.0.1:0", and writes its keys
-// to keyDirectory, which is made if need be; "" means a temporary directory, which Close removes.
-// It is for programs that are not tests.
+// ListenArc returns an Arc server that listens at addr, such as "127.0.0.1:0", for programs other
+// than tests. It writes its key files to keyDirectory, which it creates if necessary, or if that is
+// empty, to a temporary directory that Close removes. Call Close when done.
 func ListenArc(addr, keyDirectory string) (*Arc, error) {
 	temporary := keyDirectory == ""
 	var err error
@@ -57,7 +63,7 @@ func ListenArc(addr, keyDirectory string) (*Arc, error) {
 	}
 	a, err := newArc(nil, keyDirectory)
 	if err == nil {
-		err = a.listener.open(addr, a)
+		err = a.listenAt(addr)
 	}
 	remove := func() { _ = os.RemoveAll(keyDirectory) }
 	switch {
@@ -67,7 +73,7 @@ func ListenArc(addr, keyDirectory string) (*Arc, error) {
 	case err != nil:
 		return nil, err
 	case temporary:
-		a.atClose = remove
+		a.temporary, a.atClose = true, remove
 	}
 	return a, nil
 }
@@ -99,10 +105,24 @@ func newArc(t testing.TB, keyDirectory string) (*Arc, error) {
 	return a, a.init(t)
 }
 
-// OldAgent makes the agent ignore selectors, as those do that know system-assigned identities only.
-func (a *Arc) OldAgent(old bool) { a.set(func() { a.old = old }) }
+// Setenv is [Host.Setenv] for a host made with [ListenArc] and a key directory that the client
+// already uses, such as the agent's own. Otherwise it fails the test, because no variable tells a
+// client where the key files are.
+func (a *Arc) Setenv(t testing.TB) {
+	t.Helper()
+	if !a.temporary {
+		a.Host.Setenv(t)
+		return
+	}
+	t.Fatal("azhosttest: no environment variable tells azhost where a fake Arc agent's key files are; " +
+		"pass Options or InMemory to the credential, or use NewAppService, whose Setenv works for every client")
+}
 
-// himds answers as the agent does.
+// IgnoreSelectors sets whether the agent ignores selectors and always uses the system-assigned
+// identity, as old agents do.
+func (a *Arc) IgnoreSelectors(old bool) { a.set(func() { a.old = old }) }
+
+// himds responds as the agent does.
 func (a *Arc) himds(req *http.Request, r *Request, s settings) reply {
 	refuse := func(text string) reply { return jsonReply(http.StatusBadRequest, "invalid_request", text) }
 	selected := a.selected(r.Query)

@@ -13,13 +13,13 @@ import (
 
 // AzureML is a fake Azure Machine Learning compute. Make one with [NewAzureML] or [ListenAzureML].
 //
-// Every request must have a clientid, which is empty for the system-assigned identity. If there is
-// none, the first user-assigned identity is the default that Environment names in
-// DEFAULT_IDENTITY_CLIENT_ID, for clients to send.
+// Every request must have a clientid, which is empty for the system-assigned identity. Without a
+// system-assigned identity, Environment sets DEFAULT_IDENTITY_CLIENT_ID to the first user-assigned
+// identity, for clients to send.
 type AzureML struct{ Host }
 
-// NewAzureML returns an Azure ML compute that the test's cleanup closes. It listens when it is
-// first asked for its address.
+// NewAzureML returns an Azure ML compute that is closed when the test ends. It starts listening when
+// its address is first needed.
 func NewAzureML(t testing.TB) *AzureML {
 	t.Helper()
 	a, err := newAzureML(t)
@@ -27,7 +27,7 @@ func NewAzureML(t testing.TB) *AzureML {
 }
 
 // ListenAzureML returns an Azure ML compute that listens at addr, such as "127.0.0.1:0", for
-// programs that are not tests. Close ends it.
+// programs other than tests. Call Close when done.
 func ListenAzureML(addr string) (*AzureML, error) {
 	return listening(addr, newAzureML)
 }
@@ -59,7 +59,7 @@ func newAzureML(t testing.TB) (*AzureML, error) {
 	return a, a.init(t)
 }
 
-// compute answers as an Azure ML compute does.
+// compute responds as an Azure ML compute does.
 func (a *AzureML) compute(req *http.Request, r *Request, s settings) reply {
 	refuse := func(text string) reply { return objectReply(http.StatusBadRequest, "UserError", text) }
 	switch {

@@ -42,8 +42,8 @@ func TestAzureMLAnswersAsAzureMLDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			ml := azhosttest.NewAzureML(t)
-			ml.Identities(test.identities...)
-			ml.Resources("https://r")
+			ml.SetIdentities(test.identities...)
+			ml.AllowResources("https://r")
 			secret := test.secret
 			if secret == "" {
 				secret = ml.Environment()["MSI_SECRET"]
@@ -81,7 +81,7 @@ func TestEnvironmentOfAzureML(t *testing.T) {
 		{"several", []azhosttest.Identity{b, a}, b.ClientID},
 		{"none", nil, ""},
 	} {
-		ml.Identities(test.identities...)
+		ml.SetIdentities(test.identities...)
 		ml.Setenv(t)
 		require.Equal(t, test.want, os.Getenv("DEFAULT_IDENTITY_CLIENT_ID"), test.name)
 		require.Equal(t, ml.Endpoint(), os.Getenv("MSI_ENDPOINT"), test.name)

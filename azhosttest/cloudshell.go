@@ -13,13 +13,13 @@ import (
 
 // CloudShell is a fake Azure Cloud Shell. Make one with [NewCloudShell] or [ListenCloudShell].
 //
-// Its tokens are those of a person, who is signed in to it: the identity that [SystemAssigned]
-// returns stands for that person. It ignores selectors. The parameters are in the body, so
-// [Request] has them in Form. Resources limits the audiences, as the real Cloud Shell always does.
+// Its tokens are those of the signed-in user, for whom the [SystemAssigned] identity stands. It
+// ignores selectors. The parameters are in the body, so [Request] has them in Form. The real Cloud
+// Shell supports only some audiences; use AllowResources to limit them.
 type CloudShell struct{ Host }
 
-// NewCloudShell returns a Cloud Shell that the test's cleanup closes. It listens when it is first
-// asked for its address.
+// NewCloudShell returns a Cloud Shell that is closed when the test ends. It starts listening when its
+// address is first needed.
 func NewCloudShell(t testing.TB) *CloudShell {
 	t.Helper()
 	c, err := newCloudShell(t)
@@ -27,7 +27,7 @@ func NewCloudShell(t testing.TB) *CloudShell {
 }
 
 // ListenCloudShell returns a Cloud Shell that listens at addr, such as "127.0.0.1:0", for programs
-// that are not tests. Close ends it.
+// other than tests. Call Close when done.
 func ListenCloudShell(addr string) (*CloudShell, error) {
 	return listening(addr, newCloudShell)
 }
@@ -53,7 +53,7 @@ func newCloudShell(t testing.TB) (*CloudShell, error) {
 	return c, c.init(t)
 }
 
-// shell answers as Cloud Shell does.
+// shell responds as Cloud Shell does.
 func (c *CloudShell) shell(req *http.Request, r *Request, s settings) reply {
 	refuse := func(text string) reply { return objectReply(http.StatusBadRequest, "BadRequest", text) }
 	switch {
@@ -71,10 +71,10 @@ func (c *CloudShell) shell(req *http.Request, r *Request, s settings) reply {
 	if id, ok := system(s.identities); ok {
 		return c.success(s, r.Resource, id, "")
 	}
-	return refuse("Nobody is signed in")
+	return refuse("No user is signed in")
 }
 
-// person makes the claims those of somebody who is signed in.
+// person changes the claims to those of a signed-in user.
 func person(claims map[string]any) {
 	delete(claims, "xms_mirid")
 	delete(claims, "idp")
@@ -82,7 +82,7 @@ func person(claims map[string]any) {
 	claims["scp"], claims["name"], claims["upn"] = "user_impersonation", "Fake User", "user@fake.example"
 }
 
-// objectReply is an error in the form of Cloud Shell, and of others, whose "error" is an object.
+// objectReply returns an error in the form of Cloud Shell and Azure ML, where "error" is an object.
 func objectReply(status int, code, message string) reply {
 	return reply{status: status, header: http.Header{"Content-Type": {jsonType}},
 		body: encode(map[string]any{"error": map[string]any{"code": code, "message": message}})}

@@ -37,13 +37,13 @@ func TestCloudShellAnswersAsCloudShellDoes(t *testing.T) {
 		{"no form", "POST", "%zz", "true", formType, []azhosttest.Identity{azhosttest.SystemAssigned()}, 400, "BadRequest"},
 		{"no resource", "POST", "", "true", formType, []azhosttest.Identity{azhosttest.SystemAssigned()}, 400, "BadRequest"},
 		{"another audience", "POST", good + "%2F", "true", formType, []azhosttest.Identity{azhosttest.SystemAssigned()}, 400, "AudienceNotSupported"},
-		{"nobody", "POST", good, "true", formType, []azhosttest.Identity{azhosttest.UserAssigned("a")}, 400, "BadRequest"},
+		{"no user", "POST", good, "true", formType, []azhosttest.Identity{azhosttest.UserAssigned("a")}, 400, "BadRequest"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			shell := azhosttest.NewCloudShell(t)
-			shell.Identities(test.identities...)
-			shell.Resources("https://r")
+			shell.SetIdentities(test.identities...)
+			shell.AllowResources("https://r")
 			for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{shell}} {
 				// What the URL says is of no interest.
 				req, err := http.NewRequestWithContext(t.Context(), test.method, shell.Endpoint()+"?resource=https://x", strings.NewReader(test.body))

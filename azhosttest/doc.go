@@ -1,10 +1,10 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package azhosttest has fakes of the hosts that azhost gets tokens from, for tests of programs
+// Package azhosttest provides fakes of the hosts that azhost gets tokens from, for testing programs
 // that use it: an Azure VM ([NewVM]), an Azure Arc-enabled server ([NewArc]), App Service
-// ([NewAppService]), Service Fabric ([NewServiceFabric]), Cloud Shell ([NewCloudShell]) and Azure ML
-// ([NewAzureML]). They speak the hosts' protocols, refuse what the hosts refuse, and fail on demand.
+// ([NewAppService]), Service Fabric ([NewServiceFabric]), Cloud Shell ([NewCloudShell]), and Azure ML
+// ([NewAzureML]). They speak the hosts' protocols, reject what the hosts reject, and fail on demand.
 //
 //	func TestReport(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -18,48 +18,62 @@
 //		})
 //	}
 //
-// The fakes need no privileges, keep no state outside themselves, send nothing anywhere and are
-// safe for parallel tests. A program that is not a test uses [ListenVM], [ListenArc] and the like.
+// The fakes need no privileges, make no network requests, leave nothing behind, and are safe for
+// parallel tests. Programs other than tests use [ListenVM], [ListenArc], and so on.
 //
-// # Transports
+// # Connecting to a fake
 //
-// Options and InMemory return options for the credential. Options' go over a real socket on
-// loopback. InMemory's call the fake without one, which a bubble of testing/synctest needs, where
-// retries, throttling and expiry take no time, as above. For code that makes its credential
-// itself, Setenv sets the variables that lead it to the fake.
+// [Host.Options] and [Host.InMemory] return options for a credential. Options connects over a
+// loopback socket. InMemory calls the fake directly; use it in testing/synctest bubbles, where
+// retries, throttling, and expiry take no time. The credentials of one fake share a token cache, as
+// they do in production. Different fakes share nothing.
 //
-// App Service, Service Fabric and Azure ML also demand a secret, which a credential reads from the
-// environment at every request, whatever its options. So call Setenv for them in any case, and
-// before a bubble starts, because it opens a socket. Service Fabric, whose certificate is pinned,
-// has no in-memory transport.
+// For code that creates its own credential, use an [AppService] and call [Host.Setenv]. The
+// variables IDENTITY_ENDPOINT and IDENTITY_HEADER lead every client library to the fake, including
+// azhost and azidentity. No variable does that for a [VM] or tells a client where the key files of
+// an [Arc] are, so their Setenv fails the test.
+//
+// App Service, Service Fabric, and Azure ML require a secret, which azhost reads from the
+// environment for every request, whatever its options are. Call Setenv for these hosts in any case,
+// and before a bubble starts, because Setenv opens a socket. Service Fabric has no in-memory
+// transport, because its certificate is pinned.
 //
 // # Identities
 //
-// A new host has one system-assigned identity. Identities replaces it, with [SystemAssigned] and
-// [UserAssigned] identities or with none. Which one answers is decided as the real hosts do.
+// A new host has one system-assigned identity. [Host.SetIdentities] replaces it with any number of
+// [SystemAssigned] and [UserAssigned] identities. The fake selects among them as the real host does.
 //
 // # Tokens
 //
-// The tokens are JSON Web Tokens with honest claims, signed with a key of the fake's own. A
-// service under test checks them with Verify or PublicKey, or with the key set at
-// /.well-known/jwks.json. TokenLifetime, RefreshIn, SameToken and Claims shape them, Answer
-// changes the JSON around them.
+// Tokens are signed JSON Web Tokens with realistic claims. Every fake has a different key. A service
+// under test checks tokens with [Host.Verify] or [Host.PublicKey], or finds the key by OpenID Connect
+// discovery ([Host.ServeIssuer]).
 //
-// # Trouble
+// SetTokenLifetime, SetRefreshIn, ReuseTokens, and SetClaims change new tokens. EditResponse changes
+// the JSON around them. Expire makes Verify reject the tokens issued so far.
 //
-// Fail, FailWhile, FailUntil and FailRate answer requests with a [Fault]: a status, a header, a
-// body, a delay, a dropped connection, a body that ends early. Latency, Throttle, Stop and Silence
-// make the whole host slow, busy or absent. An [Arc] has trouble of its own: with its key files
-// (KeyFault, KeyLifetime, RefuseKeys), its challenges (Challenge) and its agent (Restart,
-// OldAgent), an [AppService] may rotate its secret (RotateHeader), and a [ServiceFabric] present a
-// certificate that is not the pinned one (WrongCertificate).
+// # Failures
+//
+// Fail, FailWhile, FailUntil, and FailRandomly replace responses with a [Fault]: a status, header,
+// and body, a delay, a dropped connection, or a truncated body. SetLatency, Throttle, Stop, and
+// Silence make the whole host slow, busy, or absent.
+//
+// An [Arc] can also fail with its key files (SetKeyFault, SetKeyLifetime, RefuseKeys), its challenges
+// (SetChallenge), and its agent (Restart, IgnoreSelectors). An [AppService] can rotate its secret
+// (RotateHeader), and a [ServiceFabric] can present the wrong certificate (UseWrongCertificate).
+//
+// # Assertions
+//
+// RequireTokens, RequireRequests, and RequireResource fail the test if the program made other
+// requests than expected. Requests returns the log.
 //
 // # Fidelity
 //
-// What the hosts' documentation or captured answers show is as they show it: statuses, fields and
-// their types, the codes and the best-known texts of errors. Texts that are not public are made
-// up, so no program should depend on them. Whether IMDS sends Retry-After and what an agent says
-// to a wrong key is not known; the fakes send the first and repeat the challenge. Nor is it known
-// what App Service, Service Fabric and Azure ML say to a wrong secret: the fakes say 401, 404 (no
-// such application) and 401.
+// The fakes reproduce documented and captured responses exactly: statuses, fields and their types,
+// error codes, and the best-known error texts. All other texts are made up because they aren't
+// public, so no program should depend on them.
+//
+// Some behavior isn't known. Throttled fakes send Retry-After, an Arc agent answers a wrong key with
+// another challenge, and a wrong secret gets 401 on App Service and Azure ML and 404 on Service
+// Fabric.
 package azhosttest

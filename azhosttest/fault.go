@@ -12,18 +12,19 @@ import (
 	"time"
 )
 
-// Fault is an answer other than the host's own, sent as it is. The zero value is the host's own
-// answer. The ready-made faults that have a JSON body have it in the form of IMDS and Arc.
+// Fault is a response that replaces the host's normal one, and is sent as is. The zero value is the
+// host's normal response. Functions such as [Throttled] return faults with JSON bodies in the form of
+// IMDS and Arc.
 type Fault struct {
-	Status int           // 200 to 599; 0 means 200 with a Body, and the host's own answer without
-	Header http.Header   // for example Retry-After
-	Body   string        // of any form
-	Delay  time.Duration // before the answer
-	Drop   bool          // the connection is closed without an answer
-	Cut    bool          // the connection is closed in the middle of the body
+	Status int           // 200 to 599; 0 means 200 if Body is set, otherwise the host's normal response
+	Header http.Header   // such as Retry-After
+	Body   string        // of any content type
+	Delay  time.Duration // before the response
+	Drop   bool          // close the connection without a response
+	Cut    bool          // close the connection in the middle of the body
 }
 
-// own reports whether the host's own answer is sent, late or cut.
+// own reports whether the host sends its normal response, perhaps late or truncated.
 func (f Fault) own() bool { return f.Status == 0 && f.Body == "" && !f.Drop }
 
 func (f Fault) reply() reply {
@@ -38,30 +39,31 @@ func (f Fault) reply() reply {
 	header := http.Header{}
 	for name, values := range f.Header {
 		for _, v := range values {
-			header.Add(name, v) // canonical, as a socket would make it
+			header.Add(name, v) // in canonical form, as over a socket
 		}
 	}
 	return reply{status: f.Status, header: header, body: []byte(f.Body), cut: f.Cut}
 }
 
-// Fail answers the next requests with faults, one each, in order.
+// Fail responds to the next requests with faults, one each, in order.
 func (h *Host) Fail(faults ...Fault) { h.set(func() { h.faults = append(h.faults, faults...) }) }
 
-// FailWhile asks f about every request that Fail has no fault for; false means the host's own
-// answer. It may be called from several goroutines at once. A nil f ends that, and so ends
-// FailUntil and FailRate, of which a host has one at a time.
+// FailWhile calls f for every request that Fail has no fault for, and responds with the fault if f
+// returns true. Calls may be concurrent. A host has one of FailWhile, FailUntil, and FailRandomly at a
+// time; FailWhile(nil) stops it.
 func (h *Host) FailWhile(f func(Request) (Fault, bool)) {
 	h.set(func() { h.settings.failWhile = f })
 }
 
-// FailUntil answers with the fault until end, as in an update of IMDS, which takes up to 70 s.
+// FailUntil responds with the fault until end, as during an update of IMDS, which takes up to 70
+// seconds.
 func (h *Host) FailUntil(end time.Time, fault Fault) {
 	h.FailWhile(func(r Request) (Fault, bool) { return fault, r.Time.Before(end) })
 }
 
-// FailRate answers a part of the requests, 0 to 1, with one of the faults, by a random sequence
-// that is the same for the same seed. Without faults it is FailWhile(nil).
-func (h *Host) FailRate(rate float64, seed uint64, faults ...Fault) {
+// FailRandomly responds to a share of the requests, from 0 to 1, with one of the faults at random. The
+// same seed gives the same sequence. Without faults, it is FailWhile(nil).
+func (h *Host) FailRandomly(rate float64, seed uint64, faults ...Fault) {
 	if len(faults) == 0 {
 		h.FailWhile(nil)
 		return
@@ -75,11 +77,11 @@ func (h *Host) FailRate(rate float64, seed uint64, faults ...Fault) {
 	})
 }
 
-// Updating is IMDS while it is updated: 410.
+// Updating returns IMDS's response during an update: 410.
 func Updating() Fault { return Fault{Status: http.StatusGone} }
 
-// Throttled is a host with too many requests: 429, with a Retry-After of whole seconds, rounded
-// up. Whether IMDS sends one is not known; zero leaves it out.
+// Throttled returns a host's response to too many requests: 429, with Retry-After in whole seconds,
+// rounded up. Zero omits the header; whether IMDS sends it isn't known.
 func Throttled(retryAfter time.Duration) Fault {
 	f := jsonFault(http.StatusTooManyRequests, "too_many_requests", "Too many requests")
 	if retryAfter > 0 {
@@ -88,23 +90,30 @@ func Throttled(retryAfter time.Duration) Fault {
 	return f
 }
 
-// ServerError is a host that could not get a token from Microsoft Entra: 500.
+// ServerError returns a host's response when it can't get a token from Microsoft Entra ID: 500.
 func ServerError() Fault {
 	return jsonFault(http.StatusInternalServerError, "unknown", "Failed to retrieve token from the Active directory")
 }
 
-// WireServer is the Azure host's answer while IMDS restarts: a 500 that does not look like IMDS.
+// WireServer returns the response of the Azure host while IMDS restarts: 500, without any sign of
+// IMDS.
 func WireServer() Fault {
 	return Fault{Status: http.StatusInternalServerError, Body: "Internal Server Error",
 		Header: http.Header{"Server": {"Microsoft-IIS/10.0"}, "Content-Type": {"text/plain"}}}
 }
 
-// InvalidResource is the answer for a resource that the tenant does not know: 400.
+// Denied returns the response of the Metadata Security Protocol's agent on a VM when the access
+// control profile doesn't allow the program to use IMDS: 403, without a body.
+func Denied() Fault {
+	return Fault{Status: http.StatusForbidden, Header: http.Header{"Connection": {"close"}}}
+}
+
+// InvalidResource returns the response for a resource that doesn't exist in the tenant: 400.
 func InvalidResource() Fault {
 	return jsonFault(http.StatusBadRequest, "invalid_resource", "AADSTS50001: The resource principal was not found in the tenant.")
 }
 
-// Portal is a captive portal's page in the place of the host: 200.
+// Portal returns the page of a captive portal that responds instead of the host: 200.
 func Portal() Fault {
 	return Fault{Status: http.StatusOK, Body: "<html><body>Please sign in</body></html>",
 		Header: http.Header{"Content-Type": {"text/html"}}}
@@ -112,7 +121,7 @@ func Portal() Fault {
 
 const jsonType = "application/json; charset=utf-8"
 
-// jsonFault is an answer in the form of IMDS's and the Arc agent's errors.
+// jsonFault returns a response in the form of IMDS's and the Arc agent's errors.
 func jsonFault(status int, code, description string) Fault {
 	return Fault{Status: status, Header: http.Header{"Content-Type": {jsonType}},
 		Body: string(encode(map[string]any{"error": code, "error_description": description}))}

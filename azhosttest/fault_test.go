@@ -82,6 +82,29 @@ func TestFaultsOverBothTransports(t *testing.T) {
 	}
 }
 
+func TestDeniedLooksLikeTheProxyAgent(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{vm}} {
+		vm.Fail(azhosttest.Denied())
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, vm.Endpoint()+good, nil)
+		require.NoError(t, err)
+		req.Header.Set("Metadata", "true")
+		resp, err := client.RoundTrip(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, 403, resp.StatusCode, transport)
+		require.Empty(t, body, transport)
+		require.Zero(t, resp.ContentLength, transport)
+		require.True(t, resp.Close, transport)
+		require.Empty(t, resp.Header.Values("Server"), transport)
+		require.Empty(t, resp.Header.Values("Content-Type"), transport)
+	}
+	vm.RequireTokens(t, 0)
+}
+
 func TestFaultsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -117,7 +140,7 @@ func TestFailRate(t *testing.T) {
 	t.Parallel()
 	failures := func(rate float64, seed uint64, faults ...azhosttest.Fault) (statuses []int) {
 		vm := azhosttest.NewVM(t)
-		vm.FailRate(rate, seed, faults...)
+		vm.FailRandomly(rate, seed, faults...)
 		for range 200 {
 			resp, err := do(t, memory{vm}, t.Context(), good)
 			require.NoError(t, err)
@@ -140,7 +163,7 @@ func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(0, 5)
-		vm.Latency(time.Second)
+		vm.SetLatency(time.Second)
 		statuses := make(chan int, 7)
 		ask := func() {
 			resp, err := do(t, memory{vm}, t.Context(), good)
@@ -161,7 +184,7 @@ func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
 
 		vm.Fail(azhosttest.Updating())
 		vm.Throttle(1, 0)
-		vm.Latency(0)
+		vm.SetLatency(0)
 		ask()
 		ask()
 		require.Equal(t, 410, <-statuses)
@@ -183,7 +206,7 @@ func TestLatencyEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(0, 1)
-		vm.Latency(time.Minute)
+		vm.SetLatency(time.Minute)
 		for _, limit := range []time.Duration{time.Minute - time.Nanosecond, time.Minute + time.Nanosecond} {
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			start := time.Now()

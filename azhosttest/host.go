@@ -6,25 +6,29 @@ package azhosttest
 import (
 	"crypto/rand"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 )
 
-// Host is what the fakes have in common; all of them embed it. Its methods are safe for
-// concurrent use; what they change takes effect with the next request.
+// Host has the methods that all fakes share; each fake embeds it. They are safe for concurrent use.
+// Changes take effect with the next request.
 type Host struct {
-	t           testing.TB // nil for a host that has listened from the start
+	t           testing.TB // nil for a host made by a Listen function
 	source      azhost.Source
 	respond     func(*http.Request, *Request, settings) reply       // the protocol
 	refuse      func(status int, code, text string) reply           // an error in the host's form
 	unknown     func() reply                                        // the answer for an unknown resource
-	subject     func(claims map[string]any)                         // makes the claims this host's, or nil
-	shape       func(fields map[string]any)                         // makes the fields this host's, or nil
+	subject     func(claims map[string]any)                         // adapts the claims to this host; may be nil
+	shape       func(fields map[string]any)                         // adapts the fields to this host; may be nil
 	environment func(endpoint string, s settings) map[string]string // what Environment returns
 	selectors   []string                                            // the parameters that select an identity
 	path        string                                              // of the token endpoint
@@ -32,8 +36,10 @@ type Host struct {
 	local       bool                                                // its URL says localhost
 	form        bool                                                // its parameters are in the body
 	machine     string                                              // the resource ID of the machine
-	server      string                                              // the Server header of the host's own answers
+	server      string                                              // the Server header, except in faults
 	keys        string                                              // an Arc agent's key directory
+	root        string                                              // begins the paths of the host's URLs; see newPath
+	client      http.Client                                         // the Transport of Options
 	atClose     func()
 	signer      signer
 
@@ -45,14 +51,18 @@ type Host struct {
 	underWay int
 	recent   []time.Time // of the requests let through in the last second
 	count    int
-	log      []*Request // the last maxLog requests; their Status is guarded too
+	tokens   int        // issued
+	log      []*Request // the last maxLog requests, including their Status
 	issued   map[grant]issued
+
+	unexpired map[string]bool // the tokens issued since Expire; nil before the first Expire
 }
 
-// settings are what a test may change. A request is answered by those at its arrival.
+// settings are what a test can change. A request uses the settings at its arrival.
 type settings struct {
 	identities        []Identity
 	secret            string // the header that a client must send
+	issuer            string // of tokens, without the tenant ID
 	lifetime          time.Duration
 	refreshIn         time.Duration
 	sameToken         bool
@@ -66,72 +76,84 @@ type settings struct {
 	stopped, silent   bool
 }
 
-// tokenPath is the path of IMDS's token endpoint, and of those made after it.
+// tokenPath is the path of IMDS's token endpoint, and of the hosts modeled on it.
 const tokenPath = "/metadata/identity/oauth2/token"
+
+// newPath returns a random path element. Credentials with the same endpoint share a cache, so a host
+// must not have the URL of an earlier host that had the same port.
+func newPath() string { return "/" + strings.ToLower(rand.Text()[:10]) }
 
 func (h *Host) init(t testing.TB) error {
 	h.t = t
+	h.root = newPath()
+	h.client = http.Client{
+		Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true}, // idle connections would outlive the test
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	h.settings.identities, h.settings.lifetime = []Identity{SystemAssigned()}, 24*time.Hour
-	h.settings.secret = rand.Text()
+	h.settings.secret, h.settings.issuer = rand.Text(), entra
 	h.issued = map[grant]issued{}
 	key, err := newSigner()
 	h.signer = key
 	return err
 }
 
-// Identities replaces the host's identities; without any, every request is refused as the real
-// host does. A new host has one, [SystemAssigned].
-func (h *Host) Identities(ids ...Identity) {
+// SetIdentities replaces the host's identities. Without any, the host rejects every request as the
+// real host does. A new host has one, [SystemAssigned].
+func (h *Host) SetIdentities(ids ...Identity) {
 	h.set(func() { h.settings.identities = slices.Clone(ids) })
 }
 
-// TokenLifetime sets how long new tokens live; 24 h to begin with. Zero or less makes tokens that
-// have expired.
-func (h *Host) TokenLifetime(d time.Duration) { h.set(func() { h.settings.lifetime = d }) }
+// SetTokenLifetime sets how long new tokens are valid. The default is 24 hours. With zero or less, new
+// tokens have already expired.
+func (h *Host) SetTokenLifetime(d time.Duration) { h.set(func() { h.settings.lifetime = d }) }
 
-// RefreshIn adds refresh_in to the answers, in whole seconds. Zero, as to begin with, leaves it
-// out, as IMDS does.
-func (h *Host) RefreshIn(d time.Duration) { h.set(func() { h.settings.refreshIn = d }) }
+// SetRefreshIn adds refresh_in to responses, in whole seconds. Zero, the default, omits it, as IMDS
+// does.
+func (h *Host) SetRefreshIn(d time.Duration) { h.set(func() { h.settings.refreshIn = d }) }
 
-// SameToken makes the host answer as IMDS's own cache does: the same token for an identity and a
-// resource until it expires. To begin with, every request gets a new one. Calling it forgets the
-// tokens so far.
-func (h *Host) SameToken(same bool) {
+// ReuseTokens sets whether the host caches tokens as IMDS does: requests for the same identity and
+// resource get the same token until it expires. By default, every request gets a new token. Calling
+// ReuseTokens empties that cache.
+func (h *Host) ReuseTokens(same bool) {
 	h.set(func() { h.settings.sameToken = same; clear(h.issued) })
 }
 
-// Claims adds claims to new tokens, or replaces them. A claim that is not JSON makes the host
-// answer 500 and say so.
-func (h *Host) Claims(claims map[string]any) {
+// SetClaims adds claims to new tokens, or replaces their values. If a claim can't be encoded as JSON,
+// the host responds with status 500 and the reason.
+func (h *Host) SetClaims(claims map[string]any) {
 	h.set(func() { h.settings.claims = maps.Clone(claims) })
 }
 
-// Resources limits the resources for which there are tokens, compared exactly; the others get
-// [InvalidResource], or what the host has in its place. Without any, all are known.
-func (h *Host) Resources(known ...string) {
+// AllowResources limits the resources that the host issues tokens for. Requests for others get
+// [InvalidResource] or the host's equivalent. Resources are compared exactly. Without arguments,
+// all resources are allowed, which is the default.
+func (h *Host) AllowResources(known ...string) {
 	h.set(func() { h.settings.resources = slices.Clone(known) })
 }
 
-// Answer lets edit change the JSON fields of every successful answer before it is sent: drop,
-// retype or misspell them. It may be called from several goroutines at once. Nil ends that.
-func (h *Host) Answer(edit func(fields map[string]any)) { h.set(func() { h.settings.edit = edit }) }
+// EditResponse calls edit with the JSON fields of every successful response before the host sends it,
+// so that a test can drop, retype, or misspell them. Calls may be concurrent. Nil stops them.
+func (h *Host) EditResponse(edit func(fields map[string]any)) {
+	h.set(func() { h.settings.edit = edit })
+}
 
-// Latency delays every answer.
-func (h *Host) Latency(d time.Duration) { h.set(func() { h.settings.latency = d }) }
+// SetLatency delays every response.
+func (h *Host) SetLatency(d time.Duration) { h.set(func() { h.settings.latency = d }) }
 
-// Throttle lets perSecond requests through in any second and atOnce at a time, and answers the
-// others 429, in the host's own form, with a Retry-After of a second. IMDS documents 20 and 5; the
-// other hosts none. Zero, as to begin with, means no limit.
+// Throttle limits the host to perSecond requests in any second and atOnce at a time. Other requests
+// get status 429 in the host's form, with a Retry-After of one second. IMDS documents limits of 20
+// and 5; other hosts document none. Zero, the default, means no limit.
 func (h *Host) Throttle(perSecond, atOnce int) {
 	h.set(func() { h.settings.perSecond, h.settings.atOnce = perSecond, atOnce })
 }
 
-// Silence makes connecting to the host hang for 30 s, or until the request's context ends, as a
-// firewall that drops packets does. It affects the in-memory transport only: loopback sockets
-// connect whatever the server does.
+// Silence makes connecting to the host hang, as with a firewall that drops packets, for 30 seconds or
+// until the request's context is done. It affects only the in-memory transport, because loopback
+// sockets always connect.
 func (h *Host) Silence(silent bool) { h.set(func() { h.settings.silent = silent }) }
 
-// OnRequest calls f after every answer, possibly from several goroutines at once. Nil ends that.
+// OnRequest calls f after every response. Calls may be concurrent. Nil stops them.
 func (h *Host) OnRequest(f func(Request)) { h.set(func() { h.settings.observer = f }) }
 
 func (h *Host) set(change func()) {
@@ -146,42 +168,53 @@ func (h *Host) current() settings {
 	return h.settings
 }
 
-// Options returns options, new ones each time, for a credential that asks this host over
-// loopback. They have a Transport of their own, so that credentials of different tests share
-// nothing. The secrets of [AppService], [ServiceFabric] and [AzureML], and the thumbprint, come
-// from the environment whatever the options: call [Host.Setenv] too.
-func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
-	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: h.Endpoint(), ArcKeyDirectory: h.keys}
-	o.Transport = &http.Client{
-		Transport:     &http.Transport{Proxy: nil, DisableKeepAlives: true}, // nothing is left behind
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return o
-}
-
-// InMemory returns options, new ones each time, for a credential that asks this host without a
-// socket, which a bubble of testing/synctest needs. The key files of an [Arc] are real all the
-// same, and for the secrets of others call [Host.Setenv], as with Options, but before the bubble
-// starts: it opens a socket, at which a bubble's time would stand still.
-func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
-	o := &azhost.ManagedIdentityCredentialOptions{Source: h.source, Endpoint: "http://" + h.address + h.path, ArcKeyDirectory: h.keys}
-	o.Transport = h
-	return o
-}
-
-// Environment returns the variables that point a client to this host over loopback.
+// Options returns new options for a credential that asks this host over loopback.
 //
-// An [Arc] has those that the agent's installer sets, which every client honours. A client must
-// also be told where the keys are; of those known to us, only azhost can be. A [VM] has
-// AZURE_POD_IDENTITY_AUTHORITY_HOST, which only MSAL.NET and the Azure SDK for JavaScript honour.
-// The others have what the platform sets, which every client honours.
+// They always have the same Transport, so the credentials of one host share a token cache as they do
+// in production, and share nothing with those of another host. A test that needs an empty cache
+// creates another host.
+//
+// The secrets of [AppService], [ServiceFabric], and [AzureML], and the thumbprint, come from the
+// environment whatever the options are: call [Host.Setenv] too.
+func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
+	return h.options(h.Endpoint(), &h.client)
+}
+
+// InMemory returns new options for a credential that asks this host without a socket, which a
+// testing/synctest bubble needs. Credentials share a cache as with Options, but not with those that
+// have Options.
+//
+// The key files of an [Arc] are real all the same. For the secrets of other hosts, call
+// [Host.Setenv] before the bubble starts: it opens a socket, on which a bubble can't wait.
+func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
+	return h.options("http://"+h.address+h.path, h)
+}
+
+func (h *Host) options(endpoint string, transport policy.Transporter) *azhost.ManagedIdentityCredentialOptions {
+	return &azhost.ManagedIdentityCredentialOptions{
+		ClientOptions:   azcore.ClientOptions{Transport: transport},
+		Source:          h.source,
+		Endpoint:        endpoint,
+		ArcKeyDirectory: h.keys,
+	}
+}
+
+// Environment returns the environment variables that point clients to this host over loopback.
+//
+// Those of [AppService], [ServiceFabric], [CloudShell] and [AzureML] are the platform's, and every
+// client honors them. Those of an [Arc] are the agent's, and every client honors them too, but no
+// variable tells a client where the key files are. A [VM] has AZURE_POD_IDENTITY_AUTHORITY_HOST,
+// which MSAL.NET, MSAL Python, and the Azure SDK for JavaScript honor; azhost and azidentity don't.
 func (h *Host) Environment() map[string]string {
 	endpoint := h.Endpoint()
 	return h.environment(endpoint, h.current())
 }
 
-// Setenv sets the Environment for the duration of a test, and blanks the variables that point to
-// other hosts. As with [testing.T.Setenv], the test must not be parallel.
+// Setenv sets the variables of [Host.Environment] until the test ends, and blanks the variables
+// that point to other hosts. As with [testing.T.Setenv], the test can't be parallel.
+//
+// For code that creates its credential itself, use an [AppService]: its variables lead every
+// client to the fake. [VM.Setenv] and [Arc.Setenv] fail the test.
 func (h *Host) Setenv(t testing.TB) {
 	t.Helper()
 	environment := h.Environment()
@@ -203,7 +236,7 @@ func closedBy[H interface{ Close() }](t testing.TB, h H, err error) H {
 	return h
 }
 
-// listening returns a new host that belongs to no test and listens at addr.
+// listening returns a new host that listens at addr and isn't closed by a test.
 func listening[H interface{ listenAt(addr string) error }](addr string, create func(testing.TB) (H, error)) (H, error) {
 	h, err := create(nil)
 	if err == nil {
@@ -216,4 +249,10 @@ func listening[H interface{ listenAt(addr string) error }](addr string, create f
 	return h, nil
 }
 
-func (h *Host) listenAt(addr string) error { return h.listener.open(addr, h) }
+// listenAt listens at an address, and if that has a port, at the real host's paths.
+func (h *Host) listenAt(addr string) error {
+	if _, port, _ := net.SplitHostPort(addr); port != "" && port != "0" {
+		h.root = ""
+	}
+	return h.listener.open(addr, h)
+}

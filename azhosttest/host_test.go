@@ -40,10 +40,25 @@ func get(t *testing.T, endpoint, query string, header ...string) (int, http.Head
 	return resp.StatusCode, resp.Header, fields
 }
 
-func getToken(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) (string, error) {
+// unshared returns a credential that shares no cache.
+func unshared(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) *azhost.ManagedIdentityCredential {
 	t.Helper()
+	if client, ok := o.Transport.(*http.Client); ok {
+		another := *client
+		o.Transport = &another
+	} else {
+		o.Transport = &wrapped{o.Transport}
+	}
 	cred, err := azhost.NewManagedIdentityCredential(o)
 	require.NoError(t, err)
+	return cred
+}
+
+type wrapped struct{ policy.Transporter }
+
+func getToken(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) (string, error) {
+	t.Helper()
+	cred := unshared(t, o)
 	tk, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
 	return tk.Token, err
 }
@@ -78,7 +93,7 @@ func TestVMAnswersAsIMDSDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			vm := azhosttest.NewVM(t)
-			vm.Identities(test.identities...)
+			vm.SetIdentities(test.identities...)
 			status, header, fields := get(t, vm.Endpoint(), test.query, test.header)
 			require.Equal(t, test.status, status)
 			require.True(t, strings.HasPrefix(header.Get("Server"), "IMDS/"))
@@ -111,7 +126,7 @@ func text(v any) string { s, _ := v.(string); return s }
 func TestArcAnswersAsTheAgentDoes(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
-	a.Identities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
+	a.SetIdentities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
 	const query = "api-version=2020-06-01&resource=https://r"
 	challenge := func() (path, key string) {
 		t.Helper()
@@ -193,14 +208,14 @@ func TestTimedFaults(t *testing.T) {
 		require.GreaterOrEqual(t, time.Since(start), 70*time.Second)
 
 		vm.FailWhile(nil)
-		vm.Latency(3 * time.Second)
+		vm.SetLatency(3 * time.Second)
 		start = time.Now()
 		_, err = getToken(t, vm.InMemory())
 		require.NoError(t, err)
 		require.Equal(t, 3*time.Second, time.Since(start))
 
-		vm.Latency(0)
-		vm.FailRate(0.5, 1, azhosttest.ServerError(), azhosttest.WireServer(), azhosttest.Throttled(time.Second))
+		vm.SetLatency(0)
+		vm.FailRandomly(0.5, 1, azhosttest.ServerError(), azhosttest.WireServer(), azhosttest.Throttled(time.Second))
 		before := len(vm.Requests())
 		for range 20 {
 			_, err = getToken(t, vm.InMemory())
@@ -220,14 +235,17 @@ func TestThrottle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
-		o := vm.InMemory()
-		o.Retry.MaxRetries = -1
+		once := func() *azhost.ManagedIdentityCredentialOptions {
+			o := vm.InMemory()
+			o.Retry.MaxRetries = -1
+			return o
+		}
 		for n := range 25 {
-			_, err := getToken(t, o)
+			_, err := getToken(t, once())
 			require.Equal(t, n >= 20, err != nil, "request %d", n)
 		}
 		time.Sleep(time.Second)
-		_, err := getToken(t, o)
+		_, err := getToken(t, once())
 		require.NoError(t, err)
 	})
 }
@@ -235,9 +253,9 @@ func TestThrottle(t *testing.T) {
 func TestTokens(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	vm.Claims(map[string]any{"roles": []string{"Reader"}})
-	vm.TokenLifetime(time.Hour)
-	vm.RefreshIn(10 * time.Minute)
+	vm.SetClaims(map[string]any{"roles": []string{"Reader"}})
+	vm.SetTokenLifetime(time.Hour)
+	vm.SetRefreshIn(10 * time.Minute)
 	tk, err := getToken(t, vm.InMemory())
 	require.NoError(t, err)
 	claims, err := vm.Verify(tk)
@@ -247,7 +265,7 @@ func TestTokens(t *testing.T) {
 	_, err = vm.Verify(tk[:len(tk)-2] + "AA")
 	require.Error(t, err)
 	_, err = azhosttest.NewVM(t).Verify(tk)
-	require.Error(t, err, "every host has a key of its own")
+	require.Error(t, err, "every host has a different key")
 	_, err = vm.Verify("")
 	require.Error(t, err)
 
@@ -266,14 +284,16 @@ func TestTokens(t *testing.T) {
 	require.Equal(t, "EC", set.Keys[0].Kty)
 	var _ *ecdsa.PublicKey = vm.PublicKey()
 
-	vm.Resources("https://storage.azure.com/")
+	vm.AllowResources("https://storage.azure.com/")
 	_, err = getToken(t, vm.InMemory())
 	require.ErrorContains(t, err, "AADSTS50001")
 }
 
-func TestSetenv(t *testing.T) {
+func TestSetenvOfAnArcServerWithAKnownKeyDirectory(t *testing.T) {
 	t.Setenv("IDENTITY_HEADER", "of another host")
-	a := azhosttest.NewArc(t)
+	a, err := azhosttest.ListenArc("127.0.0.1:0", t.TempDir())
+	require.NoError(t, err)
+	defer a.Close()
 	a.Setenv(t)
 	cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ArcKeyDirectory: a.KeyDirectory()})
 	require.NoError(t, err)
@@ -282,6 +302,19 @@ func TestSetenv(t *testing.T) {
 	require.NoError(t, err)
 	a.RequireRequests(t, 2)
 	a.RequireResource(t, "https://r")
+}
+
+func TestSetenvFailsWhereVariablesDoNotLeadToTheFake(t *testing.T) {
+	listening, err := azhosttest.ListenArc("127.0.0.1:0", "")
+	require.NoError(t, err)
+	defer listening.Close()
+	for name, host := range map[string]interface{ Setenv(testing.TB) }{
+		"VM": azhosttest.NewVM(t), "Arc": azhosttest.NewArc(t), "listening Arc": listening,
+	} {
+		f := &failing{TB: t}
+		host.Setenv(f)
+		require.Contains(t, f.message.Load(), "use NewAppService", name)
+	}
 }
 
 func TestListenArcCleansUp(t *testing.T) {

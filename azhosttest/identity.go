@@ -18,13 +18,13 @@ type Identity struct {
 	TenantID   string
 }
 
-// SystemAssigned returns a system-assigned identity. Its IDs are fictitious, and always the same.
+// SystemAssigned returns a system-assigned identity. Its IDs are made up and always the same.
 func SystemAssigned() Identity {
 	return Identity{ClientID: guid("system client"), ObjectID: guid("system object"), TenantID: guid("tenant")}
 }
 
-// UserAssigned returns a user-assigned identity of that name. Its IDs are fictitious, and always
-// the same for the same name.
+// UserAssigned returns a user-assigned identity with a name. Its IDs are made up and always the same
+// for the same name.
 func UserAssigned(name string) Identity {
 	return Identity{
 		ClientID: guid(name + " client of user"), ObjectID: guid(name + " object of user"), TenantID: guid("tenant"),
@@ -32,7 +32,7 @@ func UserAssigned(name string) Identity {
 	}
 }
 
-// resourceGroup is where the fictitious machines and identities are.
+// resourceGroup returns the resource ID of the resource group of all machines and identities.
 func resourceGroup() string {
 	return "/subscriptions/" + guid("subscription") + "/resourceGroups/fake"
 }
@@ -44,8 +44,8 @@ func guid(name string) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// selected returns the selectors in a query that the host knows, as "name=value". Azure ML's blank
-// clientid, which is always sent, selects nothing.
+// selected returns the selectors in a query that the host knows, as "name=value". Azure ML's clientid
+// is always sent, and selects nothing if it is empty.
 func (h *Host) selected(query url.Values) []string {
 	var s []string
 	for _, name := range h.selectors {
@@ -56,7 +56,7 @@ func (h *Host) selected(query url.Values) []string {
 	return s
 }
 
-// find returns the identity that a selector, "name=value", names. A blank value names none.
+// find returns the identity that a selector, "name=value", selects. An empty value selects none.
 func find(ids []Identity, selector string) (Identity, bool) {
 	name, value, _ := strings.Cut(selector, "=")
 	for _, id := range ids {

@@ -12,44 +12,44 @@ import (
 	"time"
 )
 
-// keyFile is where a key is, and when it was last named in a challenge.
+// keyFile is the file of a key, and when a challenge last named it.
 type keyFile struct {
 	path      string
 	named     time.Time
 	forgotten bool // the agent has restarted since
 }
 
-// KeyFault is what is wrong with the key files of an [Arc]. For a file that is elsewhere, see
-// [Arc.Challenge].
+// KeyFault is a failure of the key files of an [Arc]. To name a file in another directory, use
+// [Arc.SetChallenge].
 type KeyFault int
 
 // The faults of key files.
 const (
-	KeyGood       KeyFault = iota // nothing is
-	KeyMissing                    // there is no file
+	KeyGood       KeyFault = iota // the file is as it should be
+	KeyMissing                    // the file doesn't exist
 	KeyEmpty                      // the file is empty
-	KeyUnreadable                 // the file's mode is 0, which keeps out neither root nor, on Windows, anybody
+	KeyUnreadable                 // the file has mode 0; has no effect for root or on Windows
 	KeyTooLarge                   // the file has 4,097 bytes, one more than clients accept
 	KeyLate                       // the file appears with the next challenge, which names it again
 )
 
-// KeyDirectory is where the agent writes its keys.
+// KeyDirectory returns the directory that the agent writes its key files to.
 func (a *Arc) KeyDirectory() string { return a.keys }
 
-// KeyLifetime sets how long a key is good for after its challenge; 60 s to begin with.
-func (a *Arc) KeyLifetime(d time.Duration) { a.set(func() { a.keyLife = d }) }
+// SetKeyLifetime sets how long a key is valid after its challenge. The default is 60 seconds.
+func (a *Arc) SetKeyLifetime(d time.Duration) { a.set(func() { a.keyLife = d }) }
 
-// KeyFault makes something wrong with every key file from now on; KeyGood ends that.
-func (a *Arc) KeyFault(f KeyFault) { a.set(func() { a.keyFault, a.late = f, "" }) }
+// SetKeyFault makes every key file from now on fail in one way, until SetKeyFault(KeyGood).
+func (a *Arc) SetKeyFault(f KeyFault) { a.set(func() { a.keyFault, a.late = f, "" }) }
 
-// Challenge replaces the WWW-Authenticate values of the challenges; the key file is written all
-// the same. It may be called from several goroutines at once. A nil f ends that.
-func (a *Arc) Challenge(f func(keyPath string) []string) { a.set(func() { a.realm = f }) }
+// SetChallenge replaces the WWW-Authenticate values of challenges with those that f returns. The agent
+// writes the key file in any case. Calls of f may be concurrent. Nil restores the normal challenge.
+func (a *Arc) SetChallenge(f func(keyPath string) []string) { a.set(func() { a.realm = f }) }
 
-// RefuseKeys refuses the next n keys, good as they are, with another challenge.
+// RefuseKeys rejects the next n valid keys with another challenge.
 func (a *Arc) RefuseKeys(n int) { a.set(func() { a.refuse = n }) }
 
-// Restart makes the agent forget the challenges under way: their keys are refused.
+// Restart makes the agent forget its challenges, so that it rejects their keys.
 func (a *Arc) Restart() {
 	a.set(func() {
 		for key, file := range a.outstanding {
@@ -60,7 +60,7 @@ func (a *Arc) Restart() {
 	})
 }
 
-// redeem reports whether a key is good, and makes it good for nothing.
+// redeem reports whether a key is valid, and invalidates it.
 func (a *Arc) redeem(key string, now time.Time) bool {
 	a.mu.Lock()
 	file, ok := a.outstanding[key]
@@ -77,11 +77,11 @@ func (a *Arc) redeem(key string, now time.Time) bool {
 	return good
 }
 
-// challenge writes a key file and names it.
+// challenge writes a key file and returns a challenge that names it.
 func (a *Arc) challenge(now time.Time) reply {
 	a.mu.Lock()
 	var expired []string
-	for key, file := range a.outstanding { // of exchanges that nobody completed
+	for key, file := range a.outstanding { // of exchanges that no client completed
 		if key != a.late && now.Sub(file.named) > a.keyLife {
 			delete(a.outstanding, key)
 			expired = append(expired, file.path)
@@ -123,7 +123,7 @@ func (a *Arc) challenge(now time.Time) reply {
 	return reply{status: http.StatusUnauthorized, header: http.Header{"Www-Authenticate": values}}
 }
 
-// writeKey lets a file appear with all of its content.
+// writeKey creates a file with all of its content at once.
 func writeKey(path string, content []byte, mode os.FileMode) error {
 	whole := path + ".new"
 	if err := os.WriteFile(whole, content, 0o600); err != nil {
@@ -135,7 +135,7 @@ func writeKey(path string, content []byte, mode os.FileMode) error {
 	return os.Rename(whole, path)
 }
 
-// removeKeys removes the files of the keys that nobody has used.
+// removeKeys removes the files of unused keys.
 func (a *Arc) removeKeys() {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -15,7 +15,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
@@ -65,12 +64,12 @@ func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
 			{"at once", time.Minute, 0, nil, 200},
 			{"at the limit", time.Minute, time.Minute, nil, 200},
 			{"past the limit", time.Minute, time.Minute + time.Nanosecond, nil, 401},
-			{"past a limit of its own", time.Second, time.Second + time.Nanosecond, nil, 401},
+			{"past another limit", time.Second, time.Second + time.Nanosecond, nil, 401},
 			{"after a restart", time.Minute, 0, (*azhosttest.Arc).Restart, 401},
 			{"refused", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
 			{"refused no more", time.Minute, 0, nil, 200},
 		} {
-			a.KeyLifetime(test.life)
+			a.SetKeyLifetime(test.life)
 			path := named(t, a)
 			key := content(t, path)
 			time.Sleep(test.wait)
@@ -120,16 +119,16 @@ func TestEveryChallengeHasAKeyOfItsOwn(t *testing.T) {
 func TestKeyFaults(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
-	a.KeyFault(azhosttest.KeyMissing)
+	a.SetKeyFault(azhosttest.KeyMissing)
 	require.NoFileExists(t, named(t, a))
 
-	a.KeyFault(azhosttest.KeyEmpty)
+	a.SetKeyFault(azhosttest.KeyEmpty)
 	require.Empty(t, content(t, named(t, a)))
 
-	a.KeyFault(azhosttest.KeyTooLarge)
+	a.SetKeyFault(azhosttest.KeyTooLarge)
 	require.Len(t, content(t, named(t, a)), 4097)
 
-	a.KeyFault(azhosttest.KeyLate)
+	a.SetKeyFault(azhosttest.KeyLate)
 	late := named(t, a)
 	require.NoFileExists(t, late)
 	require.Equal(t, late, named(t, a))
@@ -137,7 +136,7 @@ func TestKeyFaults(t *testing.T) {
 	late = named(t, a)
 	require.NoFileExists(t, late)
 
-	a.KeyFault(azhosttest.KeyGood)
+	a.SetKeyFault(azhosttest.KeyGood)
 	require.NotEqual(t, late, named(t, a))
 	require.Equal(t, 200, prove(t, a, content(t, named(t, a))))
 }
@@ -145,12 +144,12 @@ func TestKeyFaults(t *testing.T) {
 func TestKeyUnreadable(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
-	a.KeyFault(azhosttest.KeyUnreadable)
+	a.SetKeyFault(azhosttest.KeyUnreadable)
 	info, err := os.Stat(named(t, a))
 	require.NoError(t, err)
 	_, err = getToken(t, a.InMemory())
 	if runtime.GOOS == "windows" || os.Geteuid() == 0 {
-		require.NoError(t, err) // mode 0 keeps nobody out
+		require.NoError(t, err) // mode 0 has no effect here
 		return
 	}
 	require.Zero(t, info.Mode().Perm())
@@ -162,7 +161,7 @@ func TestChallengeIsReplaced(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	var path string
-	a.Challenge(func(keyPath string) []string {
+	a.SetChallenge(func(keyPath string) []string {
 		path = keyPath
 		a.RequestCount() // a callback may ask the host
 		return []string{"Negotiate x", `Basic realm="` + keyPath + `"`}
@@ -171,7 +170,7 @@ func TestChallengeIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"Negotiate x", `Basic realm="` + path + `"`}, resp.Header.Values("WWW-Authenticate"))
 	require.NotEmpty(t, content(t, path))
-	a.Challenge(nil)
+	a.SetChallenge(nil)
 	named(t, a)
 }
 
@@ -227,8 +226,8 @@ func TestArcSelectors(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			arc := azhosttest.NewArc(t)
-			arc.Identities(test.identities...)
-			arc.OldAgent(test.old)
+			arc.SetIdentities(test.identities...)
+			arc.IgnoreSelectors(test.old)
 			query := good + test.query
 			if strings.Contains(test.query, "api-version") {
 				query = "?resource=https://r" + test.query
@@ -261,8 +260,7 @@ func TestTwoExchangesAtOnce(t *testing.T) {
 	a := azhosttest.NewArc(t)
 	errs := make(chan error, 20)
 	for range cap(errs) {
-		cred, err := azhost.NewManagedIdentityCredential(a.Options())
-		require.NoError(t, err)
+		cred := unshared(t, a.Options())
 		go func() { errs <- report(t.Context(), cred) }()
 	}
 	for range cap(errs) {

@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// listener is a host's socket on loopback, from the first time that somebody needs its address.
+// listener is a host's loopback socket, opened when its address is first needed.
 type listener struct {
 	connections sync.WaitGroup
 	tls         *tls.Config // nil for plain HTTP
@@ -26,13 +26,14 @@ type listener struct {
 	mu      sync.Mutex // guards the fields below, and is held while the socket opens and closes
 	address string     // kept while stopped
 	server  *http.Server
-	cancel  context.CancelFunc // of the requests under way
+	cancel  context.CancelFunc // of current requests
 	done    chan struct{}      // closed when server has ended
 	closed  bool
 }
 
-// Endpoint returns the URL of the token endpoint, where the host listens from then on. A host
-// made with [NewVM] and the like fails its test if there is no free port on loopback.
+// Endpoint returns the URL of the token endpoint, and starts listening there if necessary. Its path
+// begins with a random element if the system chose the port, so that it never equals the endpoint of
+// an earlier fake. A host made with [NewVM] and the like fails its test if it can't listen.
 func (h *Host) Endpoint() string {
 	l := &h.listener
 	l.mu.Lock()
@@ -43,13 +44,13 @@ func (h *Host) Endpoint() string {
 			h.t.Fatalf("azhosttest: %v", err)
 		}
 		if l.closed || h.current().stopped {
-			l.shut() // now there is an address that refuses connections
+			l.shut() // keep the address, which now refuses connections
 		}
 	}
 	host, port, _ := net.SplitHostPort(l.address)
 	ip, scheme := net.ParseIP(host), "http"
 	if ip != nil && ip.IsUnspecified() {
-		host, ip = "127.0.0.1", net.IPv4(127, 0, 0, 1) // listening everywhere is no address to connect to
+		host, ip = "127.0.0.1", net.IPv4(127, 0, 0, 1) // clients can't connect to an unspecified address
 	}
 	if h.local && ip != nil && ip.IsLoopback() {
 		host = "localhost"
@@ -57,10 +58,10 @@ func (h *Host) Endpoint() string {
 	if l.tls != nil {
 		scheme = "https"
 	}
-	return scheme + "://" + net.JoinHostPort(host, port) + h.path
+	return scheme + "://" + net.JoinHostPort(host, port) + h.root + h.path
 }
 
-// Stop makes the host refuse connections until [Host.Start], and ends those under way.
+// Stop closes the host's connections and makes it refuse new ones until [Host.Start].
 func (h *Host) Stop() {
 	h.listener.mu.Lock()
 	defer h.listener.mu.Unlock()
@@ -68,8 +69,8 @@ func (h *Host) Stop() {
 	h.listener.shut()
 }
 
-// Start ends a Stop, at the same address. It returns an error when another program has taken the
-// address since, and after Close.
+// Start makes a stopped host listen again at the same address. It returns an error if another program
+// now uses the address, or after Close.
 func (h *Host) Start() error {
 	l := &h.listener
 	l.mu.Lock()
@@ -86,8 +87,8 @@ func (h *Host) Start() error {
 	return nil
 }
 
-// Close ends the host for good and waits for its connections, so it must not be called from
-// OnRequest and the like. Hosts made with [NewVM] and the like are closed by their test's cleanup.
+// Close stops the host permanently and waits until its connections are closed, so don't call it from
+// OnRequest or similar functions. Hosts made with [NewVM] and the like close when their test ends.
 func (h *Host) Close() {
 	h.Stop()
 	l := &h.listener
@@ -101,7 +102,7 @@ func (h *Host) Close() {
 	}
 }
 
-// open listens. The caller holds l.mu, but for a new host.
+// open listens. The caller holds l.mu, unless the host is new.
 func (l *listener) open(address string, handler http.Handler) error {
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
@@ -126,7 +127,7 @@ func (l *listener) open(address string, handler http.Handler) error {
 		server.TLSConfig = l.tls
 		server.Protocols = new(http.Protocols)
 		server.Protocols.SetHTTP1(true)              // HTTP/2 would reset a stream where a fault closes the connection
-		server.ErrorLog = log.New(io.Discard, "", 0) // a client that refuses the certificate is no news
+		server.ErrorLog = log.New(io.Discard, "", 0) // it would report clients that reject the certificate
 		serve = func(socket net.Listener) error { return server.ServeTLS(socket, "", "") }
 	}
 	done := make(chan struct{})
@@ -138,8 +139,8 @@ func (l *listener) open(address string, handler http.Handler) error {
 	return nil
 }
 
-// shut closes the socket and its connections, without waiting for the latter: one of them may be
-// calling. The caller holds l.mu.
+// shut closes the socket and its connections. It doesn't wait for the connections, because one of
+// them may be calling it. The caller holds l.mu.
 func (l *listener) shut() {
 	if l.server == nil {
 		return
@@ -150,7 +151,7 @@ func (l *listener) shut() {
 	l.server = nil
 }
 
-// ServeHTTP answers over a socket. It implements [http.Handler].
+// ServeHTTP implements [http.Handler], for a test that has its own server, such as one with TLS.
 func (h *Host) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r, err := h.answer(req)
 	if err != nil || r.drop {

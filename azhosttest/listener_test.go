@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
@@ -34,7 +34,7 @@ func TestEndpointIsOneForAll(t *testing.T) {
 	for _, e := range endpoints {
 		require.Equal(t, vm.Endpoint(), e)
 	}
-	require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+/metadata/identity/oauth2/token$`, vm.Endpoint())
+	require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+/[a-z2-7]{10}/metadata/identity/oauth2/token$`, vm.Endpoint())
 }
 
 func TestStopAndStartKeepTheAddress(t *testing.T) {
@@ -93,7 +93,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	})
 	ended := make(chan error)
 	go func() {
-		// A body that nobody reads keeps net/http from noticing that a client has left.
+		// While a body is unread, net/http does not notice that the client has left.
 		resp, err := http.Post(vm.Endpoint(), "text/plain", strings.NewReader("unread"))
 		if err == nil {
 			err = errors.Join(errors.New(resp.Status), resp.Body.Close())
@@ -151,14 +151,10 @@ func TestStoppedAndSilentInMemory(t *testing.T) {
 	})
 }
 
-func TestSetenvOfAVM(t *testing.T) {
-	t.Setenv("IDENTITY_ENDPOINT", "of another host")
-	t.Setenv("MSI_SECRET", "of another host")
+func TestEnvironmentOfAVM(t *testing.T) {
+	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	vm.Setenv(t)
-	require.Equal(t, vm.Endpoint(), os.Getenv("AZURE_POD_IDENTITY_AUTHORITY_HOST")+"/metadata/identity/oauth2/token")
-	require.Empty(t, os.Getenv("IDENTITY_ENDPOINT"))
-	require.Empty(t, os.Getenv("MSI_SECRET"))
+	require.Equal(t, vm.Endpoint(), vm.Environment()["AZURE_POD_IDENTITY_AUTHORITY_HOST"]+"/metadata/identity/oauth2/token")
 }
 
 func TestOptionsAreNewEachTime(t *testing.T) {
@@ -172,14 +168,60 @@ func TestOptionsAreNewEachTime(t *testing.T) {
 		require.Equal(t, azhost.SourceAzureArc, second.Source, name)
 		require.Equal(t, a.KeyDirectory(), second.ArcKeyDirectory, name)
 	}
-	require.NotSame(t, a.Options().Transport, a.Options().Transport)
 	require.Empty(t, azhosttest.NewVM(t).Options().ArcKeyDirectory)
+}
+
+func TestCredentialsOfOneHostShareTheirTokens(t *testing.T) {
+	t.Parallel()
+	get := func(o *azhost.ManagedIdentityCredentialOptions) string {
+		cred, err := azhost.NewManagedIdentityCredential(o)
+		require.NoError(t, err)
+		token, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://r"}})
+		require.NoError(t, err)
+		return token.Token
+	}
+	for name, options := range map[string]func(*azhosttest.VM) *azhost.ManagedIdentityCredentialOptions{
+		"loopback": func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions { return vm.Options() },
+		"memory":   func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions { return vm.InMemory() },
+	} {
+		vm, other := azhosttest.NewVM(t), azhosttest.NewVM(t)
+		require.Equal(t, get(options(vm)), get(options(vm)), name)
+		require.NotEqual(t, get(options(vm)), get(options(other)), name)
+		vm.RequireRequests(t, 1)
+		other.RequireRequests(t, 1)
+	}
+}
+
+// Two hosts that have the same port, one after the other, have different URLs.
+func TestHostsHaveDifferentPaths(t *testing.T) {
+	t.Parallel()
+	first, second := azhosttest.NewAppService(t), azhosttest.NewAppService(t)
+	path := func(app *azhosttest.AppService) string { return "/" + strings.SplitN(app.Endpoint(), "/", 4)[3] }
+	require.NotEqual(t, path(first), path(second))
+	address := "http://" + strings.Split(second.Endpoint(), "/")[2]
+	for path, want := range map[string]int{path(first): 404, path(second): 401, "/msi/token": 401} {
+		status, _, _ := get(t, address+path, "")
+		require.Equal(t, want, status, path)
+		last := second.Requests()[second.RequestCount()-1]
+		require.Equal(t, want == 401, last.Path == "/msi/token", path)
+	}
+}
+
+func TestAPortThatTheCallerChoseHasTheRealPath(t *testing.T) {
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	require.NoError(t, err)
+	address := strings.Split(vm.Endpoint(), "/")[2]
+	vm.Close()
+	vm, err = azhosttest.ListenVM(address)
+	require.NoError(t, err)
+	defer vm.Close()
+	require.Equal(t, "http://"+address+"/metadata/identity/oauth2/token", vm.Endpoint())
 }
 
 func TestHostIsAHandler(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	server := httptest.NewServer(vm) // where a test wants TLS or an address of its own
+	server := httptest.NewServer(vm) // as a test does that needs TLS
 	defer server.Close()
 	status, _, fields := get(t, server.URL+"/metadata/identity/oauth2/token", good[1:], "Metadata: true")
 	require.Equal(t, 200, status)

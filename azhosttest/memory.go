@@ -17,13 +17,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// silence is how long connecting to a silent host takes, as with [http.DefaultTransport].
+// silence is the time that connecting to a silent host takes, as with [http.DefaultTransport].
 const silence = 30 * time.Second
 
 var _ policy.Transporter = (*Host)(nil)
 
-// Do answers in memory, whatever the URL's host. It implements azcore's [policy.Transporter]. It
-// returns when the request's context ends, and leaves no goroutine behind.
+// Do handles a request in memory, whatever the host in its URL is. It implements azcore's
+// [policy.Transporter], returns when the request's context is done, and leaves no goroutine behind.
 func (h *Host) Do(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()
@@ -66,10 +66,11 @@ func (h *Host) Do(req *http.Request) (*http.Response, error) {
 		StatusCode: r.status, Status: fmt.Sprintf("%d %s", r.status, http.StatusText(r.status)),
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: r.header, Body: io.NopCloser(body), ContentLength: int64(r.length()), Request: req,
+		Close: r.header.Get("Connection") == "close",
 	}, nil
 }
 
-// broken is the rest of a body that was cut off.
+// broken is the rest of a truncated body.
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -11,17 +11,18 @@ import (
 	"time"
 )
 
-// reply is an answer on its way to either transport.
+// reply is a response for either transport.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
 	drop   bool // close the connection instead
-	cut    bool // close it in the middle of the body
+	cut    bool // close the connection in the middle of the body
+	token  bool // the body has a token
 }
 
-// length is what the answer says that its body has. A body that is cut short has at least a byte
-// to cut.
+// length returns the Content-Length. A truncated body claims at least one byte, so that there is one
+// to be missing.
 func (r reply) length() int {
 	if r.cut {
 		return max(len(r.body), 1)
@@ -29,11 +30,10 @@ func (r reply) length() int {
 	return len(r.body)
 }
 
-// answer waits out the latency and makes the reply. It returns an error when the client leaves
-// before that.
+// answer returns the response after the latency, or an error if the request's context is done first.
 func (h *Host) answer(req *http.Request) (reply, error) {
-	if req.Method == http.MethodGet && req.URL.Path == keysPath {
-		return h.signer.published(), nil
+	if r, ok := h.published(req); ok {
+		return r, nil
 	}
 	entry := h.newRequest(req)
 	logged := &entry
@@ -71,14 +71,19 @@ func (h *Host) answer(req *http.Request) (reply, error) {
 		r = fault.reply()
 	}
 	seen.Status = r.status
-	h.set(func() { logged.Status = r.status })
+	h.set(func() {
+		logged.Status = r.status
+		if r.token {
+			h.tokens++
+		}
+	})
 	if s.observer != nil {
 		s.observer(seen)
 	}
 	return r, nil
 }
 
-// own adds what is in every answer of the host's own. Faults are sent as they are.
+// own adds the headers of the host's normal responses, which faults don't have.
 func (h *Host) own(r reply) reply {
 	if h.server != "" {
 		r.header.Set("Server", h.server)
@@ -87,7 +92,7 @@ func (h *Host) own(r reply) reply {
 	return r
 }
 
-// throttled counts a request, and reports whether it is one too many. The caller holds h.mu.
+// throttled counts a request and reports whether it exceeds a limit. The caller holds h.mu.
 func (h *Host) throttled(now time.Time) bool {
 	h.recent = slices.DeleteFunc(h.recent, func(t time.Time) bool { return now.Sub(t) >= time.Second })
 	s := &h.settings

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// Request is a request that a host got, without its secrets.
+// Request is a request that a host received, without its secrets.
 type Request struct {
 	Time     time.Time   // when it arrived
 	Method   string      // such as "GET"
-	Path     string      // of the URL
+	Path     string      // of the URL, as on the real host
 	Query    url.Values  // of the URL
-	Form     url.Values  // of the body, where the host takes one: see [CloudShell]
-	Resource string      // the resource asked for, or ""
-	Selector string      // the identity asked for, such as "client_id=…", or ""
-	Header   http.Header // "[removed]" in the place of secrets
+	Form     url.Values  // of the body, if the host reads one: see [CloudShell]
+	Resource string      // or "" if there is none
+	Selector string      // of the identity, such as "client_id=…", or "" if there is none
+	Header   http.Header // with "[removed]" instead of secrets
 	Remote   string      // the client's address, or "" in memory
-	Status   int         // of the answer; 0 when there was none, or none yet
+	Status   int         // of the response, or 0 if there is none, or not yet
 }
 
-// maxLog bounds the log of a host that serves for days, in requests.
+// maxLog is the largest number of requests in the log, for hosts that run for days.
 const maxLog = 10_000
 
 func (h *Host) newRequest(req *http.Request) Request {
@@ -39,7 +39,7 @@ func (h *Host) newRequest(req *http.Request) Request {
 		}
 	}
 	r := Request{
-		Time: time.Now(), Method: req.Method, Path: req.URL.Path, Query: query,
+		Time: time.Now(), Method: req.Method, Path: h.pathOf(req), Query: query,
 		Resource: query.Get("resource"), Selector: strings.Join(h.selected(query), "&"),
 		Header: header, Remote: req.RemoteAddr,
 	}
@@ -50,10 +50,14 @@ func (h *Host) newRequest(req *http.Request) Request {
 	return r
 }
 
-// maxForm bounds a body, in bytes; a resource takes a few hundred.
+// pathOf returns the path of a request as the real host would see it. The host's own path element is
+// optional, for clients that know the real host's paths alone.
+func (h *Host) pathOf(req *http.Request) string { return strings.TrimPrefix(req.URL.Path, h.root) }
+
+// maxForm is the most that is read of a body, in bytes. A resource takes a few hundred.
 const maxForm = 64 << 10
 
-// form returns the parameters in a body; none if it is no form.
+// form returns the parameters in a body, or nil if it isn't a form.
 func form(req *http.Request) url.Values {
 	media, _, _ := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if media != "application/x-www-form-urlencoded" || req.Body == nil {
@@ -79,8 +83,8 @@ func (h *Host) record(r *Request) {
 	h.log = append(h.log, r)
 }
 
-// Requests returns the requests so far in the order of their arrival, of more than 10,000 the
-// last. Their maps are not copies. Requests for the signing keys are not among them.
+// Requests returns the last 10,000 requests in the order of their arrival. Requests for what the host
+// publishes about its tokens aren't included. The maps aren't copies.
 func (h *Host) Requests() []Request {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -91,27 +95,44 @@ func (h *Host) Requests() []Request {
 	return log
 }
 
-// RequestCount returns how many requests the host has got. On Arc, a token takes two.
+// RequestCount returns the number of requests that the host has received. On Arc, a token takes two.
 func (h *Host) RequestCount() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.count
 }
 
-// RequireRequests fails the test unless the host has got n requests.
+// RequireRequests fails the test unless the host has received n requests. On Arc, a token takes two;
+// see [Host.RequireTokens].
 func (h *Host) RequireRequests(t testing.TB, n int) {
 	t.Helper()
-	got := h.RequestCount()
-	if got == n {
-		return
+	if got := h.RequestCount(); got != n {
+		h.logRequests(t)
+		t.Fatalf("the host received %d requests, want %d", got, n)
 	}
+}
+
+// RequireTokens fails the test unless the host has issued n tokens. A token that the host repeats
+// because of [Host.ReuseTokens] counts again. Faults don't count, whatever their body is.
+func (h *Host) RequireTokens(t testing.TB, n int) {
+	t.Helper()
+	h.mu.Lock()
+	got := h.tokens
+	h.mu.Unlock()
+	if got != n {
+		h.logRequests(t)
+		t.Fatalf("the host issued %d tokens, want %d", got, n)
+	}
+}
+
+func (h *Host) logRequests(t testing.TB) {
+	t.Helper()
 	for _, r := range h.Requests() {
 		t.Logf("%s %s %s %s: %d", r.Method, r.Path, r.Resource, r.Selector, r.Status)
 	}
-	t.Fatalf("the host got %d requests, want %d", got, n)
 }
 
-// RequireResource fails the test unless the host was asked for the resource.
+// RequireResource fails the test unless the host has received a request for the resource.
 func (h *Host) RequireResource(t testing.TB, resource string) {
 	t.Helper()
 	var seen []string
@@ -121,5 +142,5 @@ func (h *Host) RequireResource(t testing.TB, resource string) {
 		}
 		seen = append(seen, r.Resource)
 	}
-	t.Fatalf("nobody asked for %q, only for %q", resource, seen)
+	t.Fatalf("the host got no request for %q, only for %q", resource, seen)
 }

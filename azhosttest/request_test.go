@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -67,6 +68,7 @@ type failing struct {
 
 func (f *failing) Helper()                           {}
 func (f *failing) Logf(string, ...any)               {}
+func (f *failing) Fatal(args ...any)                 { f.message.Store(fmt.Sprint(args...)) }
 func (f *failing) Fatalf(format string, args ...any) { f.message.Store(fmt.Sprintf(format, args...)) }
 
 func TestAssertions(t *testing.T) {
@@ -81,15 +83,36 @@ func TestAssertions(t *testing.T) {
 		want   any
 	}{
 		"count holds":     {func(t testing.TB) { vm.RequireRequests(t, 2) }, nil},
-		"count is lower":  {func(t testing.TB) { vm.RequireRequests(t, 3) }, "the host got 2 requests, want 3"},
-		"count is higher": {func(t testing.TB) { vm.RequireRequests(t, 1) }, "the host got 2 requests, want 1"},
+		"count is lower":  {func(t testing.TB) { vm.RequireRequests(t, 3) }, "the host received 2 requests, want 3"},
+		"count is higher": {func(t testing.TB) { vm.RequireRequests(t, 1) }, "the host received 2 requests, want 1"},
 		"resource holds":  {func(t testing.TB) { vm.RequireResource(t, "https://r") }, nil},
-		"another":         {func(t testing.TB) { vm.RequireResource(t, "https://r/") }, `nobody asked for "https://r/", only for ["https://r" ""]`},
+		"another":         {func(t testing.TB) { vm.RequireResource(t, "https://r/") }, `the host got no request for "https://r/", only for ["https://r" ""]`},
+		"tokens hold":     {func(t testing.TB) { vm.RequireTokens(t, 1) }, nil},
+		"fewer tokens":    {func(t testing.TB) { vm.RequireTokens(t, 2) }, "the host issued 1 tokens, want 2"},
+		"more tokens":     {func(t testing.TB) { vm.RequireTokens(t, 0) }, "the host issued 1 tokens, want 0"},
 	} {
 		f := &failing{}
 		test.assert(f)
 		require.Equal(t, test.want, f.message.Load(), name)
 	}
+}
+
+func TestTokensAreCounted(t *testing.T) {
+	t.Parallel()
+	a := azhosttest.NewArc(t)
+	_, err := getToken(t, a.InMemory())
+	require.NoError(t, err)
+	a.RequireRequests(t, 2)
+	a.RequireTokens(t, 1)
+
+	vm := azhosttest.NewVM(t)
+	vm.ReuseTokens(true)
+	vm.Fail(azhosttest.Fault{Body: `{"access_token":"x"}`}, azhosttest.Fault{Cut: true})
+	for range 4 {
+		_, err := do(t, memory{vm}, t.Context(), good)
+		require.NoError(t, err)
+	}
+	vm.RequireTokens(t, 3) // the fault is not one, the cut answer and the repeated token are
 }
 
 func TestVMRefusesInBothTransports(t *testing.T) {
@@ -112,7 +135,7 @@ func TestVMRefusesInBothTransports(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			vm := azhosttest.NewVM(t)
-			vm.Identities(a)
+			vm.SetIdentities(a)
 			for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{vm}} {
 				req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, vm.Endpoint()+test.query, nil)
 				require.NoError(t, err)
@@ -132,6 +155,42 @@ func TestVMRefusesInBothTransports(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConfigurationIsPublished(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	tenant := azhosttest.SystemAssigned().TenantID
+	client := http.Client{Transport: memory{vm}}
+	published := func(url string) map[string]any {
+		resp, err := client.Get(url)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		require.Equal(t, 200, resp.StatusCode)
+		var fields map[string]any
+		require.NoError(t, json.NewDecoder(resp.Body).Decode(&fields))
+		return fields
+	}
+	for _, url := range []string{vm.Issuer(), "https://login.microsoftonline.com/" + tenant + "/", "https://login.microsoftonline.com/"} {
+		configuration := published(url + ".well-known/openid-configuration")
+		require.Equal(t, "https://sts.windows.net/"+tenant+"/", configuration["issuer"])
+		require.Equal(t, "https://"+strings.Split(url, "/")[2]+"/.well-known/jwks.json", configuration["jwks_uri"])
+		require.Equal(t, []any{"ES256"}, configuration["id_token_signing_alg_values_supported"])
+		require.Len(t, published(configuration["jwks_uri"].(string))["keys"], 1)
+	}
+
+	client.Transport = http.DefaultTransport
+	issuer := vm.ServeIssuer()
+	require.Equal(t, issuer, vm.Issuer())
+	configuration := published(issuer + ".well-known/openid-configuration")
+	require.Equal(t, issuer, configuration["issuer"])
+	require.Len(t, published(configuration["jwks_uri"].(string))["keys"], 1)
+	claims, err := vm.Verify(newTokenInMemory(t, vm, good))
+	require.NoError(t, err)
+	require.Equal(t, issuer, claims["iss"])
+	vm.RequireRequests(t, 1)
+	status, _, _ := get(t, issuer+"elsewhere/openid-configuration", "")
+	require.Equal(t, 404, status)
 }
 
 func TestKeySetIsPublishedAndNotLogged(t *testing.T) {

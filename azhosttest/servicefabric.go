@@ -22,12 +22,12 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// ServiceFabric is a fake node of a Service Fabric cluster: the token service that its applications
-// ask. Make one with [NewServiceFabric] or [ListenServiceFabric].
+// ServiceFabric is a fake node of a Service Fabric cluster: the token service of its applications.
+// Make one with [NewServiceFabric] or [ListenServiceFabric].
 //
-// It speaks HTTPS with a self-signed certificate, which clients know by its thumbprint. So it has
-// no in-memory transport, and Silence is of no effect. The cluster maps one identity to an
-// application: the system-assigned one, else the first; selectors are refused.
+// It serves HTTPS with a self-signed certificate, which clients pin by its thumbprint. So it has no
+// in-memory transport, and Silence has no effect. The cluster gives an application one identity: the
+// system-assigned identity, or else the first. It rejects selectors.
 type ServiceFabric struct {
 	Host
 
@@ -35,8 +35,8 @@ type ServiceFabric struct {
 	wrong      bool // guarded by Host.mu
 }
 
-// NewServiceFabric returns a Service Fabric node that the test's cleanup closes. It listens when it
-// is first asked for its address.
+// NewServiceFabric returns a Service Fabric node that is closed when the test ends. It starts
+// listening when its address is first needed.
 func NewServiceFabric(t testing.TB) *ServiceFabric {
 	t.Helper()
 	f, err := newServiceFabric(t)
@@ -44,7 +44,7 @@ func NewServiceFabric(t testing.TB) *ServiceFabric {
 }
 
 // ListenServiceFabric returns a Service Fabric node that listens at addr, such as "127.0.0.1:0",
-// for programs that are not tests. Close ends it.
+// for programs other than tests. Call Close when done.
 func ListenServiceFabric(addr string) (*ServiceFabric, error) {
 	return listening(addr, newServiceFabric)
 }
@@ -93,8 +93,8 @@ func newServiceFabric(t testing.TB) (*ServiceFabric, error) {
 	return f, f.init(t)
 }
 
-// InMemory fails the test: a certificate can be pinned on a connection alone. A host made with
-// [ListenServiceFabric] has no test to fail, and returns its Options.
+// InMemory fails the test, because pinning a certificate takes a connection. For a host made with
+// [ListenServiceFabric], which has no test to fail, it returns the same as Options.
 func (f *ServiceFabric) InMemory() *azhost.ManagedIdentityCredentialOptions {
 	if f.t != nil {
 		f.t.Helper()
@@ -103,14 +103,14 @@ func (f *ServiceFabric) InMemory() *azhost.ManagedIdentityCredentialOptions {
 	return f.Options()
 }
 
-// Thumbprint returns the SHA-1 of the certificate, in 40 hexadecimal digits.
+// Thumbprint returns the SHA-1 hash of the certificate as 40 hexadecimal digits.
 func (f *ServiceFabric) Thumbprint() string { return f.thumbprint }
 
-// WrongCertificate makes new connections present a certificate other than the thumbprint's. A
-// client that pins it must not send a request then.
-func (f *ServiceFabric) WrongCertificate(wrong bool) { f.set(func() { f.wrong = wrong }) }
+// UseWrongCertificate sets whether new connections present a certificate with another thumbprint.
+// Clients must reject it and send no request.
+func (f *ServiceFabric) UseWrongCertificate(wrong bool) { f.set(func() { f.wrong = wrong }) }
 
-// fabric answers as the cluster's token service does.
+// fabric responds as the cluster's token service does.
 func (f *ServiceFabric) fabric(req *http.Request, r *Request, s settings) reply {
 	refuse := func(code, text string) reply { return fabricReply(http.StatusBadRequest, code, text) }
 	switch {
@@ -120,7 +120,7 @@ func (f *ServiceFabric) fabric(req *http.Request, r *Request, s settings) reply 
 		return fabricReply(http.StatusMethodNotAllowed, "MethodNotAllowed", "Only GET is supported")
 	case req.Header.Get("Secret") == "":
 		return refuse("SecretHeaderNotFound", "Secret is not found in the request headers")
-	case !proven(req, "Secret", s): // the secret tells which application asks
+	case !proven(req, "Secret", s): // the secret identifies the application
 		return fabricReply(http.StatusNotFound, "ManagedIdentityNotFound", "Managed identity not found for the specified application host")
 	case r.Query.Get("api-version") != "2019-07-01-preview":
 		return refuse("InvalidApiVersion", "api-version was not specified or is not supported")
@@ -138,7 +138,7 @@ func (f *ServiceFabric) fabric(req *http.Request, r *Request, s settings) reply 
 	return f.success(s, r.Resource, id, "")
 }
 
-// fabricReply is an error in Service Fabric's form.
+// fabricReply returns an error in Service Fabric's form.
 func fabricReply(status int, code, message string) reply {
 	return reply{status: status, header: http.Header{"Content-Type": {jsonType}}, body: encode(map[string]any{
 		"error": map[string]any{"correlationId": guid(rand.Text()), "code": code, "message": message},
@@ -153,7 +153,7 @@ func selfSigned() (tls.Certificate, error) {
 	}
 	now := time.Now()
 	template := x509.Certificate{
-		SerialNumber: new(big.Int).SetBytes([]byte(rand.Text()[:16])), // of the 20 bytes that there may be
+		SerialNumber: new(big.Int).SetBytes([]byte(rand.Text()[:16])), // at most 20 bytes are allowed
 		Subject:      pkix.Name{CommonName: "azhosttest"},
 		NotBefore:    now.Add(-time.Hour), NotAfter: now.AddDate(10, 0, 0),
 		DNSNames:    []string{"localhost"},

@@ -82,8 +82,8 @@ func TestServiceFabricAnswersAsServiceFabricDoes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			f := azhosttest.NewServiceFabric(t)
-			f.Identities(test.identities...)
-			f.Resources("https://r")
+			f.SetIdentities(test.identities...)
+			f.AllowResources("https://r")
 			secret := test.secret
 			if secret == "own" {
 				secret = f.Environment()["IDENTITY_HEADER"]
@@ -124,15 +124,15 @@ func TestCertificateOfServiceFabric(t *testing.T) {
 	secret := os.Getenv("IDENTITY_HEADER")
 
 	_, _, err := askFabric(t, http.DefaultClient, f, query, secret)
-	require.ErrorContains(t, err, "certificate", "nobody has signed it")
-	f.WrongCertificate(true)
+	require.ErrorContains(t, err, "certificate", "it is self-signed")
+	f.UseWrongCertificate(true)
 	_, _, err = askFabric(t, pinned(f.Thumbprint()), f, query, secret)
 	require.ErrorContains(t, err, "not the pinned certificate")
 	f.RequireRequests(t, 0)
 	status, _, err := askFabric(t, pinless(), f, query, secret)
 	require.NoError(t, err)
 	require.Equal(t, 200, status)
-	f.WrongCertificate(false)
+	f.UseWrongCertificate(false)
 	status, _, err = askFabric(t, pinned(f.Thumbprint()), f, query, secret)
 	require.NoError(t, err)
 	require.Equal(t, 200, status)

@@ -13,15 +13,11 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"net/http"
 	"strings"
 	"time"
 )
 
-// keysPath is where a host publishes the key that its tokens are signed with.
-const keysPath = "/.well-known/jwks.json"
-
-// signer makes and checks the signatures of one host.
+// signer signs the tokens of one host.
 type signer struct {
 	key  *ecdsa.PrivateKey
 	id   string // the key's thumbprint, RFC 7638
@@ -58,20 +54,19 @@ func (s signer) sign(claims []byte) (string, error) {
 	return signed + "." + raw64(signature[:]), nil
 }
 
-// published is the answer with the JSON Web Key Set.
-func (s signer) published() reply {
-	body := encode(map[string]any{"keys": []any{map[string]any{
+// keySet returns the JSON Web Key Set.
+func (s signer) keySet() map[string]any {
+	return map[string]any{"keys": []any{map[string]any{
 		"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": s.id, "x": s.x, "y": s.y,
-	}}})
-	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}}
+	}}}
 }
 
-// PublicKey verifies the signatures (ES256) of this host's tokens; every host has a key of its
-// own. The host also publishes it, as a JSON Web Key Set at /.well-known/jwks.json.
+// PublicKey returns the key that verifies the signatures (ES256) of this host's tokens. Each host has
+// a different key, and also publishes it as a JSON Web Key Set at /.well-known/jwks.json.
 func (h *Host) PublicKey() *ecdsa.PublicKey { return &h.signer.key.PublicKey }
 
-// Verify checks a token's signature and expiry, and returns its claims, numbers as float64. Which
-// audience and issuer it must have is for the caller to say.
+// Verify checks a token's signature and expiry, and returns its claims, with numbers as float64.
+// The caller checks the audience and the issuer.
 func (h *Host) Verify(token string) (map[string]any, error) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
@@ -93,6 +88,11 @@ func (h *Host) Verify(token string) (map[string]any, error) {
 	}
 	if exp, _ := claims["exp"].(float64); time.Now().Unix() >= int64(exp) {
 		return nil, fmt.Errorf("azhosttest: the token expired at %s", time.Unix(int64(exp), 0).UTC().Format(time.RFC3339))
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.unexpired != nil && !h.unexpired[token] {
+		return nil, errors.New("azhosttest: the token expired when the test called Expire")
 	}
 	return claims, nil
 }

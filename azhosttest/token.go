@@ -14,31 +14,33 @@ import (
 	"time"
 )
 
-// grant is what a token is for.
+// grant identifies what a token is issued for.
 type grant struct {
 	Identity
 	resource string
 }
 
-// issued is a token and when it is good.
+// issued is a token and when it is valid.
 type issued struct {
 	token       string
 	from, until time.Time
 }
 
-// Issuer returns the "iss" claim of the tokens: that of the first identity's tenant.
-func (h *Host) Issuer() string {
-	if ids := h.current().identities; len(ids) > 0 {
-		return issuer(ids[0])
-	}
-	return issuer(SystemAssigned())
+// Expire makes [Host.Verify] reject every token issued so far, as a service does with a revoked token.
+// The next request gets a new, valid token. Use Expire to test what a program does when a service
+// rejects the token that its credential has cached.
+//
+// Tokens don't change: their exp claim, and the expiry that credentials know, stay as they are. So a
+// service that checks tokens without Verify still accepts them, and a credential returns its cached
+// token until the program reports that it was rejected. To test real expiry, use
+// [Host.SetTokenLifetime] in a testing/synctest bubble.
+func (h *Host) Expire() {
+	h.set(func() { h.unexpired = map[string]bool{}; clear(h.issued) })
 }
 
-func issuer(id Identity) string { return "https://sts.windows.net/" + id.TenantID + "/" }
-
-// token returns a token: a new one, or the one so far where that is asked for.
+// token returns a token: a new one, or with ReuseTokens, the one that was issued before.
 func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
-	h.mu.Lock() // two requests at once get the same token
+	h.mu.Lock() // concurrent requests get the same token
 	defer h.mu.Unlock()
 	now := time.Now()
 	g := grant{id, resource}
@@ -46,8 +48,9 @@ func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 		return t, nil
 	}
 	t := issued{from: now, until: now.Add(s.lifetime)}
+	issuer := s.issuer + id.TenantID + "/"
 	claims := map[string]any{
-		"aud": resource, "iss": issuer(id), "idp": issuer(id), "tid": id.TenantID,
+		"aud": resource, "iss": issuer, "idp": issuer, "tid": id.TenantID,
 		"oid": id.ObjectID, "sub": id.ObjectID, "appid": id.ClientID, "appidacr": "2", "idtyp": "app", "ver": "1.0",
 		"iat": now.Unix(), "nbf": now.Unix(), "exp": t.until.Unix(), "uti": rand.Text(), "xms_mirid": id.ResourceID,
 	}
@@ -68,11 +71,14 @@ func (h *Host) token(s settings, resource string, id Identity) (issued, error) {
 	if s.sameToken {
 		h.issued[g] = t
 	}
+	if h.unexpired != nil {
+		h.unexpired[t.token] = true
+	}
 	return t, nil
 }
 
-// success is the answer with a token for an identity: its fields as IMDS sends them, all strings,
-// but for what the host's shape changes. echo is the selector that found the identity, or "".
+// success returns the response with a token for an identity. Its fields are strings, as IMDS sends
+// them, except where the host's shape changes them. echo is a selector to repeat, or "".
 func (h *Host) success(s settings, resource string, id Identity, echo string) reply {
 	if s.resources != nil && !slices.Contains(s.resources, resource) {
 		return h.unknown()
@@ -103,12 +109,12 @@ func (h *Host) success(s settings, resource string, id Identity, echo string) re
 	if err != nil {
 		return h.refuse(http.StatusInternalServerError, "azhosttest", "fields: "+err.Error())
 	}
-	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}}
+	return reply{status: http.StatusOK, body: body, header: http.Header{"Content-Type": {jsonType}}, token: true}
 }
 
 func seconds(n int64) string { return strconv.FormatInt(n, 10) }
 
-// encode returns the JSON of values that are known to have one.
+// encode returns the JSON of a value that can't fail to encode.
 func encode(v any) []byte {
 	b, _ := json.Marshal(v)
 	return b

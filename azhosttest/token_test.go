@@ -56,11 +56,11 @@ func newTokenInMemory(t *testing.T, vm *azhosttest.VM, query string) string {
 func TestSameToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
-		vm.Identities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
-		vm.TokenLifetime(time.Hour)
+		vm.SetIdentities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
+		vm.SetTokenLifetime(time.Hour)
 		require.NotEqual(t, newTokenInMemory(t, vm, good), newTokenInMemory(t, vm, good))
 
-		vm.SameToken(true)
+		vm.ReuseTokens(true)
 		first := newTokenInMemory(t, vm, good)
 		require.NotEqual(t, first, newTokenInMemory(t, vm, good+"/other"))
 		require.NotEqual(t, first, newTokenInMemory(t, vm, good+"&client_id="+azhosttest.UserAssigned("a").ClientID))
@@ -74,7 +74,7 @@ func TestSameToken(t *testing.T) {
 		require.ErrorContains(t, err, "expired at")
 
 		second := newTokenInMemory(t, vm, good)
-		vm.SameToken(true)
+		vm.ReuseTokens(true)
 		require.NotEqual(t, second, newTokenInMemory(t, vm, good))
 	})
 }
@@ -92,7 +92,7 @@ func TestClaimsAreHonest(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			vm := azhosttest.NewVM(t)
-			vm.Identities(azhosttest.SystemAssigned(), a)
+			vm.SetIdentities(azhosttest.SystemAssigned(), a)
 			claims, err := vm.Verify(newTokenInMemory(t, vm, test.query))
 			require.NoError(t, err)
 			require.Equal(t, "https://r", claims["aud"])
@@ -147,11 +147,30 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+func TestExpire(t *testing.T) {
+	t.Parallel()
+	vm := azhosttest.NewVM(t)
+	vm.ReuseTokens(true)
+	for range 2 {
+		old := newTokenInMemory(t, vm, good)
+		_, err := vm.Verify(old)
+		require.NoError(t, err)
+		vm.Expire()
+		_, err = vm.Verify(old)
+		require.ErrorContains(t, err, "expired")
+		fresh := newTokenInMemory(t, vm, good)
+		require.NotEqual(t, old, fresh)
+		require.Equal(t, fresh, newTokenInMemory(t, vm, good))
+		_, err = vm.Verify(fresh)
+		require.NoError(t, err)
+	}
+}
+
 func TestWhatIsNotJSONIsSaid(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*azhosttest.VM){
-		"claims": func(vm *azhosttest.VM) { vm.Claims(map[string]any{"f": func() {}}) },
-		"fields": func(vm *azhosttest.VM) { vm.Answer(func(f map[string]any) { f["f"] = make(chan int) }) },
+		"claims": func(vm *azhosttest.VM) { vm.SetClaims(map[string]any{"f": func() {}}) },
+		"fields": func(vm *azhosttest.VM) { vm.EditResponse(func(f map[string]any) { f["f"] = make(chan int) }) },
 	} {
 		vm := azhosttest.NewVM(t)
 		spoil(vm)
@@ -165,9 +184,9 @@ func TestWhatIsNotJSONIsSaid(t *testing.T) {
 func TestAnswerShapes(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	vm.RefreshIn(time.Hour)
+	vm.SetRefreshIn(time.Hour)
 	var sent map[string]any
-	vm.Answer(func(f map[string]any) {
+	vm.EditResponse(func(f map[string]any) {
 		sent = maps.Clone(f)
 		delete(f, "access_token")
 	})
@@ -181,12 +200,12 @@ func TestAnswerShapes(t *testing.T) {
 		require.NotEmpty(t, sent[name], name)
 	}
 
-	vm.Answer(nil)
+	vm.EditResponse(nil)
 	_, err = getToken(t, vm.InMemory())
 	require.NoError(t, err)
 
 	a := azhosttest.NewArc(t)
-	a.Answer(func(f map[string]any) { sent = maps.Clone(f) })
+	a.EditResponse(func(f map[string]any) { sent = maps.Clone(f) })
 	_, err = getToken(t, a.InMemory())
 	require.NoError(t, err)
 	require.NotContains(t, sent, "client_id", "an agent echoes a selector, and nothing else")

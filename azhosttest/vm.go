@@ -17,16 +17,16 @@ import (
 // VM is a fake Azure VM: its Instance Metadata Service, IMDS. Make one with [NewVM] or [ListenVM].
 type VM struct{ Host }
 
-// NewVM returns a VM that the test's cleanup closes. It listens when it is first asked for its
-// address.
+// NewVM returns a VM that is closed when the test ends. It starts listening when its address is first
+// needed.
 func NewVM(t testing.TB) *VM {
 	t.Helper()
 	v, err := newVM(t)
 	return closedBy(t, v, err)
 }
 
-// ListenVM returns a VM that listens at addr, such as "127.0.0.1:0", for programs that are not
-// tests. Close ends it.
+// ListenVM returns a VM that listens at addr, such as "127.0.0.1:0", for programs other than tests.
+// Call Close when done.
 func ListenVM(addr string) (*VM, error) {
 	return listening(addr, newVM)
 }
@@ -49,7 +49,15 @@ func newVM(t testing.TB) (*VM, error) {
 	return v, v.init(t)
 }
 
-// imds answers as IMDS does.
+// Setenv fails the test, because no variable leads azhost or azidentity to a fake VM. They would send
+// their requests to the real 169.254.169.254.
+func (v *VM) Setenv(t testing.TB) {
+	t.Helper()
+	t.Fatal("azhosttest: no environment variable leads azhost to a fake VM; " +
+		"pass Options or InMemory to the credential, or use NewAppService, whose Setenv works for every client")
+}
+
+// imds responds as IMDS does.
 func (v *VM) imds(req *http.Request, r *Request, s settings) reply {
 	refuse := func(text string) reply { return jsonReply(http.StatusBadRequest, "invalid_request", text) }
 	selected := v.selected(r.Query)
@@ -87,7 +95,7 @@ func (v *VM) imds(req *http.Request, r *Request, s settings) reply {
 		}
 		return refuse("Identity not found")
 	}
-	// Without a selector: the system-assigned identity, else the only one there is.
+	// Without a selector, IMDS uses the system-assigned identity, or else the only identity.
 	if id, ok := system(s.identities); ok {
 		return v.success(s, r.Resource, id, "")
 	}
@@ -108,7 +116,7 @@ func notAllowed() reply {
 	return jsonReply(http.StatusMethodNotAllowed, "method_not_allowed", "Only GET is supported")
 }
 
-// knownVersion reports whether an api-version is a date, and not before the oldest.
+// knownVersion reports whether an api-version is a date and not before oldest.
 func knownVersion(version, oldest string) bool {
 	_, err := time.Parse(time.DateOnly, version)
 	return err == nil && version >= oldest

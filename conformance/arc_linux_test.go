@@ -58,8 +58,8 @@ func testArc(t *testing.T) {
 	require.NoError(t, err)
 	defer agent.Close()
 	agent.Setenv(t)
-	agent.Identities(all...)
-	agent.OldAgent(true)
+	agent.SetIdentities(all...)
+	agent.IgnoreSelectors(true)
 	_, err = ask(t, agent, noTransport, azidentity.ClientID(user.ClientID))
 	require.ErrorContains(t, err, "did not confirm the requested user-assigned managed identity")
 }

@@ -101,7 +101,7 @@ func TestChainMovesOn(t *testing.T) {
 		{"Docker Desktop, English", answering(403, docker+"connectex: A socket operation was attempted to an unreachable network."), 0},
 		{"Docker Desktop, Norwegian", answering(403, docker+"connectex: Det ble forsøkt en socketoperasjon mot et nettverk som ikke kan nås."), 0},
 		{"no identity", func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
-			vm.Identities()
+			vm.SetIdentities()
 			return vm.InMemory()
 		}, 0},
 	} {
@@ -155,8 +155,8 @@ func TestChainStays(t *testing.T) {
 		{"missing client ID", func(_ *azhosttest.VM, o options) { o.ID = azhost.ClientID("x") }, nil, 0, "Identity not found"},
 		{"missing object ID", func(_ *azhosttest.VM, o options) { o.ID = azhost.ObjectID("x") }, nil, 0, "Identity not found"},
 		{"missing resource ID", func(_ *azhosttest.VM, o options) { o.ID = azhost.ResourceID("x") }, nil, 0, "Identity not found"},
-		{"several identities", func(vm *azhosttest.VM, _ options) { vm.Identities(user, other) }, nil, 0, "Multiple user assigned"},
-		{"invalid resource", func(vm *azhosttest.VM, _ options) { vm.Resources("https://another.example") }, nil, 0, "invalid_resource"},
+		{"several identities", func(vm *azhosttest.VM, _ options) { vm.SetIdentities(user, other) }, nil, 0, "Multiple user assigned"},
+		{"invalid resource", func(vm *azhosttest.VM, _ options) { vm.AllowResources("https://another.example") }, nil, 0, "invalid_resource"},
 		{"another AADSTS code", always(azhosttest.Fault{Status: 400, Header: json,
 			Body: `{"error":"invalid_request","error_description":"AADSTS500011: The resource principal was not found."}`}), nil, 0, "AADSTS500011"},
 		{"throttled for good", always(azhosttest.Throttled(time.Second)), nil, 0, "429"},
@@ -166,7 +166,7 @@ func TestChainStays(t *testing.T) {
 		{"updating for good", always(azhosttest.Updating()), nil, 0, "410"},
 		{"the caller has left", func(*azhosttest.VM, options) {}, ended, 0, "context canceled"},
 		{"the caller's deadline in a silence", func(vm *azhosttest.VM, _ options) { vm.Silence(true) }, nil, time.Second, "deadline exceeded"},
-		{"the caller's deadline before an answer", func(vm *azhosttest.VM, _ options) { vm.Latency(time.Minute) }, nil, time.Second, "deadline exceeded"},
+		{"the caller's deadline before an answer", func(vm *azhosttest.VM, _ options) { vm.SetLatency(time.Minute) }, nil, time.Second, "deadline exceeded"},
 		{"the caller's deadline in the retries", always(azhosttest.Updating()), nil, 5 * time.Second, "deadline exceeded"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

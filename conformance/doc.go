@@ -3,5 +3,6 @@
 
 // Package conformance holds tests alone: that azidentity's own managed-identity credential works
 // against every fake of azhosttest, so that the fakes are what that credential takes for the real
-// hosts, and that azidentity's chain moves on from an azhost credential when it should.
+// hosts, that azidentity's chain moves on from an azhost credential when it should, and that a
+// service that checks tokens with go-oidc works against the fakes unchanged.
 package conformance

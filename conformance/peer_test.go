@@ -24,7 +24,7 @@ func newResource() string { return fmt.Sprintf("https://resource-%d.example", re
 
 // host is what the fakes have in common.
 type host interface {
-	Identities(...azhosttest.Identity)
+	SetIdentities(...azhosttest.Identity)
 	Verify(token string) (map[string]any, error)
 	RequireResource(testing.TB, string)
 	Setenv(testing.TB)
@@ -73,7 +73,7 @@ type row struct {
 
 func (r row) check(t *testing.T, h host, transport policy.Transporter) {
 	t.Helper()
-	h.Identities(r.identities...)
+	h.SetIdentities(r.identities...)
 	claims, err := ask(t, h, transport, r.id)
 	if r.want == "" {
 		require.ErrorContains(t, err, r.err)
@@ -100,7 +100,9 @@ func selecting(refusal, refusalWithoutSelector string) []row {
 }
 
 func TestVM(t *testing.T) {
-	azhosttest.NewVM(t).Setenv(t) // no trace of another host
+	for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET"} {
+		t.Setenv(name, "") // no trace of another host
+	}
 	for _, r := range append(selecting("isn't assigned to this resource", "Identity not found"),
 		row{"the only user-assigned", []azhosttest.Identity{user}, nil, user.ObjectID, ""},
 		row{"several user-assigned", []azhosttest.Identity{user, other}, nil, "", "Multiple user assigned identities"},
@@ -166,7 +168,7 @@ func TestServiceFabric(t *testing.T) {
 func TestServiceFabricWithAnotherCertificate(t *testing.T) {
 	fabric := azhosttest.NewServiceFabric(t)
 	fabric.Setenv(t)
-	fabric.WrongCertificate(true)
+	fabric.UseWrongCertificate(true)
 	_, err := ask(t, fabric, noTransport, nil)
 	require.ErrorContains(t, err, "did not match IDENTITY_SERVER_THUMBPRINT")
 	fabric.RequireRequests(t, 0)
@@ -175,7 +177,7 @@ func TestServiceFabricWithAnotherCertificate(t *testing.T) {
 func TestCloudShell(t *testing.T) {
 	for _, r := range []row{
 		{"the person", all, nil, system.ObjectID, ""},
-		{"nobody", nil, nil, "", "Nobody is signed in"},
+		{"no user", nil, nil, "", "No user is signed in"},
 		{"client ID", all, azidentity.ClientID(user.ClientID), "", "doesn't support user-assigned"},
 	} {
 		t.Run(r.name, func(t *testing.T) {
@@ -186,7 +188,7 @@ func TestCloudShell(t *testing.T) {
 	}
 	shell := azhosttest.NewCloudShell(t)
 	shell.Setenv(t)
-	shell.Resources("https://another.example")
+	shell.AllowResources("https://another.example")
 	_, err := ask(t, shell, noTransport, nil)
 	require.ErrorContains(t, err, "AudienceNotSupported")
 }
@@ -202,7 +204,7 @@ func TestAzureML(t *testing.T) {
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			ml := azhosttest.NewAzureML(t)
-			ml.Identities(r.identities...) // which the environment depends on
+			ml.SetIdentities(r.identities...) // which the environment depends on
 			ml.Setenv(t)
 			r.check(t, ml, noTransport)
 		})

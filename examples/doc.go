@@ -1,5 +1,5 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package examples has no code: it is where the tests of README.md live.
+// Package examples has no code. Its tests check README.md.
 package examples

@@ -3,39 +3,98 @@
 
 //go:build !windows
 
-// Where Windows binaries are tested, there may be no go command for Windows.
+// The tests for Windows can run on a machine without a go command for Windows.
 
 package examples
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/azhost/azhost/examples/internal/readme"
 	"github.com/stretchr/testify/require"
 )
 
-func TestCommandsPrintWhatTheIndexSays(t *testing.T) {
+func index(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	return string(text)
+}
+
+func TestCommandsPrintWhatIndexShows(t *testing.T) {
 	t.Parallel()
-	require.Subset(t, readme.Run(t, ".."), []string{"./examples/quickstart", "./examples/http", "./examples/testing"})
+	require.Equal(t, []string{"./examples/quickstart", "./examples/http", "./examples/testing", "./examples/webapp"}, readme.Run(t, ".."))
+}
+
+// The commands of other modules run in those modules' tests, so their README files must show the same.
+func TestIndexMatchesOtherModules(t *testing.T) {
+	t.Parallel()
+	rows := regexp.MustCompile("(?m)^\\| .* \\| `cd examples/(\\w+) && (go run [^`]+)` (\\| .* \\|) [^|]*\\|$").FindAllStringSubmatch(index(t), -1)
+	require.Len(t, rows, strings.Count(index(t), "`cd "))
+	for _, row := range rows {
+		other, err := os.ReadFile(filepath.Join(row[1], "README.md"))
+		require.NoError(t, err)
+		cells := "`" + row[2] + "` " + row[3]
+		require.True(t, strings.Contains(string(other), cells), "%s/README.md doesn't show %s", row[1], cells)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("*/README.md")
+	require.NoError(t, err)
+	for _, page := range append(pages, "README.md", "MIGRATION.md") {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, link := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			_, err := os.Stat(filepath.Join(filepath.Dir(page), link[1]))
+			require.NoError(t, err, "broken link in %s", page)
+		}
+		anchors := make(map[string]bool)
+		for _, heading := range regexp.MustCompile(`(?m)^#+ (.+)$`).FindAllStringSubmatch(string(text), -1) {
+			anchors["#"+strings.ReplaceAll(strings.ToLower(heading[1]), " ", "-")] = true
+		}
+		for _, link := range regexp.MustCompile(`\]\((#[^)]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			require.True(t, anchors[link[1]], "broken link in %s: %s", page, link[1])
+		}
+	}
 }
 
 func TestIndexIsComplete(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("README.md")
-	require.NoError(t, err)
-	for _, link := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(string(text), -1) {
-		_, err := os.Stat(link[1])
-		require.NoError(t, err, "a link leads nowhere")
-	}
+	text := index(t)
 	programs, err := filepath.Glob("*/main.go")
 	require.NoError(t, err)
 	nested, err := filepath.Glob("*/*/main.go")
 	require.NoError(t, err)
 	require.NotEmpty(t, nested)
 	for _, program := range append(programs, nested...) {
-		require.Contains(t, string(text), "]("+filepath.ToSlash(program)+")", "the index leaves it out")
+		require.True(t, strings.Contains(text, "]("+filepath.ToSlash(program)+")"), "the index doesn't list %s", program)
+	}
+	header := "| Task | Program | On a laptop | Output | On Azure |\n"
+	require.Equal(t, strings.Count(text, header), strings.Count(text, "\n| --- "), "the tables have the same columns")
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	programs, err := filepath.Glob("*/main.go")
+	require.NoError(t, err)
+	require.NotEmpty(t, programs)
+	bin := t.TempDir()
+	said, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", bin+"/", "./...").CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	for _, program := range programs {
+		name := filepath.Dir(program)
+		if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil {
+			continue // another module, which tests its own
+		}
+		said, err := exec.CommandContext(t.Context(), filepath.Join(bin, name), "-h").CombinedOutput()
+		require.NoError(t, err, "%s: %s", name, said)
+		require.Contains(t, string(said), name)
 	}
 }

@@ -55,7 +55,7 @@ func TestLinksAreRefused(t *testing.T) {
 			info, err := os.Lstat(path)
 			require.NoError(t, err)
 			require.NotZero(t, info.Mode()&(fs.ModeSymlink|fs.ModeIrregular), "the link is one")
-			arc.Challenge(func(string) []string { return []string{"Basic realm=" + path} })
+			arc.SetChallenge(func(string) []string { return []string{"Basic realm=" + path} })
 			before := arc.RequestCount()
 
 			err = token(t, arc)

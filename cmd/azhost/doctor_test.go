@@ -51,14 +51,14 @@ func TestDoctor(t *testing.T) {
 		{"laptop", nil, exitUnavailable, func(*testing.T, *stage) {}},
 		{"vm", nil, exitOK, func(t *testing.T, s *stage) { vm(t, s) }},
 		{"vm-user-assigned-unasked", nil, exitOK, func(t *testing.T, s *stage) {
-			vm(t, s).Identities(azhosttest.UserAssigned("reports"))
+			vm(t, s).SetIdentities(azhosttest.UserAssigned("reports"))
 		}},
 		{"vm-opaque-token", nil, exitOK, func(t *testing.T, s *stage) {
-			vm(t, s).Answer(func(fields map[string]any) { fields["access_token"] = "opaque" })
+			vm(t, s).EditResponse(func(fields map[string]any) { fields["access_token"] = "opaque" })
 		}},
-		{"vm-refuses-the-resource", nil, exitFailed, func(t *testing.T, s *stage) { vm(t, s).Resources(vault) }},
+		{"vm-refuses-the-resource", nil, exitFailed, func(t *testing.T, s *stage) { vm(t, s).AllowResources(vault) }},
 		{"vm-clock", nil, exitOK, func(t *testing.T, s *stage) {
-			vm(t, s).Claims(map[string]any{"iat": time.Now().Add(6 * time.Minute).Unix()})
+			vm(t, s).SetClaims(map[string]any{"iat": time.Now().Add(6 * time.Minute).Unix()})
 		}},
 		{"impostor", nil, exitUnavailable, func(t *testing.T, s *stage) {
 			vm := azhosttest.NewVM(t)
@@ -180,9 +180,10 @@ func TestDoctorOverLoopback(t *testing.T) {
 	arc.RequireRequests(t, 3)
 
 	arc.Stop()
-	// Another resource, because credentials of one process share their tokens.
+	// Another resource, because credentials of one process share their tokens, and what they know of
+	// the agent: it has answered before.
 	got = do(t.Context(), nil, real, append(args, "--resource", vault)...)
-	require.Equal(t, exitUnavailable, got.code, got.stdout)
+	require.Equal(t, exitFailed, got.code, got.stdout)
 	require.Regexp(t, `(?m)^bad +endpoint .+: no answer after `, got.stdout)
 }
 
@@ -205,7 +206,7 @@ func TestDoctorIsBounded(t *testing.T) {
 	noHost(t)
 	for name, slow := range map[string]func(*azhosttest.VM){
 		"nothing connects": func(vm *azhosttest.VM) { vm.Silence(true) },
-		"nothing answers":  func(vm *azhosttest.VM) { vm.Latency(time.Hour) },
+		"nothing answers":  func(vm *azhosttest.VM) { vm.SetLatency(time.Hour) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -23,8 +23,8 @@ import (
 type fakeHost interface {
 	Endpoint() string
 	Environment() map[string]string
-	Identities(...azhosttest.Identity)
-	TokenLifetime(time.Duration)
+	SetIdentities(...azhosttest.Identity)
+	SetTokenLifetime(time.Duration)
 	OnRequest(func(azhosttest.Request))
 	Options() *azhost.ManagedIdentityCredentialOptions
 	Close()
@@ -114,8 +114,8 @@ func runFake(ctx context.Context, args []string, p process) error {
 	for _, name := range userAssigned {
 		identities = append(identities, azhosttest.UserAssigned(name))
 	}
-	host.Identities(identities...)
-	host.TokenLifetime(*lifetime)
+	host.SetIdentities(identities...)
+	host.SetTokenLifetime(*lifetime)
 
 	var mu sync.Mutex // guards stdout: the host answers several requests at once
 	mu.Lock()

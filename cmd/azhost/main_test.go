@@ -79,7 +79,7 @@ var varying = []struct {
 	{regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`), "TOKEN"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`), "TIME"},
 	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d`), "TIME"},
-	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d{4,}`), "$1:PORT"},
+	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d{4,}(/[a-z2-7]{10}\b)?`), "$1:PORT"},
 	{regexp.MustCompile(`(IDENTITY_HEADER|MSI_SECRET|IDENTITY_SERVER_THUMBPRINT)='\w+'`), "$1='SECRET'"},
 	{regexp.MustCompile(`(answers in|after) [\d.]+m?s`), "$1 DURATION"},
 	{regexp.MustCompile(`issued \S+ from now`), "issued DURATION from now"},

@@ -53,7 +53,7 @@ func TestTokenSelectsTheIdentity(t *testing.T) {
 	for flag, value := range map[string]string{"--client-id": id.ClientID, "--object-id": id.ObjectID, "--resource-id": id.ResourceID} {
 		t.Run(flag, func(t *testing.T) {
 			arc := azhosttest.NewArc(t)
-			arc.Identities(azhosttest.SystemAssigned(), id)
+			arc.SetIdentities(azhosttest.SystemAssigned(), id)
 			got := do(t.Context(), wire(arc.Do), nil, "token", "--resource", vault, "--source", "AzureArc",
 				"--endpoint", "http://127.0.0.1:40342/metadata/identity/oauth2/token", "--arc-key-directory", arc.KeyDirectory(), flag, value)
 			require.Equal(t, exitOK, got.code, got.stderr)
@@ -74,7 +74,7 @@ func TestTokenExitStatuses(t *testing.T) {
 	}
 	none := func(t *testing.T) wire {
 		vm := azhosttest.NewVM(t)
-		vm.Identities()
+		vm.SetIdentities()
 		return vm.Do
 	}
 	for _, test := range []struct {
@@ -120,7 +120,7 @@ func TestTokenExitStatuses(t *testing.T) {
 func TestInterruptEndsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
-		vm.Latency(time.Hour)
+		vm.SetLatency(time.Hour)
 		ctx, interrupt := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, interrupt)
 		start := time.Now()
@@ -146,7 +146,7 @@ func TestLongWaitsShowProgressOnATerminal(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				vm := azhosttest.NewVM(t)
-				vm.Latency(test.latency)
+				vm.SetLatency(test.latency)
 				got := do(t.Context(), wire(vm.Do), func(p *process) { p.terminal = test.terminal },
 					"token", "--resource", vault, "--source", "IMDS", "--endpoint", imdsEndpoint)
 				require.Equal(t, exitOK, got.code)

@@ -73,7 +73,7 @@ func (h *hosts) listenVM(address string, perSecond, atOnce int, latency time.Dur
 		return err
 	}
 	vm.Throttle(perSecond, atOnce)
-	vm.Latency(latency)
+	vm.SetLatency(latency)
 	vm.OnRequest(func(r azhosttest.Request) { h.out.Write(line.Event{Host: "vm", Request: r}) })
 	h.all = append(h.all, &vm.Host)
 	return nil

@@ -46,10 +46,10 @@ func TestRecordOfVM(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		user := azhosttest.UserAssigned("reports")
-		vm.Identities(azhosttest.SystemAssigned(), user)
-		vm.Resources(known)
-		vm.SameToken(true)
-		vm.Latency(40 * time.Millisecond)
+		vm.SetIdentities(azhosttest.SystemAssigned(), user)
+		vm.AllowResources(known)
+		vm.ReuseTokens(true)
+		vm.SetLatency(40 * time.Millisecond)
 
 		record, texts, err := recorded(t, &vm.Host, user.ClientID)
 		require.NoError(t, err, texts)
@@ -72,7 +72,7 @@ func TestRecordOfVM(t *testing.T) {
 func TestRecordOfArc(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arc := azhosttest.NewArc(t)
-		arc.Resources(known)
+		arc.AllowResources(known)
 
 		record, texts, err := recorded(t, &arc.Host, "")
 		require.NoError(t, err, texts)
@@ -88,7 +88,7 @@ func TestRecordOfArc(t *testing.T) {
 
 func TestRecordOfAppService(t *testing.T) {
 	app := azhosttest.NewAppService(t)
-	app.Resources(known)
+	app.AllowResources(known)
 	app.Setenv(t)
 	secret := app.Environment()["IDENTITY_HEADER"]
 	synctest.Test(t, func(t *testing.T) {
@@ -109,9 +109,9 @@ func TestBrokenPromises(t *testing.T) {
 		host func(vm *azhosttest.VM)
 		row  string
 	}{
-		{"no identity", func(vm *azhosttest.VM) { vm.Identities() }, "| gets a token | **no** | "},
-		{"an expired token", func(vm *azhosttest.VM) { vm.TokenLifetime(-time.Hour) }, "| gets a token | **no** | "},
-		{"a token for every resource", func(vm *azhosttest.VM) { vm.Resources() },
+		{"no identity", func(vm *azhosttest.VM) { vm.SetIdentities() }, "| gets a token | **no** | "},
+		{"an expired token", func(vm *azhosttest.VM) { vm.SetTokenLifetime(-time.Hour) }, "| gets a token | **no** | "},
+		{"a token for every resource", func(vm *azhosttest.VM) { vm.AllowResources() },
 			"| fails for an unknown resource | **no** | a token | 1 |"},
 		{"a failure in the herd", func(vm *azhosttest.VM) {
 			vm.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) {
@@ -119,16 +119,16 @@ func TestBrokenPromises(t *testing.T) {
 			})
 		}, "| combines 100 concurrent calls into one request | **no** | AuthenticationFailedError, 400 Bad Request |"},
 		{"a retry in the herd", func(vm *azhosttest.VM) {
-			vm.Fail(azhosttest.Fault{}, azhosttest.Updating())
+			vm.Fail(azhosttest.Fault{}, azhosttest.Throttled(time.Second))
 		}, "| combines 100 concurrent calls into one request | **no** | 1 distinct | 2 |"},
 		{"any identity selected", func(vm *azhosttest.VM) {
-			vm.Identities(azhosttest.Identity{ClientID: string(unknownClient), ObjectID: "o", TenantID: "t"})
+			vm.SetIdentities(azhosttest.Identity{ClientID: string(unknownClient), ObjectID: "o", TenantID: "t"})
 		}, "| refuses an identity that isn't assigned | **no** | a token | 1 |"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				vm := azhosttest.NewVM(t)
-				vm.Resources(known)
+				vm.AllowResources(known)
 				test.host(vm)
 				record, _, err := recorded(t, &vm.Host, "")
 				require.Error(t, err)
@@ -143,7 +143,7 @@ func TestBrokenPromises(t *testing.T) {
 func TestUnassignedIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
-		vm.Resources(known)
+		vm.AllowResources(known)
 		record, _, err := recorded(t, &vm.Host, azhosttest.UserAssigned("reports").ClientID)
 		require.Error(t, err)
 		require.Contains(t, record, "| gets a token for a user-assigned identity | **no** | AuthenticationFailedError, 400 Bad Request |")

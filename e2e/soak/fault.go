@@ -41,7 +41,7 @@ var faults = []struct {
 
 // fail makes a host fail a third of the time.
 func fail(h *azhosttest.Host, f *figures, seed uint64) {
-	h.TokenLifetime(tokenLifetime)
+	h.SetTokenLifetime(tokenLifetime)
 	var mu sync.Mutex // guards random
 	random := rand.New(rand.NewPCG(seed, seed))
 	h.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) {
@@ -73,11 +73,11 @@ func failKeys(ctx context.Context, arc *azhosttest.Arc, f *figures) {
 			f.fault("three refused keys")
 			arc.RefuseKeys(3)
 		}
-		arc.KeyFault(bad)
+		arc.SetKeyFault(bad)
 		if !sleep(ctx, time.Second) {
 			return
 		}
-		arc.KeyFault(azhosttest.KeyGood)
+		arc.SetKeyFault(azhosttest.KeyGood)
 		if !sleep(ctx, 2*time.Second) {
 			return
 		}

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 
 // Command arc-container gets a token in a container on an Azure Arc-enabled server. README.md and
-// compose.yaml say what the container needs for that.
+// compose.yaml show what the container needs.
 package main
 
 import (
@@ -18,6 +18,18 @@ import (
 	"github.com/azhost/azhost"
 )
 
+// keys is where compose.yaml mounts the agent's key directory.
+const keys = "/run/azcmagent/tokens"
+
+// newCredential returns a credential for a container. An empty endpoint is the agent's usual one.
+func newCredential(keys, endpoint string) (*azhost.ManagedIdentityCredential, error) {
+	return azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
+		Source:          azhost.SourceAzureArc, // a container has neither the agent's files nor its variables
+		ArcKeyDirectory: keys,
+		Endpoint:        endpoint,
+	})
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -27,21 +39,14 @@ func main() {
 	}
 }
 
-// keys is where compose.yaml mounts the agent's key directory.
-const keys = "/run/azcmagent/tokens"
-
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("arc-container", flag.ExitOnError)
-	directory := flags.String("keys", keys, "`directory` where the agent's key files are mounted")
-	endpoint := flags.String("endpoint", "", "`URL` of the agent's token endpoint, if not the usual one on localhost")
-	resource := flags.String("resource", "https://vault.azure.net", "`URI` of what the token is for")
+	directory := flags.String("keys", keys, "`directory` where the agent's key directory is mounted")
+	endpoint := flags.String("endpoint", "", "`URL` of the agent's token endpoint (default the usual one on localhost)")
+	resource := flags.String("resource", "https://vault.azure.net", "`URI` of the resource that the token is for")
 	_ = flags.Parse(args)
 
-	cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
-		Source:          azhost.SourceAzureArc, // a container sees neither the agent's files nor its variables
-		ArcKeyDirectory: *directory,
-		Endpoint:        *endpoint,
-	})
+	cred, err := newCredential(*directory, *endpoint)
 	if err != nil {
 		return err
 	}

@@ -13,17 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newAgent returns an agent that names its key files as a container on Linux sees it: by the path
-// that they have on the host.
+// newAgent returns an agent that names each key file by its path on the host, as a container sees it.
 func newAgent(t *testing.T) *azhosttest.Arc {
 	agent := azhosttest.NewArc(t)
-	agent.Challenge(func(keyPath string) []string {
+	agent.SetChallenge(func(keyPath string) []string {
 		return []string{"Basic realm=/var/opt/azcmagent/tokens/" + path.Base(keyPath)}
 	})
 	return agent
 }
 
-func TestKeyIsReadWhereItIsMounted(t *testing.T) {
+func TestKeyIsReadFromMount(t *testing.T) {
 	t.Parallel()
 	agent := newAgent(t)
 	var out bytes.Buffer
@@ -31,7 +30,7 @@ func TestKeyIsReadWhereItIsMounted(t *testing.T) {
 	require.Equal(t, "a token for https://vault.azure.net, valid for 24h0m0s\n", out.String())
 }
 
-func TestMountIsMissing(t *testing.T) {
+func TestMissingMount(t *testing.T) {
 	t.Parallel()
 	agent := newAgent(t)
 	var out bytes.Buffer

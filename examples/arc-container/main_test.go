@@ -22,8 +22,8 @@ func TestToken(t *testing.T) {
 	agent.RequireRequests(t, 2)
 }
 
-// The compose file is not parsed, so that this needs no YAML: its lines are what they are.
-func TestComposeFileFitsTheProgram(t *testing.T) {
+// The compose file is compared line by line, because the root module has no YAML parser.
+func TestComposeFileMatchesProgram(t *testing.T) {
 	text, err := os.ReadFile("compose.yaml")
 	require.NoError(t, err)
 	for _, line := range []string{

@@ -15,16 +15,16 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// laptop is what the program runs against without -url: a TLS service on loopback and a fake Azure
-// VM whose tokens it takes.
+// laptop is what the program uses without -url: a TLS service on localhost, and a fake Azure VM whose
+// tokens the service accepts.
 type laptop struct {
 	vm       *azhosttest.VM
 	service  *httptest.Server
 	resource string
 
 	mu      sync.Mutex // guards the fields below
-	revoked string     // the first token that was presented
-	bodies  []string   // of the requests that were let in
+	revoked string     // the first token
+	bodies  []string   // of the accepted requests
 }
 
 func newLaptop(resource string) (*laptop, error) {
@@ -42,8 +42,8 @@ func (l *laptop) close() {
 	l.vm.Close()
 }
 
-// ServeHTTP takes the VM's tokens for the resource, but revokes the first one, as if its owner's
-// rights had changed meanwhile, and says so as Continuous Access Evaluation does.
+// ServeHTTP accepts the VM's tokens for the resource, except the first one. For that, it responds as
+// a service with Continuous Access Evaluation does after the identity's rights have changed.
 func (l *laptop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	claims, err := l.vm.Verify(token)

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command http calls an HTTPS service of your own with a bearer token. transport.go is what there
-// is to copy; without -url it calls a service in this process, with a fake Azure VM's token.
+// Command http calls your own HTTPS service with a bearer token. Copy transport.go. Without -url, the
+// command calls a service that it starts on localhost, with a token from a fake Azure VM.
 package main
 
 import (
@@ -19,6 +19,18 @@ import (
 	"github.com/azhost/azhost"
 )
 
+// newClient returns a client that sends the machine's tokens for resource to host, and to no other.
+func newClient(host, resource string, options *azhost.ManagedIdentityCredentialOptions, base http.RoundTripper) (*http.Client, error) {
+	cred, err := azhost.NewManagedIdentityCredential(options)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{
+		Transport: &Transport{Host: host, Scope: resource + "/.default", Credential: cred, Base: base},
+		Timeout:   time.Minute,
+	}, nil
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -30,14 +42,14 @@ func main() {
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("http", flag.ExitOnError)
-	url := flags.String("url", "", "`URL` to get; empty: one in this process, with a fake Azure VM")
-	resource := flags.String("resource", "api://orders", "App ID `URI` of the service, which the token is for")
-	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint like that of IMDS, instead of this machine's own; takes a -url")
+	url := flags.String("url", "", "`URL` to get (default one that the command serves, with a fake Azure VM)")
+	resource := flags.String("resource", "api://orders", "App ID `URI` of the service that the token is for")
+	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint that works as IMDS does, instead of the machine's own; requires -url")
 	_ = flags.Parse(args)
 	options, base := &azhost.ManagedIdentityCredentialOptions{}, http.DefaultTransport
 	switch {
 	case *url == "" && *endpoint != "":
-		return errors.New("-endpoint takes a -url: the service in this process knows the tokens of its own fake VM only")
+		return errors.New("-endpoint requires -url, because the service that the command starts accepts only its own fake VM's tokens")
 	case *url == "":
 		laptop, err := newLaptop(*resource)
 		if err != nil {
@@ -49,17 +61,13 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		options.Source, options.Endpoint = azhost.SourceIMDS, *endpoint
 	}
 
-	cred, err := azhost.NewManagedIdentityCredential(options)
-	if err != nil {
-		return err
-	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
 	if err != nil {
 		return err
 	}
-	client := &http.Client{
-		Transport: &Transport{Host: req.URL.Host, Scope: *resource + "/.default", Credential: cred, Base: base},
-		Timeout:   time.Minute,
+	client, err := newClient(req.URL.Host, *resource, options, base)
+	if err != nil {
+		return err
 	}
 	resp, err := client.Do(req)
 	if err != nil {

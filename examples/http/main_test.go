@@ -25,7 +25,7 @@ func TestLaptop(t *testing.T) {
 	require.NoError(t, run(t.Context(), &out, nil))
 	require.Equal(t, "200 OK: hello, identity "+azhosttest.SystemAssigned().ObjectID+"\n", out.String())
 
-	require.ErrorContains(t, run(t.Context(), &out, []string{"-endpoint", "http://127.0.0.1:1/token"}), "takes a -url")
+	require.ErrorContains(t, run(t.Context(), &out, []string{"-endpoint", "http://127.0.0.1:1/token"}), "requires -url")
 }
 
 func TestEndpoint(t *testing.T) {
@@ -40,8 +40,8 @@ func TestEndpoint(t *testing.T) {
 	vm.RequireRequests(t, 1)
 }
 
-// newClient returns a client of a laptop's service.
-func newClient(t *testing.T, resource string) (*http.Client, *laptop) {
+// newLaptopClient returns a client of a laptop's service.
+func newLaptopClient(t *testing.T, resource string) (*http.Client, *laptop) {
 	l, err := newLaptop("api://orders")
 	require.NoError(t, err)
 	t.Cleanup(l.close)
@@ -52,9 +52,9 @@ func newClient(t *testing.T, resource string) (*http.Client, *laptop) {
 	}}, l
 }
 
-func TestChallengeIsAnsweredOnceWithTheSameBody(t *testing.T) {
+func TestChallengeRepeatsBody(t *testing.T) {
 	t.Parallel()
-	client, l := newClient(t, "api://orders")
+	client, l := newLaptopClient(t, "api://orders")
 	for _, body := range []string{"first", "second"} {
 		resp, err := client.Post(l.service.URL, "text/plain", strings.NewReader(body))
 		require.NoError(t, err)
@@ -67,9 +67,9 @@ func TestChallengeIsAnsweredOnceWithTheSameBody(t *testing.T) {
 	l.vm.RequireRequests(t, 2)
 }
 
-func TestChallengeStandsWhereTheBodyIsGone(t *testing.T) {
+func TestChallengeWithoutGetBody(t *testing.T) {
 	t.Parallel()
-	client, l := newClient(t, "api://orders")
+	client, l := newLaptopClient(t, "api://orders")
 	resp, err := client.Post(l.service.URL, "text/plain", io.MultiReader(strings.NewReader("once"))) // no GetBody
 	require.NoError(t, err)
 	defer resp.Body.Close()
@@ -79,9 +79,9 @@ func TestChallengeStandsWhereTheBodyIsGone(t *testing.T) {
 	l.vm.RequireRequests(t, 1)
 }
 
-func TestOtherRefusalsStand(t *testing.T) {
+func TestWrongAudience(t *testing.T) {
 	t.Parallel()
-	client, l := newClient(t, "api://bills")
+	client, l := newLaptopClient(t, "api://bills")
 	resp, err := client.Get(l.service.URL)
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
@@ -89,13 +89,13 @@ func TestOtherRefusalsStand(t *testing.T) {
 	l.vm.RequireRequests(t, 1)
 }
 
-func TestServiceThatIsNeverContentIsAskedTwice(t *testing.T) {
+func TestSecondChallengeIsReturned(t *testing.T) {
 	t.Parallel()
-	asked := 0
+	requests := 0
 	client := &http.Client{Transport: &Transport{
 		Host: "service.invalid", Scope: "api://orders/.default", Credential: credential(t),
 		Base: roundTripper(func(req *http.Request) (*http.Response, error) {
-			asked++
+			requests++
 			w := httptest.NewRecorder()
 			w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_claims", claims="e30="`)
 			w.WriteHeader(http.StatusUnauthorized)
@@ -106,13 +106,13 @@ func TestServiceThatIsNeverContentIsAskedTwice(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Body.Close())
 	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
-	require.Equal(t, 2, asked)
+	require.Equal(t, 2, requests)
 }
 
-func TestTokenGoesNowhereElse(t *testing.T) {
+func TestOtherHosts(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ name, url string }{
-		{"in the clear", "http://service.invalid"},
+		{"no TLS", "http://service.invalid"},
 		{"another host", "https://other.invalid"},
 		{"another port", "https://service.invalid:8443"},
 		{"a subdomain", "https://a.service.invalid"},
@@ -142,7 +142,7 @@ func TestTokenGoesNowhereElse(t *testing.T) {
 	}
 }
 
-func TestRequestIsNotChanged(t *testing.T) {
+func TestRequestIsNotModified(t *testing.T) {
 	t.Parallel()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://service.invalid", nil)
 	require.NoError(t, err)
@@ -158,10 +158,10 @@ func TestRequestIsNotChanged(t *testing.T) {
 	require.Empty(t, req.Header)
 }
 
-func TestWithoutATokenNothingIsSent(t *testing.T) {
+func TestNoIdentity(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	vm.Identities()
+	vm.SetIdentities()
 	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 	require.NoError(t, err)
 	client := &http.Client{Transport: &Transport{
@@ -201,7 +201,7 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// credential asks a fake VM in memory.
+// credential uses a fake VM in memory.
 func credential(t *testing.T) azcore.TokenCredential {
 	cred, err := azhost.NewManagedIdentityCredential(azhosttest.NewVM(t).InMemory())
 	require.NoError(t, err)
@@ -212,7 +212,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
-// closing is a body that knows whether it was closed.
+// closing is a body that records whether it was closed.
 type closing struct {
 	io.Reader
 	closed bool

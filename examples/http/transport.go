@@ -13,21 +13,21 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Transport sends requests to one host with a bearer token. All fields but Base are required. It
+// Transport sends requests to one host with a bearer token. All fields except Base are required. It
 // is safe for concurrent use if its fields are.
 type Transport struct {
-	Host       string // with its port if it has one; a redirect to any other gets an error, no token
-	Scope      string // of the service, such as api://orders/.default
+	Host       string // with its port, if the URL has one; requests to other hosts fail, redirects included
+	Scope      string // such as api://orders/.default
 	Credential azcore.TokenCredential
 	Base       http.RoundTripper // nil: http.DefaultTransport
 }
 
-// RoundTrip sends req. When the service challenges the token with claims (Continuous Access
-// Evaluation), it sends req once more, with a new token.
+// RoundTrip sends req. If the service responds with a claims challenge (Continuous Access
+// Evaluation), RoundTrip sends req once more, with a new token.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" || req.URL.Host != t.Host {
 		if req.Body != nil {
-			req.Body.Close() // a RoundTripper always closes it
+			req.Body.Close() // a RoundTripper must always close it
 		}
 		return nil, fmt.Errorf("tokens go to https://%s only, not to %s://%s", t.Host, req.URL.Scheme, req.URL.Host)
 	}
@@ -43,7 +43,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	again := req.Clone(req.Context())
 	if hasBody {
 		if again.Body, err = req.GetBody(); err != nil {
-			return resp, nil // the challenge is the better news
+			return resp, nil // the challenge tells the caller more than err
 		}
 	}
 	resp.Body.Close()
@@ -67,7 +67,7 @@ func (t *Transport) send(req *http.Request, claims string) (*http.Response, erro
 	return base.RoundTrip(req)
 }
 
-// challenge returns the claims that a service wants in the next token, or "".
+// challenge returns the claims that the service requires in the next token, or "".
 func challenge(h http.Header) string {
 	for _, value := range h.Values("WWW-Authenticate") {
 		scheme, parameters, _ := strings.Cut(value, " ")

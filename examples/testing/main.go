@@ -1,13 +1,20 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command testing says how to run the tests of package orders, which are what it is about: how to
-// test a client and a service with azhosttest.
+// Command testing prints how to run the tests of package orders. They are the example: they show how
+// to test a client and a service with azhosttest.
 package main
 
-import "fmt"
+import (
+	"flag"
+	"fmt"
+)
 
 func main() {
-	fmt.Println("The example is the test: examples/testing/orders/orders_test.go. Run it:")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "testing prints how to run the example. It has no flags.")
+	}
+	flag.Parse()
+	fmt.Println("This example is a test: examples/testing/orders/orders_test.go. To run it:")
 	fmt.Println("go test -v ./examples/testing/orders")
 }

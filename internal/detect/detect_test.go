@@ -4,6 +4,7 @@
 package detect
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,6 +13,9 @@ import (
 )
 
 const secret = "c2VjcmV0"
+
+// container is the environment in Azure Container Instances.
+var container = Environment{IdentityHeader: secret, Thumbprint: "t", APIVersion: "2020-05-01"}
 
 func TestHost(t *testing.T) {
 	for _, test := range []struct {
@@ -35,6 +39,8 @@ func TestHost(t *testing.T) {
 		{"Arc by its agent, one variable alone", Environment{Himds: "h", IdentityEndpoint: "e"}, AzureArc},
 		{"one of Arc's variables", Environment{IdentityEndpoint: "e"}, IMDS},
 		{"the other of Arc's variables", Environment{IMDSEndpoint: "i"}, IMDS},
+		{"Container Instances", container, IMDS},
+		{"Container Instances after Cloud Shell", Environment{IdentityHeader: secret, Thumbprint: "t", APIVersion: "2020-05-01", MSIEndpoint: "m"}, CloudShell},
 		{"header without endpoint", Environment{IdentityHeader: secret, IMDSEndpoint: "i"}, IMDS},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -54,14 +60,17 @@ func TestNotes(t *testing.T) {
 		{"nothing", Environment{}, nil},
 		{"whole sets", Environment{IdentityEndpoint: "e", IMDSEndpoint: "i", MSIEndpoint: ""}, nil},
 		{"App Service", Environment{IdentityEndpoint: "e", IdentityHeader: secret}, nil},
+		{"Container Instances", container, nil},
+		{"almost Container Instances", Environment{IdentityHeader: secret, Thumbprint: "t", APIVersion: "2019-08-01"}, []string{"IDENTITY_HEADER is set without", "IDENTITY_SERVER_THUMBPRINT is set without"}},
+		{"Container Instances and more", Environment{IdentityHeader: secret, Thumbprint: "t", APIVersion: "2020-05-01", MSISecret: secret}, []string{"MSI_SECRET is set without"}},
 		{"endpoint alone", Environment{IdentityEndpoint: "e"}, []string{"IDENTITY_ENDPOINT is set without IDENTITY_HEADER (App Service) or IMDS_ENDPOINT (Azure Arc)"}},
 		{"header alone", Environment{IdentityHeader: secret}, []string{"IDENTITY_HEADER is set without IDENTITY_ENDPOINT"}},
 		{"IMDS_ENDPOINT alone", Environment{IMDSEndpoint: "i"}, []string{"IMDS_ENDPOINT is set without IDENTITY_ENDPOINT"}},
-		{"thumbprint alone", Environment{Thumbprint: "t"}, []string{"IDENTITY_SERVER_THUMBPRINT is set without both"}},
-		{"thumbprint on Arc", Environment{Thumbprint: "t", IdentityEndpoint: "e", IMDSEndpoint: "i"}, []string{"IDENTITY_SERVER_THUMBPRINT is set without both"}},
+		{"thumbprint alone", Environment{Thumbprint: "t"}, []string{"IDENTITY_SERVER_THUMBPRINT is set without both IDENTITY_ENDPOINT and IDENTITY_HEADER"}},
+		{"thumbprint on Arc", Environment{Thumbprint: "t", IdentityEndpoint: "e", IMDSEndpoint: "i"}, []string{"IDENTITY_SERVER_THUMBPRINT is set without both IDENTITY_ENDPOINT and IDENTITY_HEADER"}},
 		{"secret alone", Environment{MSISecret: secret}, []string{"MSI_SECRET is set without MSI_ENDPOINT"}},
-		{"hidden variables of Arc", Environment{IdentityEndpoint: "e", IMDSEndpoint: "i", MSIEndpoint: "m"}, []string{"IDENTITY_ENDPOINT and IMDS_ENDPOINT are those of Azure Arc, but MSI_ENDPOINT is set"}},
-		{"a hidden agent", Environment{MSIEndpoint: "m", Himds: "/opt/h"}, []string{"the Arc agent is installed (/opt/h), but MSI_ENDPOINT is set"}},
+		{"hidden variables of Arc", Environment{IdentityEndpoint: "e", IMDSEndpoint: "i", MSIEndpoint: "m"}, []string{"the variables of Azure Arc are set (IDENTITY_ENDPOINT and IMDS_ENDPOINT), but another host's take precedence: MSI_ENDPOINT is set"}},
+		{"a hidden agent", Environment{MSIEndpoint: "m", Himds: "/opt/h"}, []string{"the Arc agent is installed (/opt/h), but another host's variables take precedence: MSI_ENDPOINT is set"}},
 		{"two at once", Environment{IdentityHeader: secret, MSISecret: secret}, []string{"IDENTITY_HEADER", "MSI_SECRET"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -86,15 +95,81 @@ func TestHimdsPaths(t *testing.T) {
 	require.Empty(t, HimdsPaths("darwin", func(string) string { return "x" }))
 }
 
-func TestRead(t *testing.T) {
-	for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET", "DEFAULT_IDENTITY_CLIENT_ID"} {
-		t.Setenv(name, "value of "+name)
+func TestContainerInstances(t *testing.T) {
+	require.True(t, container.ContainerInstances())
+	_, reason := container.Host()
+	require.Contains(t, reason, "Azure Container Instances")
+	require.NotContains(t, reason, secret)
+	for name, change := range map[string]func(*Environment){
+		"endpoint":            func(e *Environment) { e.IdentityEndpoint = "e" },
+		"no header":           func(e *Environment) { e.IdentityHeader = "" },
+		"no thumbprint":       func(e *Environment) { e.Thumbprint = "" },
+		"no API version":      func(e *Environment) { e.APIVersion = "" },
+		"another API version": func(e *Environment) { e.APIVersion = "2020-05-02" },
+	} {
+		e := container
+		change(&e)
+		require.False(t, e.ContainerInstances(), name)
 	}
-	e := Read()
-	require.Equal(t, []string{
-		"value of IDENTITY_ENDPOINT", "value of IDENTITY_HEADER", "value of IDENTITY_SERVER_THUMBPRINT", "value of IMDS_ENDPOINT",
-		"value of MSI_ENDPOINT", "value of MSI_SECRET", "value of DEFAULT_IDENTITY_CLIENT_ID",
-	}, []string{e.IdentityEndpoint, e.IdentityHeader, e.Thumbprint, e.IMDSEndpoint, e.MSIEndpoint, e.MSISecret, e.DefaultClientID})
-	host, _ := e.Host()
-	require.Equal(t, ServiceFabric, host)
+}
+
+func TestProxyAgentPaths(t *testing.T) {
+	drive := func(value string) func(string) string {
+		return func(name string) string { return map[string]string{"SystemDrive": value}[name] }
+	}
+	require.Equal(t, []string{"/usr/sbin/azure-proxy-agent"}, proxyAgentPaths("linux", drive("")))
+	require.Equal(t, []string{"C:" + filepath.Join(`\`, "WindowsAzure", "ProxyAgent", "GuestProxyAgent", "GuestProxyAgent.exe")}, proxyAgentPaths("windows", drive("C:")))
+	require.Empty(t, proxyAgentPaths("windows", drive("")))
+	require.Empty(t, proxyAgentPaths("darwin", drive("C:")))
+}
+
+func TestInstalled(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "agent")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for _, test := range []struct {
+		name  string
+		paths []string
+		want  string
+	}{
+		{"none", nil, ""},
+		{"missing", []string{filepath.Join(dir, "other")}, ""},
+		{"directory", []string{dir}, ""},
+		{"file", []string{file}, file},
+		{"second", []string{dir, file}, file},
+	} {
+		t.Run(test.name, func(t *testing.T) { require.Equal(t, test.want, installed(test.paths)) })
+	}
+}
+
+func TestRead(t *testing.T) {
+	names := []string{
+		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION", "IMDS_ENDPOINT",
+		"MSI_ENDPOINT", "MSI_SECRET", "ProgramData",
+	}
+	for _, test := range []struct{ name, before, after string }{
+		{"plain", "", ""}, {"newline at the end", "", "\n"}, {"CRLF at the end", "", "\r\n"}, {"white space around", " \t", " \r\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, name := range names {
+				t.Setenv(name, test.before+"value of "+name+test.after)
+			}
+			e := Read()
+			for i, value := range []string{
+				e.IdentityEndpoint, e.IdentityHeader, e.Thumbprint, e.APIVersion, e.IMDSEndpoint, e.MSIEndpoint, e.MSISecret, e.ProgramData,
+			} {
+				require.Equal(t, "value of "+names[i], value)
+			}
+			host, _ := e.Host()
+			require.Equal(t, ServiceFabric, host)
+		})
+	}
+	t.Run("blank", func(t *testing.T) {
+		for _, name := range names {
+			t.Setenv(name, " \t\r\n")
+		}
+		e := Read()
+		e.Himds = "" // of this machine
+		require.Zero(t, e)
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -22,26 +23,41 @@ import (
 // MaxSize is the size in bytes of the largest key file that is read.
 const MaxSize = 4096
 
-// ErrEmpty says that a key file holds nothing but white space: the agent may be about to write it.
-// A file that another program has opened for itself alone, as is possible on Windows, matches it too.
+// ErrEmpty reports that a key file holds nothing but white space: the agent may be about to write
+// it. A file that another program has opened for itself alone, as is possible on Windows, matches
+// it too.
 var ErrEmpty = errors.New("the key file is empty")
 
-var errTooLarge = fmt.Errorf("the key file is larger than %d bytes", MaxSize)
+var (
+	errTooLarge = fmt.Errorf("the key file is larger than %d bytes", MaxSize)
+	errLink     = errors.New("the key file is a link")
+)
 
 // Read returns the key in dir/name without the white space at its end. The name must be one that
 // [Name] returned, dir an absolute path.
 //
 // It fails with [ErrEmpty] for a file without a key, and with an error that matches
-// [io/fs.ErrNotExist] or [io/fs.ErrPermission] for a file that is missing or out of reach. Errors
-// name the file and hold nothing of its content.
+// [io/fs.ErrNotExist] or [io/fs.ErrPermission] for a file that is missing or out of reach; see
+// [Refusal] for the latter. Errors hold nothing of the file's content, and dir but not the name,
+// which the agent changes each time.
 func Read(dir, name string) (string, error) {
 	if !filepath.IsAbs(dir) {
 		return "", fmt.Errorf("the key directory %.200q is not an absolute path", dir)
 	}
 	if err := checkBase(runtime.GOOS == "windows", name); err != nil {
-		return "", fmt.Errorf("the key file %.200q: %w", name, err)
+		return "", fmt.Errorf("the key file: %w", err)
 	}
-	path := filepath.Join(dir, name)
+	key, err := readFile(filepath.Join(dir, name))
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok {
+		err = fmt.Errorf("%s the key file: %w", pathErr.Op, pathErr.Err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", dir, err)
+	}
+	return key, nil
+}
+
+func readFile(path string) (string, error) {
 	f, err := open(path)
 	if err != nil {
 		return "", err
@@ -52,15 +68,11 @@ func Read(dir, name string) (string, error) {
 	case err != nil:
 		return "", err
 	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("%s is not a regular file but of type %s", path, info.Mode().Type())
+		return "", fmt.Errorf("the key file is not a regular file but of type %s", info.Mode().Type())
 	case info.Size() > MaxSize:
-		return "", fmt.Errorf("%s: %w", path, errTooLarge)
+		return "", errTooLarge
 	}
-	key, err := read(f)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", path, err)
-	}
-	return key, nil
+	return read(f)
 }
 
 // read returns the key that r holds. It bounds what it reads because a file can grow after Stat.

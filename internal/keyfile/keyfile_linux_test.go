@@ -16,34 +16,38 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadPermission runs itself again as an ordinary user if it is root, whom no mode keeps out.
 func TestReadPermission(t *testing.T) {
-	const variable = "KEYFILE_TEST_DIRECTORY"
-	dir := os.Getenv(variable)
-	if dir == "" {
-		dir = t.TempDir()
-		write(t, dir, "a.key", secret)
-		require.NoError(t, os.Chmod(filepath.Join(dir, "a.key"), 0))
-	}
-	if os.Geteuid() != 0 {
-		key, err := Read(dir, "a.key")
-		require.ErrorIs(t, err, fs.ErrPermission)
-		require.NotErrorIs(t, err, fs.ErrNotExist)
-		require.ErrorContains(t, err, filepath.Join(dir, "a.key"))
-		require.Empty(t, key)
+	if !ordinaryUser(t) {
 		return
 	}
-	for _, open := range []string{dir, filepath.Dir(dir)} { // so that the file alone is closed
-		require.NoError(t, os.Chmod(open, 0o755))
+	dir := t.TempDir()
+	write(t, dir, "a.key", secret)
+	require.NoError(t, os.Chmod(filepath.Join(dir, "a.key"), 0))
+	key, err := Read(dir, "a.key")
+	require.ErrorIs(t, err, fs.ErrPermission)
+	require.NotErrorIs(t, err, fs.ErrNotExist)
+	require.EqualError(t, err, dir+": open the key file: permission denied")
+	require.Empty(t, key)
+}
+
+// ordinaryUser reports whether this is an ordinary user, whom modes keep out. If this is root, it
+// runs the test again as one.
+func ordinaryUser(t *testing.T) bool {
+	if os.Geteuid() != 0 {
+		return true
 	}
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o777))
+	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
 	// By its own path the test binary is out of an ordinary user's reach.
-	again := exec.Command("/proc/self/exe", "-test.run=^TestReadPermission$", "-test.v")
-	again.Env = append(os.Environ(), variable+"="+dir)
+	again := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	again.Env = append(os.Environ(), "TMPDIR="+dir)
 	again.Dir = "/"
 	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := again.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "--- PASS: TestReadPermission")
+	require.Contains(t, string(out), "--- PASS: "+t.Name())
+	return false
 }
 
 func TestReadClosesFiles(t *testing.T) {

@@ -7,17 +7,16 @@ package keyfile
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 )
 
-// open refuses a link in the last element of path, and returns at once for a FIFO that nobody
-// writes to.
+// open refuses a link in the last element of path, and returns at once for a FIFO that has no
+// writer.
 func open(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
 	if errors.Is(err, syscall.ELOOP) {
-		return nil, fmt.Errorf("the key file is a link: %w", err)
+		return nil, errLink
 	}
 	return f, err
 }

@@ -52,7 +52,7 @@ func TestReadSpecialFiles(t *testing.T) {
 			require.NoError(t, err)
 			key, err := Read(dir, name) // hangs here if a FIFO is waited for
 			require.Empty(t, key)
-			require.ErrorContains(t, err, filepath.Join(dir, name))
+			require.ErrorContains(t, err, dir)
 			require.NotContains(t, err.Error(), secret)
 			if info.Mode().Type() == os.ModeSymlink {
 				require.ErrorContains(t, err, "is a link")
@@ -72,7 +72,7 @@ func TestReadSocket(t *testing.T) {
 	dir, err := os.Getwd()
 	require.NoError(t, err)
 	key, err := Read(dir, "s.key")
-	require.ErrorContains(t, err, filepath.Join(dir, "s.key"))
+	require.ErrorContains(t, err, dir)
 	require.Empty(t, key)
 }
 
@@ -91,15 +91,22 @@ func TestReadFIFOWithWriter(t *testing.T) {
 	require.Empty(t, key)
 }
 
-// TestReadLinkedDirectory: the directory is the administrator's, who may well have moved it.
+// TestReadLinkedDirectory: an administrator may have moved the agent's data elsewhere.
 func TestReadLinkedDirectory(t *testing.T) {
-	dir := t.TempDir()
-	write(t, dir, "a.key", "key")
-	link := filepath.Join(t.TempDir(), "tokens")
-	require.NoError(t, os.Symlink(dir, link))
-	key, err := Read(link, "a.key")
-	require.NoError(t, err)
-	require.Equal(t, "key", key)
+	dir, links := t.TempDir(), t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "tokens"), 0o700))
+	write(t, filepath.Join(dir, "tokens"), "a.key", "key")
+	require.NoError(t, os.Symlink("a.key", filepath.Join(dir, "tokens", "link.key")))
+	require.NoError(t, os.Symlink(dir, filepath.Join(links, "azcmagent")))
+	require.NoError(t, os.Symlink("azcmagent/tokens", filepath.Join(links, "tokens")))
+	for _, dir := range []string{filepath.Join(links, "azcmagent", "tokens"), filepath.Join(links, "tokens")} {
+		key, err := Read(dir, "a.key")
+		require.NoError(t, err)
+		require.Equal(t, "key", key)
+		key, err = Read(dir, "link.key")
+		require.ErrorIs(t, err, errLink)
+		require.Empty(t, key)
+	}
 }
 
 func TestReadHardLink(t *testing.T) {

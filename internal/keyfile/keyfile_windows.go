@@ -4,13 +4,10 @@
 package keyfile
 
 import (
-	"errors"
 	"io/fs"
 	"os"
 	"syscall"
 )
-
-var errLink = errors.New("the key file is a link or another reparse point")
 
 // open opens a link, or any other reparse point, as itself and then refuses it: what it points to
 // is never touched. Unlike [os.OpenFile], it lets the agent delete the file meanwhile.
@@ -25,11 +22,10 @@ func open(path string) (*os.File, error) {
 		// Backup semantics open a directory too, which is otherwise refused as if rights were missing.
 		syscall.FILE_FLAG_OPEN_REPARSE_POINT|syscall.FILE_FLAG_BACKUP_SEMANTICS, 0)
 	if err != nil {
-		failure := &fs.PathError{Op: "open", Path: path, Err: err}
-		if errors.Is(err, errSharingViolation) {
-			return nil, lockedError{failure}
+		if err == errSharingViolation {
+			err = lockedError{err}
 		}
-		return nil, failure
+		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	var info syscall.ByHandleFileInformation
 	if err = syscall.GetFileInformationByHandle(h, &info); err == nil {
@@ -37,7 +33,7 @@ func open(path string) (*os.File, error) {
 	}
 	if err != nil {
 		_ = syscall.CloseHandle(h)
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
+		return nil, err
 	}
 	return os.NewFile(uintptr(h), path), nil
 }
@@ -54,7 +50,7 @@ func checkAttributes(attributes uint32) error {
 const errSharingViolation = syscall.Errno(32)
 
 // lockedError is about a file that the agent is still writing, or that a virus scanner looks at.
-type lockedError struct{ *fs.PathError }
+type lockedError struct{ error }
 
-// Is lets the error be treated as ErrEmpty is: in a moment there may be a key.
+// Is makes the error match ErrEmpty: in a moment there may be a key.
 func (lockedError) Is(target error) bool { return target == ErrEmpty }

@@ -51,7 +51,8 @@ func Group(goos string) string {
 // Name checks the path that a challenge names and returns the base name of its key file. The path
 // must be one of dirs, one separator and a name that ends in ".key", with nothing to resolve in
 // between. The dirs are cleaned first; an empty or relative one allows nothing. Windows paths are
-// compared without regard to ASCII case and to the direction of slashes.
+// compared without regard to ASCII case and to the direction of slashes. Errors quote the path's
+// directory at most, because the agent changes the name each time.
 func Name(path string, dirs ...string) (string, error) {
 	return name(runtime.GOOS == "windows", path, dirs)
 }
@@ -69,7 +70,7 @@ func name(windows bool, file string, dirs []string) (string, error) {
 	}
 	if !rooted(windows, slashed) {
 		// This covers \\server\share and the \\?\, \\.\ and \??\ prefixes too.
-		return "", fmt.Errorf("the key file's path %.200q is not absolute", file)
+		return "", errors.New("the key file's path is not absolute")
 	}
 	i := strings.LastIndexByte(slashed, '/')
 	parent, base := slashed[:i], slashed[i+1:]
@@ -78,10 +79,10 @@ func name(windows bool, file string, dirs []string) (string, error) {
 		dir, ok := cleanDir(windows, dir)
 		return ok && (dir == parent || windows && lower(dir) == lower(parent))
 	}) {
-		return "", fmt.Errorf("the key file's path %.200q is not in the agent's key directory", file)
+		return "", fmt.Errorf("the key file's path is not in the agent's key directory but in %.200q", file[:i+1])
 	}
 	if err := checkBase(windows, base); err != nil {
-		return "", fmt.Errorf("the key file's path %.200q: %w", file, err)
+		return "", fmt.Errorf("the key file's path is in the agent's key directory, but %w", err)
 	}
 	return base, nil
 }

@@ -151,19 +151,29 @@ func TestName(t *testing.T) {
 
 func TestNameErrorIsBounded(t *testing.T) {
 	for _, test := range []struct{ name, path, quoted string }{
-		{"200 bytes", "/" + strings.Repeat("x", 199), "/" + strings.Repeat("x", 199)},
-		{"201 bytes", "/" + strings.Repeat("x", 200), "/" + strings.Repeat("x", 199)},
-		{"4096 bytes", "/" + strings.Repeat("x", 4095), "/" + strings.Repeat("x", 199)},
-		{"in the directory", unixDir + "/" + strings.Repeat("x", 300) + ".key", unixDir + "/" + strings.Repeat("x", 199-len(unixDir))},
+		{"root", "/a.key", `"/"`},
+		{"200 bytes", "/" + strings.Repeat("x", 198) + "/a.key", `"/` + strings.Repeat("x", 198) + `/"`},
+		{"201 bytes", "/" + strings.Repeat("x", 199) + "/a.key", `"/` + strings.Repeat("x", 199) + `"`},
+		{"4096 bytes", "/" + strings.Repeat("x", 4089) + "/a.key", `"/` + strings.Repeat("x", 199) + `"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := name(false, test.path, []string{unixDir})
-			require.ErrorContains(t, err, `"`+test.quoted+`"`)
+			require.ErrorContains(t, err, test.quoted)
 		})
 	}
 	_, err := name(false, strings.Repeat("x", 1<<20), []string{unixDir})
 	require.ErrorContains(t, err, "1048576 bytes")
 	require.Less(t, len(err.Error()), 100)
+}
+
+// TestNameErrorIsTheSame: the agent's next key has another name.
+func TestNameErrorIsTheSame(t *testing.T) {
+	for _, format := range []string{"@.key", "/etc/@.key", unixDir + "/@.txt", unixDir + "/.@.key", unixDir + "/@ .key"} {
+		_, first := name(false, strings.Replace(format, "@", "a", 1), []string{unixDir})
+		_, second := name(false, strings.Replace(format, "@", "b", 1), []string{unixDir})
+		require.Error(t, first)
+		require.EqualError(t, second, first.Error())
+	}
 }
 
 func TestNameOnThisSystem(t *testing.T) {

@@ -5,17 +5,17 @@ package tokenjson
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Limits of what is quoted from a host's error, in bytes. They hold any error
-// seen in the wild, and keep an impostor's page out of the caller's log.
+// seen in the wild, and keep a foreign page out of the caller's log.
 const (
 	maxCode        = 128
 	maxDescription = 1024
+	maxID          = 64
 )
 
 // Error is what a host's error says, safe to print: one line each of printable
@@ -23,6 +23,12 @@ const (
 type Error struct {
 	Code        string // such as "invalid_request"; at most 128 bytes and the "…"
 	Description string // at most 1024 bytes and the "…"
+
+	// CorrelationID and Trailer are different each time, and hence for the log
+	// alone. CorrelationID is what App Service and Service Fabric call by that
+	// name. Trailer is what Microsoft Entra writes at the end of a description,
+	// "Trace ID: … Correlation ID: … Timestamp: …"; Description is without it.
+	CorrelationID, Trailer string
 
 	// NewestVersions: the answer lists api-versions, which is how IMDS refuses
 	// one that it does not know. Its Code is a sentence then.
@@ -38,7 +44,9 @@ type Error struct {
 //	{"code": "…", "message": "…"}                   IMDS, by its published schema
 //	{"statusCode": 400, "message": "…"}             App Service
 //
-// A lone "message" is not among them: many other servers send that.
+// The last three may have a "correlationId" beside the message. A lone
+// "message" is not among them: many other servers send that. A lone "error"
+// with spaces is a description and not a code, except about the api-version.
 func ParseError(body []byte) (Error, bool) {
 	var a struct {
 		Error          json.RawMessage `json:"error"`
@@ -46,6 +54,7 @@ func ParseError(body []byte) (Error, bool) {
 		Code           json.RawMessage `json:"code"`
 		Message        json.RawMessage `json:"message"`
 		StatusCode     json.RawMessage `json:"statusCode"`
+		CorrelationID  json.RawMessage `json:"correlationId"`
 		NewestVersions json.RawMessage `json:"newest-versions"`
 	}
 	if decode(body, &a) != nil {
@@ -53,62 +62,51 @@ func ParseError(body []byte) (Error, bool) {
 	}
 	var e Error
 	known := false
-	if _, isString := str(a.Error); isString {
-		e.Code = line(a.Error, maxCode)
-		e.Description = line(a.Description, maxDescription)
+	if text, isString := str(a.Error); isString {
+		e.describe(a.Description)
 		if e.Description == "" {
-			e.Description = line(a.Message, maxDescription)
+			e.describe(a.Message)
 		}
 		e.NewestVersions = bytes.HasPrefix(a.NewestVersions, []byte("["))
+		if e.Description == "" && !e.NewestVersions && strings.Contains(oneLine(text, maxCode), " ") {
+			e.describe(a.Error)
+		} else {
+			e.Code = oneLine(text, maxCode)
+		}
 		known = e.Code != "" || e.Description != ""
 	} else if bytes.HasPrefix(a.Error, []byte("{")) {
 		var inner struct {
-			Code    json.RawMessage `json:"code"`
-			Message json.RawMessage `json:"message"`
+			Code          json.RawMessage `json:"code"`
+			Message       json.RawMessage `json:"message"`
+			CorrelationID json.RawMessage `json:"correlationId"`
 		}
 		if decode(a.Error, &inner) == nil {
 			e.Code = line(inner.Code, maxCode)
-			e.Description = line(inner.Message, maxDescription)
+			e.describe(inner.Message)
+			e.CorrelationID = line(inner.CorrelationID, maxID)
 		}
 		known = e.Code != ""
 	} else {
 		e.Code = line(a.Code, maxCode)
-		e.Description = line(a.Message, maxDescription)
+		e.describe(a.Message)
 		known = e.Description != "" && (e.Code != "" || !absent(a.StatusCode))
 	}
 	if !known {
 		return Error{}, false
 	}
+	e.CorrelationID = cmp.Or(e.CorrelationID, line(a.CorrelationID, maxID))
 	return e, true
 }
 
-// line decodes a string to one printable line of at most limit bytes, and the
-// "…" if it had to be cut. It is "" for any other type.
+// describe sets Description and Trailer from a string; any other type counts
+// as an empty one.
+func (e *Error) describe(raw json.RawMessage) {
+	s, _ := str(raw)
+	e.Description, e.Trailer = cutTrailer(s, maxDescription)
+}
+
+// line decodes a string to one line; it is "" for any other type.
 func line(raw json.RawMessage, limit int) string {
 	s, _ := str(raw)
-	var b strings.Builder
-	space := false
-	for _, r := range s {
-		switch {
-		case unicode.IsSpace(r): // line breaks would forge lines in a log
-			space = b.Len() > 0
-			continue
-		case !unicode.IsPrint(r): // control characters, and those that reorder or hide text
-			continue
-		}
-		n := utf8.RuneLen(r)
-		if space {
-			n++
-		}
-		if b.Len()+n > limit {
-			b.WriteString("…")
-			break
-		}
-		if space {
-			b.WriteByte(' ')
-			space = false
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	return oneLine(s, limit)
 }

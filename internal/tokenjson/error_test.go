@@ -15,13 +15,13 @@ import (
 
 var errorBodies = []string{
 	`{"error":"invalid_request","error_description":"Identity not found"}`,
-	`{"error":"invalid_resource","error_description":"AADSTS50001: The resource is disabled.\r\nTrace ID: 0\r\nTimestamp: 2023-01-06 12:38:13Z"}`,
+	`{"error":"invalid_resource","error_description":"AADSTS50001: The resource is disabled.\r\nTrace ID: 0f8fad5b-d9cb-469f-a165-70867728950e\r\nCorrelation ID: 7c9e6679-7425-40de-944b-e07fc1f90ae7\r\nTimestamp: 2023-01-06 12:38:13Z"}`,
 	`{"error":"Bad request. api-version is invalid or was not specified in the request.","newest-versions":["2023-11-15","2021-12-13"]}`,
 	`{"error":"identity_not_found","error_description":"Identity not found: x","error_codes":[404]}`,
 	`{"error":{"correlationId":"0","code":"ManagedIdentityNotFound","message":"No identity."}}`,
 	`{"error":{"code":"AudienceNotSupported","message":"Audience x is not a supported MSI token audience."}}`,
 	`{"code":"400","message":"Bad request"}`,
-	`{"statusCode":400,"message":"No User Assigned identity found"}`,
+	`{"statusCode":500,"message":"No User Assigned identity found","correlationId":"7c9e6679-7425-40de-944b-e07fc1f90ae7"}`,
 	"\x00\xff{\"error\":\"\\u0007\xc3\\ud800\"}",
 }
 
@@ -31,14 +31,22 @@ func TestParseError(t *testing.T) {
 		want       Error
 	}{
 		{"IMDS", errorBodies[0], Error{Code: "invalid_request", Description: "Identity not found"}},
-		{"line breaks", errorBodies[1], Error{Code: "invalid_resource", Description: "AADSTS50001: The resource is disabled. Trace ID: 0 Timestamp: 2023-01-06 12:38:13Z"}},
+		{"Microsoft Entra's trailer", errorBodies[1], Error{Code: "invalid_resource", Description: "AADSTS50001: The resource is disabled.",
+			Trailer: "Trace ID: 0f8fad5b-d9cb-469f-a165-70867728950e Correlation ID: 7c9e6679-7425-40de-944b-e07fc1f90ae7 Timestamp: 2023-01-06 12:38:13Z"}},
 		{"api-version", errorBodies[2], Error{Code: "Bad request. api-version is invalid or was not specified in the request.", NewestVersions: true}},
 		{"Azure Arc", errorBodies[3], Error{Code: "identity_not_found", Description: "Identity not found: x"}},
-		{"Service Fabric", errorBodies[4], Error{Code: "ManagedIdentityNotFound", Description: "No identity."}},
+		{"Service Fabric", errorBodies[4], Error{Code: "ManagedIdentityNotFound", Description: "No identity.", CorrelationID: "0"}},
 		{"Cloud Shell", errorBodies[5], Error{Code: "AudienceNotSupported", Description: "Audience x is not a supported MSI token audience."}},
 		{"schema of IMDS", errorBodies[6], Error{Code: "400", Description: "Bad request"}},
-		{"App Service", errorBodies[7], Error{Description: "No User Assigned identity found"}},
+		{"App Service", errorBodies[7], Error{Description: "No User Assigned identity found", CorrelationID: "7c9e6679-7425-40de-944b-e07fc1f90ae7"}},
 		{"statusCode as string", `{"statusCode":"400","message":"m"}`, Error{Description: "m"}},
+		{"App Service, capitals", `{"StatusCode":400,"Message":"m","CorrelationId":"c"}`, Error{Description: "m", CorrelationID: "c"}},
+		{"correlationId of another type", `{"statusCode":400,"message":"m","correlationId":[1]}`, Error{Description: "m"}},
+		{"correlationId beside an inner one", `{"error":{"code":"x","correlationId":"inner"},"correlationId":"outer"}`, Error{Code: "x", CorrelationID: "inner"}},
+		{"correlationId beside the error", `{"error":{"code":"x"},"correlationId":"outer"}`, Error{Code: "x", CorrelationID: "outer"}},
+		{"long correlationId", `{"error":"x","correlationId":"` + strings.Repeat("c", 65) + `"}`, Error{Code: "x", CorrelationID: strings.Repeat("c", 64) + "…"}},
+		{"text of a proxy or sidecar", `{"error":"failed to get token: AADSTS70021: No match.\r\nTrace ID: t1\r\nTimestamp: 2023-01-06 12:38:13Z"}`,
+			Error{Description: "failed to get token: AADSTS70021: No match.", Trailer: "Trace ID: t1 Timestamp: 2023-01-06 12:38:13Z"}},
 		{"error alone", `{"error":"x"}`, Error{Code: "x"}},
 		{"description alone", `{"error":"","error_description":"y"}`, Error{Description: "y"}},
 		{"description of another type", `{"error":"x","error_description":[1]}`, Error{Code: "x"}},
@@ -111,7 +119,7 @@ func TestParseErrorText(t *testing.T) {
 		{"not UTF-8", "a\xffb", "a\ufffdb"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, ok := ParseError([]byte(`{"error":"` + row.value + `"}`))
+			got, ok := ParseError([]byte(`{"error":"` + row.value + `","error_description":"d"}`))
 			require.True(t, ok)
 			require.Equal(t, row.want, got.Code)
 		})
@@ -130,6 +138,7 @@ func TestLargeBodyIsCheap(t *testing.T) {
 	const size = 1 << 20
 	for _, row := range []struct{ name, body string }{
 		{"long error", `{"error":"` + strings.Repeat("x", size) + `"}`},
+		{"long description", `{"error":"x","error_description":"` + strings.Repeat("Trace ID: x ", size/12) + `"}`},
 		{"long token", `{"access_token":"` + strings.Repeat("x", size) + `"}`},
 		{"many fields", `{` + strings.Repeat(`"error":"x",`, size/12) + `"error":"x"}`},
 		{"many elements", `{"error":"x","a":[` + strings.Repeat(`1,`, size/2) + `1]}`},
@@ -140,6 +149,7 @@ func TestLargeBodyIsCheap(t *testing.T) {
 			runtime.ReadMemStats(&before)
 			ParseError(body)
 			IsToken(body)
+			Text(body, maxDescription)
 			runtime.ReadMemStats(&after)
 			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(8*size))
 		})
@@ -157,7 +167,9 @@ func FuzzParseError(f *testing.F) {
 		}
 		require.LessOrEqual(t, len(got.Code), maxCode+len("…"))
 		require.LessOrEqual(t, len(got.Description), maxDescription+len("…"))
-		for _, s := range []string{got.Code, got.Description} {
+		require.LessOrEqual(t, len(got.CorrelationID), maxID+len("…"))
+		require.LessOrEqual(t, len(got.Trailer), maxDescription+len("…"))
+		for _, s := range []string{got.Code, got.Description, got.CorrelationID, got.Trailer, Text(body, maxDescription)} {
 			require.True(t, utf8.ValidString(s))
 			require.Equal(t, -1, strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }))
 			require.Equal(t, strings.TrimSpace(s), s)

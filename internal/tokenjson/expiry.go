@@ -7,81 +7,78 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 )
 
 const (
-	// maxSkew is how far expires_on and expires_in may differ before one of the
-	// two clocks is held to be wrong. Entra itself tolerates five minutes.
+	// maxSkew is how far the host's clock and this machine's may differ before
+	// they count as different. Entra itself tolerates five minutes.
 	maxSkew = 5 * time.Minute
 
 	// maxLife bounds what is believed. Entra's tokens live for a day at most;
 	// anything near this limit is a wrong unit or a wrong clock.
 	maxLife = 10 * 365 * 24 * time.Hour
 
-	maxUnix = 253402300799 // the last second of the year 9999
+	maxUnix = 253402300799 // the last second of the year 9999; milliseconds and ticks are far above it
 )
 
-// dates are the forms in which App Service's api-version 2017-09-01 wrote
-// expires_on: on Windows, on Linux, and ISO 8601. All carry an offset; without
-// one the time would be a guess. Months, days and hours may have one digit.
-var dates = [...]string{
-	"1/2/2006 3:04:05 PM -07:00",
-	"1/2/2006 15:04:05 -07:00",
-	time.RFC3339,
-	"2006-01-02T15:04:05Z0700",
-}
-
-// expiry returns when the token expires, and the difference of the clocks if
-// that is why expires_in was used. expires_on comes first because it does not
-// shift when the answer takes long; expires_in overrules it when the host's
-// clock and ours disagree, because it needs no common clock.
-func (a *answer) expiry(now time.Time) (time.Time, time.Duration, error) {
-	on, onErr := instant(a.ExpiresOn, now)
-	in, inErr := lifetime(a.ExpiresIn)
-	byIn := now.Add(in)
-	if inErr == nil && byIn.Unix() > maxUnix {
-		inErr = errors.New("is after the year 9999")
+// expiry returns when the token expires, by the earlier of expires_on and
+// expires_in, and the difference of the clocks if that matters. Date, the time
+// of the answer by the host's clock, may be zero. If it shows that the clocks
+// differ, expires_on is compared with it instead of with now.
+func (a *answer) expiry(now, date time.Time) (time.Time, time.Duration, error) {
+	var skew time.Duration
+	asked := now // by the clock that expires_on is compared with
+	if !date.IsZero() && date.Sub(now).Abs() > maxSkew {
+		asked, skew = date, date.Sub(now)
 	}
+	on, onErr := instant(a.ExpiresOn, asked)
+	in, inErr := lifetime(a.ExpiresIn)
+	left := on.Sub(asked)
 	switch {
 	case onErr != nil && inErr != nil:
 		return time.Time{}, 0, fmt.Errorf("the answer does not say when its token expires: expires_on %w, expires_in %w", onErr, inErr)
 	case onErr != nil:
-		return byIn, 0, nil
-	case inErr == nil && on.Sub(byIn).Abs() > maxSkew:
-		return byIn, on.Sub(byIn), nil
-	case !on.After(now):
-		return time.Time{}, 0, fmt.Errorf("the token had expired %s before it arrived, by this machine's clock", now.Sub(on).Truncate(time.Second))
+		left = in
+	case inErr != nil:
+	case date.IsZero() && left <= 0 && in > 0:
+		left, skew = in, left-in // only a wrong clock explains both
+	default:
+		left = min(left, in)
 	}
-	return on, 0, nil
+	if left <= 0 {
+		return time.Time{}, 0, errors.New("the token has already expired")
+	}
+	return now.Add(left), skew, nil
 }
 
-// instant reads a point in time: seconds since 1970, or a date.
-func instant(raw json.RawMessage, now time.Time) (time.Time, error) {
+// instant reads a point in time: seconds since 1970, or a date. It must be
+// after 1970 and at most ten years after asked.
+func instant(raw json.RawMessage, asked time.Time) (time.Time, error) {
 	text, err := scalar(raw)
 	if err != nil {
 		return time.Time{}, err
 	}
 	var t time.Time
-	if s, isNumber := seconds(text); isNumber {
-		if s < 1 || s > maxUnix {
-			return time.Time{}, errors.New("is out of range")
+	if s, isNumber := seconds(text); !isNumber {
+		if t, err = parseDate(text); err != nil {
+			return time.Time{}, err
 		}
-		t = time.Unix(int64(s), 0).UTC()
-	} else if d, isDate := date(text); isDate {
-		t = d
-	} else {
-		return time.Time{}, errors.New("is neither a number of seconds nor a date")
+	} else if math.Abs(s) < maxUnix {
+		t = time.Unix(int64(s), 0)
 	}
-	if t.Sub(now).Abs() > maxLife {
-		return time.Time{}, errors.New("is more than ten years from this machine's time")
+	if t.Unix() < 1 || t.Sub(asked) > maxLife {
+		return time.Time{}, errors.New("is out of range")
 	}
 	return t, nil
 }
 
-// lifetime reads a whole, positive number of seconds; fractions are cut off.
+// lifetime reads a number of seconds; fractions are cut off. Zero counts as
+// missing, because programs in between send it for a field that they do not
+// know. A negative number is the age of a token that has expired.
 func lifetime(raw json.RawMessage) (time.Duration, error) {
 	text, err := scalar(raw)
 	if err != nil {
@@ -91,12 +88,12 @@ func lifetime(raw json.RawMessage) (time.Duration, error) {
 	switch {
 	case !ok:
 		return 0, errors.New("is not a number of seconds")
-	case s < 1:
-		return 0, errors.New("is not positive")
-	case s > maxLife.Seconds():
+	case math.Abs(s) < 1:
+		return 0, errors.New("is zero")
+	case math.Abs(s) > maxLife.Seconds():
 		return 0, errors.New("is more than ten years")
 	}
-	return time.Duration(int64(s)) * time.Second, nil
+	return time.Duration(s) * time.Second, nil
 }
 
 // scalar returns the text of a number or of a string that is not blank.
@@ -121,11 +118,23 @@ func seconds(text string) (float64, bool) {
 	return s, err == nil
 }
 
-func date(text string) (time.Time, bool) {
-	for _, layout := range dates {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), t.Unix() <= maxUnix // an offset can carry it into the year 10000
+// The forms of dates in expires_on: App Service's api-version 2017-09-01 on
+// Windows (with AM and PM, even after a 24-hour clock) and on Linux,
+// Automation's hybrid worker ("2021-07-02 08:00:34Z") and ISO 8601. [time.Parse]
+// takes one digit for two, a fraction after the seconds, and 15 with PM.
+var (
+	dates = [...]string{"1/2/2006 15:04:05", "1/2/2006 15:04:05 PM", "2006-1-2 15:04:05", "2006-1-2T15:04:05"}
+	zones = [...]string{"", "Z07:00", "Z0700", " Z07:00"} // without one, UTC, as for Microsoft's libraries
+)
+
+func parseDate(text string) (time.Time, error) {
+	text = strings.ToUpper(text) // am, pm, t and z
+	for _, date := range dates {
+		for _, zone := range zones {
+			if t, err := time.Parse(date+zone, text); err == nil {
+				return t, nil
+			}
 		}
 	}
-	return time.Time{}, false
+	return time.Time{}, errors.New("is neither a number of seconds nor a date")
 }

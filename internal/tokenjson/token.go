@@ -38,9 +38,10 @@ type Token struct {
 	// shorten them before printing. ResourceID is msi_res_id, else mi_res_id.
 	ClientID, ObjectID, ResourceID string
 
-	// ClockSkew is how far the host's clock seems to be ahead of this machine's
-	// (negative: behind). It is set only when expires_on and expires_in differ
-	// by more than five minutes, in which case expires_in was used.
+	// ClockSkew is how far the host's clock is ahead of this machine's (negative:
+	// behind). It is zero unless the answer's date shows a difference of more
+	// than five minutes, or, without a date, expires_on has passed although
+	// expires_in is positive.
 	ClockSkew time.Duration
 }
 
@@ -58,16 +59,16 @@ type answer struct {
 	MIResID     json.RawMessage `json:"mi_res_id"`
 }
 
-// Parse reads the body of a successful answer that arrived at now. Its errors
-// are phrases such as "the answer has no access_token", made to stand after
-// the name of the host.
-func Parse(body []byte, now time.Time) (Token, error) {
+// Parse reads the body of a successful answer that arrived at now. Date is the
+// answer's Date header, the zero time if it has none. Of expires_on and
+// expires_in the earlier counts; a token that has expired is an error. Errors
+// are phrases such as "the answer has no access_token", for the end of a
+// sentence.
+func Parse(body []byte, now, date time.Time) (Token, error) {
 	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
-	a, ok := plainAnswer(body)
-	if !ok {
-		if err := decode(body, &a); err != nil {
-			return Token{}, err
-		}
+	var a answer
+	if err := decode(body, &a); err != nil {
+		return Token{}, err
 	}
 	var t Token
 	var err error
@@ -81,10 +82,10 @@ func Parse(body []byte, now time.Time) (Token, error) {
 	if err := a.identity(&t); err != nil {
 		return Token{}, err
 	}
-	if t.ExpiresOn, t.ClockSkew, err = a.expiry(now); err != nil {
+	if t.ExpiresOn, t.ClockSkew, err = a.expiry(now, date); err != nil {
 		return Token{}, err
 	}
-	if in, err := lifetime(a.RefreshIn); err == nil && in < t.ExpiresOn.Sub(now) {
+	if in, err := lifetime(a.RefreshIn); err == nil && in > 0 && in < t.ExpiresOn.Sub(now) {
 		t.RefreshIn = in
 	}
 	return t, nil
@@ -106,7 +107,7 @@ func IsToken(body []byte) bool {
 // decode fills v from body, which must be one JSON object. It words the errors
 // itself because json's quote the byte that they stumbled over.
 func decode(body []byte, v any) error {
-	start := bytes.TrimLeft(body, blanks)
+	start := bytes.TrimLeft(body, " \t\r\n") // JSON's white space
 	switch {
 	case len(start) == 0:
 		return errors.New("the answer is empty")
@@ -114,14 +115,11 @@ func decode(body []byte, v any) error {
 		return errors.New("the answer is a page of HTML or XML, not JSON")
 	}
 	err := json.Unmarshal(body, v)
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &syntax):
-		return fmt.Errorf("the answer is not valid JSON: it goes wrong near byte %d of %d", syntax.Offset, len(body))
+	switch _, malformed := errors.AsType[*json.SyntaxError](err); {
+	case malformed || err != nil && start[0] == '{':
+		return errors.New("the answer is not valid JSON")
 	case start[0] != '{':
 		return errors.New("the answer is JSON but not an object")
-	case err != nil:
-		return errors.New("the answer is not valid JSON")
 	}
 	return nil
 }
@@ -186,9 +184,21 @@ func str(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	if text := raw[1 : len(raw)-1]; plain(text) { // as tokens are, whose second decoding would cost as much as the first
+	// A token is plain. Decoding it a second time costs as much as the first.
+	if text := raw[1 : len(raw)-1]; plain(text) {
 		return string(text), true
 	}
 	err := json.Unmarshal(raw, &s)
 	return s, err == nil
+}
+
+// plain reports whether the inside of a JSON string stands for itself:
+// printable ASCII without escapes.
+func plain(text []byte) bool {
+	for _, c := range text {
+		if c < ' ' || c > '~' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }

@@ -55,7 +55,7 @@ func TestParseHosts(t *testing.T) {
 		{"Azure ML", bodyAzureML, Token{AccessToken: jwt, ExpiresOn: day, ClientID: guid}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, err := Parse([]byte(row.body), testNow)
+			got, err := Parse([]byte(row.body), testNow, time.Time{})
 			require.NoError(t, err)
 			require.Equal(t, row.want, got)
 			require.True(t, IsToken([]byte(row.body)))
@@ -64,8 +64,7 @@ func TestParseHosts(t *testing.T) {
 }
 
 func TestParseRefusesBody(t *testing.T) {
-	// Where exactly is for encoding/json to say.
-	const syntax = "the answer is not valid JSON: it goes wrong near byte "
+	const syntax = "the answer is not valid JSON"
 	for _, row := range []struct{ name, body, want string }{
 		{"nothing", "", "the answer is empty"},
 		{"blanks", " \r\n\t", "the answer is empty"},
@@ -73,7 +72,7 @@ func TestParseRefusesBody(t *testing.T) {
 		{"HTML after blanks", "\n\n<html>", "the answer is a page of HTML or XML, not JSON"},
 		{"text", "Bad Gateway", syntax},
 		{"byte order mark", "\ufeff{}", syntax},
-		{"cut off", bodyVM[:40], "the answer is not valid JSON: it goes wrong near byte 40 of 40"},
+		{"cut off", bodyVM[:40], syntax},
 		{"trailing garbage", "{} x", syntax},
 		{"two objects", "{}{}", syntax},
 		{"null", "null", "the answer is JSON but not an object"},
@@ -82,8 +81,8 @@ func TestParseRefusesBody(t *testing.T) {
 		{"number", "3600", "the answer is JSON but not an object"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			_, err := Parse([]byte(row.body), testNow)
-			require.ErrorContains(t, err, row.want)
+			_, err := Parse([]byte(row.body), testNow, time.Time{})
+			require.EqualError(t, err, row.want)
 			require.False(t, IsToken([]byte(row.body)))
 		})
 	}
@@ -91,7 +90,7 @@ func TestParseRefusesBody(t *testing.T) {
 
 func TestParseRefusesDeepNesting(t *testing.T) {
 	deep := []byte(strings.Repeat(`{"access_token":`, 60_000) + `""` + strings.Repeat("}", 60_000))
-	_, err := Parse(deep, testNow)
+	_, err := Parse(deep, testNow, time.Time{})
 	require.ErrorContains(t, err, "the answer is not valid JSON")
 	require.False(t, IsToken(deep))
 }
@@ -117,7 +116,7 @@ func TestParseAccessToken(t *testing.T) {
 		{"not UTF-8", "\"access_token\":\"a\xffb\"", "", unsafe},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, err := Parse([]byte(`{"expires_in":60,`+row.field+`}`), testNow)
+			got, err := Parse([]byte(`{"expires_in":60,`+row.field+`}`), testNow, time.Time{})
 			if row.err != "" {
 				require.EqualError(t, err, row.err)
 				require.Zero(t, got)
@@ -142,7 +141,7 @@ func TestParseTokenType(t *testing.T) {
 		{"longer", `"token_type":"Bearer2"`, other},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			_, err := Parse([]byte(token(`"expires_in":60,`+row.field)), testNow)
+			_, err := Parse([]byte(token(`"expires_in":60,`+row.field)), testNow, time.Time{})
 			if row.err != "" {
 				require.EqualError(t, err, row.err)
 				return
@@ -169,7 +168,7 @@ func TestParseIdentity(t *testing.T) {
 		{"unused mi_res_id is an object", `"msi_res_id":"R","mi_res_id":{}`, Token{}, "the answer's mi_res_id is not a string"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			got, err := Parse([]byte(token(`"expires_in":60,`+row.fields)), testNow)
+			got, err := Parse([]byte(token(`"expires_in":60,`+row.fields)), testNow, time.Time{})
 			if row.err != "" {
 				require.EqualError(t, err, row.err)
 				require.Zero(t, got)
@@ -189,7 +188,7 @@ func TestParseIgnoresOtherFields(t *testing.T) {
 			for _, field := range []string{"not_before", "ext_expires_in", "refresh_token", "resource", "unknown"} {
 				body = strings.TrimSuffix(body, "}") + `,"` + field + `":` + value + `}`
 			}
-			got, err := Parse([]byte(body), testNow)
+			got, err := Parse([]byte(body), testNow, time.Time{})
 			require.NoError(t, err)
 			require.Equal(t, Token{AccessToken: "a.b.c", ExpiresOn: testNow.Add(time.Minute).UTC()}, got)
 		})
@@ -218,16 +217,21 @@ func TestIsToken(t *testing.T) {
 
 func FuzzParse(f *testing.F) {
 	for _, body := range bodies {
-		f.Add([]byte(body))
+		f.Add([]byte(body), true, testNow.Unix())
 	}
 	for _, body := range errorBodies {
-		f.Add([]byte(body))
+		f.Add([]byte(body), true, testNow.Unix())
 	}
-	f.Add([]byte(token(`"expires_on":"2023-01-07T12:38:13.5+02:00","expires_in":"1.6e3","refresh_in":" 60 "`)))
+	f.Add([]byte(token(`"expires_on":"2023-01-07T12:38:13.5+02:00","expires_in":"1.6e3","refresh_in":" 60 "`)), true, testNow.Unix()+86400)
+	f.Add([]byte(token(`"expires_on":1673008000,"expires_in":"3600"`)), false, int64(0))
 	// No error text has capitals in a row, so finding this one means a leak.
 	const canary = "QXJKWVZHQXJKWVZH"
-	f.Fuzz(func(t *testing.T, body []byte) {
-		got, err := Parse(body, testNow)
+	f.Fuzz(func(t *testing.T, body []byte, dated bool, seconds int64) {
+		var date time.Time
+		if dated {
+			date = time.Unix(seconds, 0)
+		}
+		got, err := Parse(body, testNow, date)
 		if err == nil {
 			require.Regexp(t, `^[!-~]+$`, got.AccessToken)
 			require.Equal(t, time.UTC, got.ExpiresOn.Location())
@@ -236,7 +240,7 @@ func FuzzParse(f *testing.F) {
 			require.LessOrEqual(t, left, maxLife)
 			require.GreaterOrEqual(t, got.RefreshIn, time.Duration(0))
 			require.Less(t, got.RefreshIn, left)
-			require.True(t, got.ClockSkew == 0 || got.ClockSkew.Abs() > maxSkew)
+			require.True(t, got.ClockSkew == 0 || !dated || got.ClockSkew.Abs() > maxSkew)
 			require.True(t, IsToken(body))
 		} else {
 			require.Zero(t, got)
@@ -257,7 +261,7 @@ func FuzzParse(f *testing.F) {
 			swapped, err := json.Marshal(fields)
 			require.NoError(t, err)
 			for _, b := range [][]byte{swapped, swapped[:len(swapped)-1], append(swapped, canary...)} {
-				if _, err := Parse(b, testNow); err != nil {
+				if _, err := Parse(b, testNow, time.Time{}); err != nil {
 					require.NotContains(t, err.Error(), canary)
 				}
 			}

@@ -52,7 +52,7 @@ func TestAzurite(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			vm := azhosttest.NewVM(t)
-			vm.Claims(row.claims)
+			vm.SetClaims(row.claims)
 			_, err := upAndDown(t.Context(), service.Account, "examples", "b.txt", nil, vm.InMemory(), service.Client)
 			require.ErrorContains(t, err, row.want)
 		})

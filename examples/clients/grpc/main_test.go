@@ -82,7 +82,7 @@ func TestNoTokenIsSentInTheClear(t *testing.T) {
 func TestWithoutATokenThereIsNoCall(t *testing.T) {
 	t.Parallel()
 	service, cred := newService(t, "api://orders")
-	service.VM.Identities()
+	service.VM.SetIdentities()
 	err := health(t, service, 1, grpc.WithTransportCredentials(service.Transport),
 		grpc.WithPerRPCCredentials(perRPC{cred, "api://orders/.default"}))
 	require.Equal(t, codes.Unauthenticated, status.Code(err))

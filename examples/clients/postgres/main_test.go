@@ -47,7 +47,7 @@ func TestWithoutATokenThereIsNoConnection(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	vm := azhosttest.NewVM(t)
-	vm.Identities()
+	vm.SetIdentities()
 	var out bytes.Buffer
 	err := run(ctx, &out, []string{"-dsn", "postgres://r@127.0.0.1:1/d", "-endpoint", vm.Endpoint()})
 	var unavailable *azhost.CredentialUnavailableError

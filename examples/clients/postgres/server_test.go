@@ -76,7 +76,7 @@ func TestPostgreSQL(t *testing.T) {
 	})
 
 	t.Run("program", func(t *testing.T) {
-		vm.SameToken(true) // so that the program's token can be made the password beforehand
+		vm.ReuseTokens(true) // so that the program's token can be made the password beforehand
 		db.exec(ctx, "alter role report password '"+newToken()+"'")
 		var out bytes.Buffer
 		require.NoError(t, run(ctx, &out, []string{"-dsn", db.dsn("report"), "-endpoint", vm.Endpoint()}))

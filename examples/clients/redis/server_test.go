@@ -77,7 +77,7 @@ func TestRedis(t *testing.T) {
 	})
 
 	t.Run("program", func(t *testing.T) {
-		vm.SameToken(true) // so that the program's token can be made the password beforehand
+		vm.ReuseTokens(true) // so that the program's token can be made the password beforehand
 		password(newToken())
 		var out bytes.Buffer
 		require.NoError(t, run(ctx, &out, []string{"-url", "redis://" + id + "@" + address, "-endpoint", vm.Endpoint()}))
@@ -86,7 +86,7 @@ func TestRedis(t *testing.T) {
 
 	t.Run("program without a token", func(t *testing.T) {
 		vm := azhosttest.NewVM(t) // another endpoint, and so another cache
-		vm.Identities()
+		vm.SetIdentities()
 		err := run(ctx, &bytes.Buffer{}, []string{"-url", "redis://" + id + "@" + address, "-endpoint", vm.Endpoint()})
 		var unavailable *azhost.CredentialUnavailableError
 		require.ErrorAs(t, err, &unavailable)

@@ -68,7 +68,7 @@ func TestLiveConnectionAlwaysHasAValidToken(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				vm := azhosttest.NewVM(t)
-				vm.TokenLifetime(test.lifetime)
+				vm.SetTokenLifetime(test.lifetime)
 				c, _ := start(t, vm)
 				for range 6 * 100 {
 					time.Sleep(test.lifetime / 100)
@@ -113,7 +113,7 @@ func TestUnsubscribedConnectionIsLeftAlone(t *testing.T) {
 func TestSubscribeReportsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
-		vm.Latency(2 * pause)
+		vm.SetLatency(2 * pause)
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 		require.NoError(t, err)
 		source := newTokens("user", cred)

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package orders is a small service and its client, as a team of yours might have them. It knows
-// azcore's credential interface and nothing of azhost; see its tests.
+// Package orders is a small service and its client. It uses azcore's credential interface and doesn't
+// import azhost. Its tests do.
 package orders
 
 import (
@@ -17,17 +17,18 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Audience is the service's App ID URI, which tokens for it have in their aud claim.
+// Audience is the service's App ID URI, the value of the aud claim in tokens for it.
 const Audience = "api://orders"
 
 // Client places orders. All fields are required. It is safe for concurrent use.
 type Client struct {
-	URL        string // of the service
+	URL        string // the service's
 	Credential azcore.TokenCredential
 	HTTP       *http.Client
 }
 
-// Place places an order and returns what the service answers.
+// Place places an order and returns the service's response. It fails if there is no token, or if the
+// service doesn't return 200.
 func (c *Client) Place(ctx context.Context, order string) (string, error) {
 	token, err := c.Credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{Audience + "/.default"}})
 	if err != nil {
@@ -53,27 +54,27 @@ func (c *Client) Place(ctx context.Context, order string) (string, error) {
 	return string(answer), nil
 }
 
-// Service takes orders from the identities whose object IDs are in Buyers. Verify checks a token's
-// signature and expiry and returns its claims, as your library for JSON Web Tokens does.
+// Service accepts orders from the identities whose object IDs are in Buyers. Verify checks a token's
+// signature and expiry and returns its claims, as a JWT library does.
 type Service struct {
 	Verify func(token string) (claims map[string]any, err error)
 	Buyers []string
 }
 
-// ServeHTTP takes an order.
+// ServeHTTP accepts an order.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !found {
-		http.Error(w, "no bearer token", http.StatusUnauthorized)
+		http.Error(w, "missing bearer token", http.StatusUnauthorized)
 		return
 	}
 	claims, err := s.Verify(token)
 	if err != nil {
-		http.Error(w, "the token does not hold", http.StatusUnauthorized)
+		http.Error(w, "invalid token", http.StatusUnauthorized)
 		return
 	}
 	if claims["aud"] != Audience {
-		http.Error(w, "the token is for another service", http.StatusUnauthorized)
+		http.Error(w, "wrong audience", http.StatusUnauthorized)
 		return
 	}
 	buyer, _ := claims["oid"].(string)

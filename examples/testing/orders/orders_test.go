@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inMemory calls a handler without a socket, which a bubble of synctest needs.
+// inMemory calls a handler without a socket, so that it can be used in a synctest bubble.
 type inMemory struct{ http.Handler }
 
 func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -30,7 +30,7 @@ func (m inMemory) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// newClient returns a client on the VM, of a service that sells to its system-assigned identity.
+// newClient returns a client that runs on the VM, of a service that accepts its system-assigned identity.
 func newClient(t *testing.T, vm *azhosttest.VM) *orders.Client {
 	t.Helper()
 	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
@@ -39,7 +39,7 @@ func newClient(t *testing.T, vm *azhosttest.VM) *orders.Client {
 	return &orders.Client{URL: "https://orders.invalid", Credential: cred, HTTP: &http.Client{Transport: inMemory{service}}}
 }
 
-func TestOrderIsPlaced(t *testing.T) {
+func TestPlace(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	answer, err := newClient(t, vm).Place(t.Context(), "a pen")
 	require.NoError(t, err)
@@ -47,12 +47,12 @@ func TestOrderIsPlaced(t *testing.T) {
 	vm.RequireResource(t, orders.Audience)
 }
 
-// A herd of callers costs one token request, whatever IMDS's limits.
+// Many callers share one token request, so IMDS's limits don't matter.
 func TestHerd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
-		vm.Latency(time.Second)
+		vm.SetLatency(time.Second)
 		client := newClient(t, vm)
 		var all sync.WaitGroup
 		failed := make(chan error, 200)
@@ -69,19 +69,19 @@ func TestHerd(t *testing.T) {
 	})
 }
 
-// The first order after a boot waits until IMDS is back from an update: no time in a bubble.
-func TestOutageAtStart(t *testing.T) {
+// The first order waits until IMDS is back after an update. In a bubble, that takes no real time.
+func TestUpdate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.FailUntil(time.Now().Add(70*time.Second), azhosttest.Updating())
 		_, err := newClient(t, vm).Place(t.Context(), "a pen")
 		require.NoError(t, err)
-		require.Greater(t, vm.RequestCount(), 1, "there was no outage to wait out")
+		require.Greater(t, vm.RequestCount(), 1, "IMDS never failed")
 	})
 }
 
-// An outage costs nothing while the token is valid, and then it is an error that says so.
-func TestOutageOfADay(t *testing.T) {
+// While IMDS is down, orders succeed until the token expires, then fail.
+func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		client := newClient(t, vm)
@@ -89,23 +89,23 @@ func TestOutageOfADay(t *testing.T) {
 		require.NoError(t, err)
 
 		vm.Stop()
-		time.Sleep(24*time.Hour - time.Second) // the bubble's clock, not yours
+		time.Sleep(24*time.Hour - time.Second) // on the bubble's clock
 		_, err = client.Place(t.Context(), "a pen")
-		require.NoError(t, err, "the token was still valid")
+		require.NoError(t, err, "the token is still valid")
 
 		time.Sleep(time.Second)
 		_, err = client.Place(t.Context(), "a pen")
 		require.ErrorContains(t, err, "refused")
 
 		require.NoError(t, vm.Start())
-		time.Sleep(2 * time.Second) // a failure is remembered for about one
+		time.Sleep(2 * time.Second) // azhost remembers a failure for about one second
 		_, err = client.Place(t.Context(), "a pen")
 		require.NoError(t, err)
 	})
 }
 
-// What the service makes of tokens is tested with real ones: good, and bad in one respect each.
-func TestServiceChecksTokens(t *testing.T) {
+// The service is tested with a valid token, and with tokens that each have one fault.
+func TestService(t *testing.T) {
 	newToken := func(t *testing.T, vm *azhosttest.VM, scope string) string {
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 		require.NoError(t, err)
@@ -118,21 +118,21 @@ func TestServiceChecksTokens(t *testing.T) {
 		token func(t *testing.T, vm *azhosttest.VM) string
 		want  int
 	}{
-		{"good", func(t *testing.T, vm *azhosttest.VM) string {
+		{"valid", func(t *testing.T, vm *azhosttest.VM) string {
 			return newToken(t, vm, orders.Audience)
 		}, http.StatusOK},
-		{"for another service", func(t *testing.T, vm *azhosttest.VM) string {
+		{"wrong audience", func(t *testing.T, vm *azhosttest.VM) string {
 			return newToken(t, vm, "api://bills")
 		}, http.StatusUnauthorized},
-		{"of another issuer", func(t *testing.T, _ *azhosttest.VM) string {
+		{"wrong issuer", func(t *testing.T, _ *azhosttest.VM) string {
 			return newToken(t, azhosttest.NewVM(t), orders.Audience)
 		}, http.StatusUnauthorized},
-		{"with another signature", func(t *testing.T, vm *azhosttest.VM) string {
+		{"wrong signature", func(t *testing.T, vm *azhosttest.VM) string {
 			token := newToken(t, vm, orders.Audience)
 			return token[:strings.LastIndex(token, ".")+1] + strings.Repeat("A", 86)
 		}, http.StatusUnauthorized},
-		{"of another identity", func(t *testing.T, vm *azhosttest.VM) string {
-			vm.Identities(azhosttest.UserAssigned("reader"))
+		{"wrong identity", func(t *testing.T, vm *azhosttest.VM) string {
+			vm.SetIdentities(azhosttest.UserAssigned("reader"))
 			return newToken(t, vm, orders.Audience)
 		}, http.StatusForbidden},
 	} {
@@ -148,8 +148,8 @@ func TestServiceChecksTokens(t *testing.T) {
 	}
 }
 
-// A token that has expired is what a bubble's clock makes of a good one.
-func TestServiceRefusesExpiredTokens(t *testing.T) {
+// In a bubble, waiting for a token to expire takes no real time.
+func TestExpiredToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		client := newClient(t, vm)
@@ -158,11 +158,11 @@ func TestServiceRefusesExpiredTokens(t *testing.T) {
 		require.NoError(t, err)
 		time.Sleep(24 * time.Hour)
 		_, err = client.Place(t.Context(), "a pen")
-		require.ErrorContains(t, err, "401 Unauthorized: the token does not hold")
+		require.ErrorContains(t, err, "401 Unauthorized: invalid token")
 	})
 }
 
-// hoarder returns its first token for ever.
+// hoarder always returns its first token.
 type hoarder struct {
 	azcore.TokenCredential
 	token azcore.AccessToken
@@ -178,10 +178,10 @@ func (h *hoarder) GetToken(ctx context.Context, opts policy.TokenRequestOptions)
 	return h.token, nil
 }
 
-// On a machine without an identity, the client's error says what to do.
+// Without an identity, the client's error says so.
 func TestNoIdentity(t *testing.T) {
 	vm := azhosttest.NewVM(t)
-	vm.Identities()
+	vm.SetIdentities()
 	_, err := newClient(t, vm).Place(t.Context(), "a pen")
 	var unavailable *azhost.CredentialUnavailableError
 	require.ErrorAs(t, err, &unavailable)

@@ -25,7 +25,7 @@ func UserAssigned() (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.VM.Identities(azhosttest.SystemAssigned(), App())
+	s.VM.SetIdentities(azhosttest.SystemAssigned(), App())
 	return s, nil
 }
 

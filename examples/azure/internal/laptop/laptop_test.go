@@ -43,7 +43,7 @@ func TestTokensAreChecked(t *testing.T) {
 			good := "Bearer " + token(t, s.VM, service.audience)
 			other := "Bearer " + token(t, s.VM, "https://graph.microsoft.com/")
 			stranger := "Bearer " + token(t, azhosttest.NewVM(t), service.audience)
-			s.VM.TokenLifetime(-time.Second)
+			s.VM.SetTokenLifetime(-time.Second)
 			expired := "Bearer " + token(t, s.VM, service.audience)
 			for _, row := range []struct {
 				name, authorization string

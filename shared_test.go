@@ -4,68 +4,71 @@
 package azhost
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/stretchr/testify/require"
 )
 
-func TestRegistrySharesAndDrops(t *testing.T) {
-	var r registry[string, cache]
-	a := r.get("a", newCache)
-	require.Same(t, a, r.get("a", newCache))
-	require.NotSame(t, a, r.get("b", newCache))
-	runtime.KeepAlive(a)
-	require.True(t, dropped(&r, "a") && dropped(&r, "b"))
-}
-
-// dropped collects garbage until r has forgotten the key; the collector's cleanups run in their
-// own time.
-func dropped[K comparable, V any](r *registry[K, V], key K) bool {
-	for range 1000 {
-		runtime.GC()
-		r.mu.Lock()
-		_, held := r.values[key]
-		r.mu.Unlock()
-		if !held {
-			return true
-		}
-	}
-	return false
-}
-
-// TestSharedCacheGoesWithItsCredentials: nothing that a request leaves behind holds on to it.
-func TestSharedCacheGoesWithItsCredentials(t *testing.T) {
+// TestSharedCacheOutlivesItsCredentials: programs that make a credential for every use ask once.
+func TestSharedCacheOutlivesItsCredentials(t *testing.T) {
+	asked := 0
 	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
 		w.Header().Set("Server", "IMDS/1.0")
 		_, _ = fmt.Fprint(w, `{"access_token":"a.b.c","expires_in":"3600"}`)
 	}))
 	defer host.Close()
-	who := identity{source: SourceIMDS, endpoint: host.URL + "/token"}
-	build := func() *ManagedIdentityCredential {
-		cred, err := NewManagedIdentityCredential(&ManagedIdentityCredentialOptions{Source: who.source, Endpoint: who.endpoint})
+	for range 20 {
+		cred, err := NewManagedIdentityCredential(&ManagedIdentityCredentialOptions{Source: SourceIMDS, Endpoint: host.URL + "/outlives"})
 		require.NoError(t, err)
-		return cred
+		_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"r"}})
+		require.NoError(t, err)
+		runtime.GC()
 	}
-	first := build()
-	require.Same(t, first.cache, build().cache)
-	_, err := first.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"r"}})
-	require.NoError(t, err)
-	require.Same(t, first.cache, build().cache)
-	runtime.KeepAlive(first)
-	require.True(t, dropped(&shared.caches, who), "the cache")
-	require.True(t, dropped(&shared.endpoints, who.endpoint), "the endpoint")
+	require.Equal(t, 1, asked)
 }
 
-func TestRegistryKeepsASuccessor(t *testing.T) {
-	var r registry[string, cache]
-	a := r.get("a", newCache)
-	r.drop("a") // the cleanup of a predecessor that was collected late
-	require.Same(t, a, r.get("a", newCache))
+func TestRegistryIsBounded(t *testing.T) {
+	used := map[*int]bool{}
+	r := registry[int, int]{useless: func(v *int) bool { return !used[v] }}
+	create := func() *int { return new(int) }
+	kept := r.get(-1, create)
+	used[kept] = true
+	for n := range 3 * maxShared {
+		require.Same(t, r.get(n, create), r.get(n, create))
+		require.LessOrEqual(t, len(r.values), maxShared)
+	}
+	require.Same(t, kept, r.get(-1, create), "dropped, although it was of use and there was room")
+	for n := range 3 * maxShared { // nothing is useless
+		used[r.get(-2-n, create)] = true
+		require.LessOrEqual(t, len(r.values), maxShared)
+	}
+}
+
+// TestUselessCache: one with a valid token, a flight or a recent failure is not.
+func TestUselessCache(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		require.False(t, r.useless())
+		time.Sleep(time.Hour)
+		r.set(func() { r.takes, r.down = time.Minute, errors.New("down") })
+		go r.want(t.Context(), "r", "")
+		synctest.Wait()
+		require.False(t, r.useless())
+		time.Sleep(time.Minute)
+		require.False(t, r.useless())
+		time.Sleep(sweepEvery)
+		require.True(t, r.useless())
+	})
 }
 
 // TestWhatIsNotShared: credentials that may get another token, or by another way, have caches of
@@ -78,7 +81,7 @@ func TestWhatIsNotShared(t *testing.T) {
 	t.Setenv("IDENTITY_ENDPOINT", endpoint)
 	t.Setenv("IMDS_ENDPOINT", "")
 	keys, others := t.TempDir(), t.TempDir()
-	var all []*ManagedIdentityCredential // held on to, so that none is dropped
+	var all []*ManagedIdentityCredential
 	caches := map[*cache]string{}
 	for name, o := range map[string]ManagedIdentityCredentialOptions{
 		"IMDS":                 {Source: SourceIMDS},
@@ -86,12 +89,14 @@ func TestWhatIsNotShared(t *testing.T) {
 		"one more":             {Source: SourceIMDS, Endpoint: endpoint + "2"},
 		"client ID":            {Source: SourceIMDS, Endpoint: endpoint, ID: ClientID(id)},
 		"object ID":            {Source: SourceIMDS, Endpoint: endpoint, ID: ObjectID(id)},
-		"resource ID":          {Source: SourceIMDS, Endpoint: endpoint, ID: ResourceID(id)},
+		"resource ID":          {Source: SourceIMDS, Endpoint: endpoint, ID: ResourceID("/subscriptions/" + id)},
 		"another client ID":    {Source: SourceIMDS, Endpoint: endpoint, ID: ClientID("other")},
 		"App Service":          {Source: SourceAppService, Endpoint: endpoint},
 		"the variable's":       {Source: SourceAppService},
 		"Azure ML":             {Source: SourceAzureML, Endpoint: endpoint},
 		"Arc":                  {Source: SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: keys},
+		"fewer retries":        {Source: SourceIMDS, ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: 1}}},
+		"longer attempts":      {Source: SourceIMDS, ClientOptions: azcore.ClientOptions{Retry: policy.RetryOptions{TryTimeout: time.Hour}}},
 		"Arc's keys elsewhere": {Source: SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: others},
 	} {
 		for range 2 {
@@ -105,5 +110,4 @@ func TestWhatIsNotShared(t *testing.T) {
 		}
 	}
 	require.Len(t, caches, len(all)/2)
-	runtime.KeepAlive(all)
 }

@@ -1,0 +1,73 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhostdefault
+
+import (
+	"context"
+	"os"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+// DefaultAzureCredentialOptions are azidentity's. ClientOptions apply to azhost as they apply to
+// azidentity's managed identity credential.
+type DefaultAzureCredentialOptions = azidentity.DefaultAzureCredentialOptions
+
+// DefaultAzureCredential tries several credentials in turn and keeps the first that returns a
+// token. The package documentation lists them. Create one with [NewDefaultAzureCredential]. It is
+// safe for concurrent use.
+type DefaultAzureCredential struct {
+	chain azcore.TokenCredential
+}
+
+var _ azcore.TokenCredential = (*DefaultAzureCredential)(nil)
+
+// NewDefaultAzureCredential reads the environment and returns a credential for it, without using
+// the network. Nil options mean the defaults.
+//
+// It returns azidentity's error if AZURE_TOKEN_CREDENTIALS has an invalid value, or if it isn't set
+// and RequireAzureTokenCredentials is true. A credential that can't be constructed isn't an error:
+// GetToken skips it and includes the reason in its own error.
+func NewDefaultAzureCredential(options *DefaultAzureCredentialOptions) (*DefaultAzureCredential, error) {
+	var o DefaultAzureCredentialOptions
+	if options != nil {
+		o = *options
+	}
+	// azidentity's credential validates the variables, and is the one to use wherever the managed
+	// identity is never asked.
+	peer, err := azidentity.NewDefaultAzureCredential(&o)
+	if err != nil {
+		return nil, err
+	}
+	sources := []azcore.TokenCredential{newManagedIdentity(o.ClientOptions)}
+	switch selected, set := os.LookupEnv("AZURE_TOKEN_CREDENTIALS"); {
+	case strings.EqualFold(selected, "ManagedIdentityCredential"):
+	case !set, selected == "prod":
+		production, configured := unconfigured(o)
+		if configured {
+			return &DefaultAzureCredential{peer}, nil
+		}
+		sources = append(production, sources...)
+		if !set {
+			sources = append(sources, developerTools(o)...)
+		}
+	default:
+		return &DefaultAzureCredential{peer}, nil
+	}
+	chain, err := azidentity.NewChainedTokenCredential(sources, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &DefaultAzureCredential{chain}, nil
+}
+
+// GetToken returns a token from the first credential that has one, and from then on always from
+// that credential. Its errors are azidentity's: an [azidentity.AuthenticationFailedError] if a
+// credential failed, and an error that makes an outer chain move on if all were unavailable.
+func (c *DefaultAzureCredential) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return c.chain.GetToken(ctx, opts)
+}

@@ -1,0 +1,46 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package azhostdefault is azidentity's DefaultAzureCredential with azhost as its managed identity
+// credential. In code that calls azidentity.NewDefaultAzureCredential, only the import changes:
+//
+//	cred, err := azhostdefault.NewDefaultAzureCredential(nil)
+//
+// # Order
+//
+// The credential tries the same sources as azidentity v1.15.0, in the same order, and keeps the
+// first one that returns a token:
+//
+//  1. [azidentity.EnvironmentCredential]
+//  2. [azidentity.WorkloadIdentityCredential]
+//  3. [azhost.ManagedIdentityCredential], which replaces azidentity's
+//  4. [azidentity.AzureCLICredential]
+//  5. [azidentity.AzureDeveloperCLICredential]
+//  6. [azidentity.AzurePowerShellCredential]
+//
+// AZURE_TOKEN_CREDENTIALS selects some of them, AZURE_CLIENT_ID selects a user-assigned identity,
+// and all other variables and options have the same effect as in azidentity. Also as in
+// azidentity, a configured credential that fails ends the search, unless it is a developer tool's.
+//
+// # Differences
+//
+// Only managed identities behave differently:
+//
+//   - If another cloud's metadata service answers at IMDS's address, the search goes on at once.
+//     azidentity fails, and retries a 404 for about 100 seconds before that.
+//   - On a known Azure VM, azhost waits for an IMDS that is late or updating, for about
+//     100 seconds. azidentity skips an IMDS that hasn't answered within 1 second.
+//   - Elsewhere, azhost skips an IMDS that no connection reaches within 2 seconds. If
+//     ClientOptions has a Transport, that Transport's own timeout applies instead.
+//   - If AZURE_TOKEN_CREDENTIALS is ManagedIdentityCredential and the machine has none,
+//     azhost's error makes an outer chain move on.
+//   - Tokens are cached and refreshed as package azhost documents. Unless ClientOptions has a
+//     Transport, requests for them never use a proxy.
+//   - Error texts are azhost's. errors.As finds an [azidentity.AuthenticationFailedError] with the
+//     RawResponse as before.
+//
+// # Cost
+//
+// This package adds azidentity and MSAL to your build: about 2 MB and 40 packages more than azhost
+// alone. If your program needs only managed identities, use package azhost.
+package azhostdefault

@@ -1,0 +1,138 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhostdefault_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/azhostdefault"
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/stretchr/testify/require"
+)
+
+// next is the credential after the default one in an outer chain.
+type next struct{ asked bool }
+
+func (n *next) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	n.asked = true
+	return azcore.AccessToken{Token: "next", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+// A metadata service that isn't IMDS costs no time, and an outer chain moves on. With azidentity it
+// ends the chain, after more than a minute if it answers 404.
+func TestForeignMetadataService(t *testing.T) {
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod") // no developer tools, whose processes would hold the bubble's clock
+	for name, row := range map[string]struct {
+		fault   azhosttest.Fault
+		retried bool // by azidentity
+	}{
+		"EC2's 404": {azhosttest.Fault{Status: 404, Body: "<html><body>404 - Not Found</body></html>", Header: http.Header{"Server": {"EC2ws"}}}, true},
+		"EC2's 401": {azhosttest.Fault{Status: 401, Body: "<html><body>401 - Unauthorized</body></html>", Header: http.Header{"Server": {"EC2ws"}}}, false},
+		"GCE's 404": {azhosttest.Fault{Status: 404, Body: "<!DOCTYPE html><title>Error 404</title>", Header: http.Header{"Metadata-Flavor": {"Google"}}}, true},
+		"GCE's 403": {azhosttest.Fault{Status: 403, Body: "Missing Metadata-Flavor:Google header.", Header: http.Header{"Server": {"Metadata Server for VM"}}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ask := func(t *testing.T, create constructor) (asked bool, took time.Duration) {
+				synctest.Test(t, func(t *testing.T) {
+					vm := azhosttest.NewVM(t)
+					vm.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) { return row.fault, true })
+					var o azidentity.DefaultAzureCredentialOptions
+					o.Transport = vm
+					cred, err := create(&o)
+					require.NoError(t, err)
+					var second next
+					chain, err := azidentity.NewChainedTokenCredential([]azcore.TokenCredential{cred, &second}, nil)
+					require.NoError(t, err)
+					start := time.Now()
+					_, err = chain.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{newScope()}})
+					require.Equal(t, second.asked, err == nil)
+					asked, took = second.asked, time.Since(start)
+				})
+				return asked, took
+			}
+			asked, took := ask(t, newOwn)
+			require.True(t, asked)
+			require.Zero(t, took)
+			asked, took = ask(t, newPeer)
+			require.False(t, asked)
+			require.Equal(t, row.retried, took > time.Minute, "%s", took)
+		})
+	}
+}
+
+// A managed identity's token costs one request for any number of callers. With azidentity, each of
+// them sends one.
+func TestOneRequestForAllCallers(t *testing.T) {
+	const callers = 100
+	for name, row := range map[string]struct {
+		create   constructor
+		requests int
+	}{
+		"own":  {newOwn, 1},
+		"peer": {newPeer, callers},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vm := azhosttest.NewVM(t)
+				var o azidentity.DefaultAzureCredentialOptions
+				o.Transport = vm
+				cred, err := row.create(&o)
+				require.NoError(t, err)
+				get := func(scope string) {
+					_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
+					require.NoError(t, err)
+				}
+				get(newScope()) // selects the managed identity
+				before, scope := vm.RequestCount(), newScope()
+				vm.SetLatency(time.Second)
+				var all sync.WaitGroup
+				for range callers {
+					all.Go(func() { get(scope) })
+				}
+				all.Wait()
+				require.Equal(t, row.requests, vm.RequestCount()-before)
+			})
+		})
+	}
+}
+
+// Code that matches azidentity's error finds it with the response, before and after a managed
+// identity has been selected.
+func TestFailureIsAzidentitysToo(t *testing.T) {
+	vm := azhosttest.NewVM(t)
+	var o azhostdefault.DefaultAzureCredentialOptions
+	o.Transport = vm
+	cred, err := azhostdefault.NewDefaultAzureCredential(&o)
+	require.NoError(t, err)
+	get := func() error {
+		_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{newScope()}})
+		return err
+	}
+	var failed *azidentity.AuthenticationFailedError
+	check := func(err error) {
+		t.Helper()
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, http.StatusBadRequest, failed.RawResponse.StatusCode)
+		require.ErrorContains(t, err, "invalid_resource")
+	}
+
+	vm.Fail(azhosttest.InvalidResource())
+	check(get())
+	require.NoError(t, get())
+	vm.Fail(azhosttest.InvalidResource())
+	err = get()
+	check(err)
+	var own *azhost.AuthenticationFailedError
+	require.ErrorAs(t, err, &own)
+	require.Equal(t, own.Error(), err.Error())
+}

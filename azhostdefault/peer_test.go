@@ -1,0 +1,324 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+//go:build unix
+
+package azhostdefault_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"maps"
+	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/azhost/azhost/azhostdefault"
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/stretchr/testify/require"
+)
+
+// rig is what a credential is tried on.
+type rig struct {
+	*azure
+	tools
+}
+
+func newRig(t *testing.T, machine func(*azure)) rig {
+	t.Helper()
+	r := rig{newAzure(t), newTools(t)}
+	machine(r.azure)
+	return r
+}
+
+// same tries both packages' credentials and requires the same outcome, which it returns.
+func (r rig) same(t *testing.T, o azidentity.DefaultAzureCredentialOptions, opts policy.TokenRequestOptions) outcome {
+	t.Helper()
+	if opts.Scopes == nil {
+		opts.Scopes = []string{newScope()}
+	}
+	want := r.try(t, newPeer, o, opts)
+	if alone := strings.EqualFold(os.Getenv("AZURE_TOKEN_CREDENTIALS"), "ManagedIdentityCredential"); alone && r.host == nil {
+		want.Failed = false // see TestAloneOffAzure
+	}
+	want.Events = append(want.Events, r.ran(t)...)
+	got := r.try(t, newOwn, o, opts)
+	got.Events = append(got.Events, r.ran(t)...)
+	require.Equal(t, want, got)
+	require.False(t, r.probed, "azidentity's managed identity was asked instead of azhost")
+	return got
+}
+
+// machines are the states of what answers a request for a managed identity.
+var machines = map[string]func(*azure){
+	"off Azure":   func(a *azure) { a.host = nil },
+	"on Azure":    func(a *azure) { a.host = a.vm },
+	"no identity": func(a *azure) { a.host = a.vm; a.vm.SetIdentities() },
+}
+
+// setting is some variables and their values.
+type setting map[string]string
+
+// product returns every combination of one setting from each list.
+func product(lists ...[]setting) []setting {
+	all := []setting{{}}
+	for _, list := range lists {
+		var longer []setting
+		for _, one := range all {
+			for _, other := range list {
+				both := maps.Clone(one)
+				maps.Copy(both, other)
+				longer = append(longer, both)
+			}
+		}
+		all = longer
+	}
+	return all
+}
+
+// values returns a setting for each value of a variable, and one without it.
+func values(name string, values ...string) []setting {
+	settings := []setting{{}}
+	for _, value := range values {
+		settings = append(settings, setting{name: value})
+	}
+	return settings
+}
+
+// newFile returns a file's name.
+func newFile(t *testing.T, content ...[]byte) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, slices.Concat(content...), 0o600))
+	return file
+}
+
+// newCertificate returns the name of a file with a certificate and its key.
+func newCertificate(t *testing.T) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	template := x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, &template, &template, key.Public(), key)
+	require.NoError(t, err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	return newFile(t,
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+}
+
+// Every combination of the variables that configure the credentials, for each selection that
+// doesn't consist of developer tools. az is signed in.
+func TestSameForEveryEnvironment(t *testing.T) {
+	certificate := newCertificate(t)
+	all := product(
+		[]setting{{}, {"AZURE_TOKEN_CREDENTIALS": "prod"}, {"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"},
+			{"AZURE_TOKEN_CREDENTIALS": "WorkloadIdentityCredential"}, {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"}},
+		values("AZURE_CLIENT_ID", "", user.ClientID, tenant),
+		values("AZURE_TENANT_ID", "", tenant, "not a tenant"),
+		[]setting{
+			{},
+			{"AZURE_CLIENT_SECRET": "secret"},
+			{"AZURE_CLIENT_CERTIFICATE_PATH": certificate},
+			{"AZURE_CLIENT_CERTIFICATE_PATH": certificate + ".missing"},
+			{"AZURE_USERNAME": "ada@example.com"},
+			{"AZURE_USERNAME": "ada@example.com", "AZURE_PASSWORD": "password"},
+		},
+		values("AZURE_FEDERATED_TOKEN_FILE", newFile(t, []byte("assertion"))),
+	)
+	for _, name := range []string{"off Azure", "on Azure"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, machines[name])
+			r.are(t, signedIn)
+			seen := map[string]bool{}
+			for _, s := range all {
+				t.Run(fmt.Sprint(s), func(t *testing.T) {
+					setenv(t, s)
+					seen[r.same(t, azidentity.DefaultAzureCredentialOptions{}, policy.TokenRequestOptions{}).Token] = true
+				})
+			}
+			want := []string{"", "Entra", "az"} // "" is an error
+			if name == "on Azure" {
+				want = append(want, managed+" "+system.ObjectID, managed+" "+user.ObjectID)
+			}
+			require.ElementsMatch(t, want, slices.Collect(maps.Keys(seen)))
+		})
+	}
+}
+
+// Every selection, with every state of the developer tools.
+func TestSameForEverySelection(t *testing.T) {
+	for name, machine := range machines {
+		for _, selected := range values("AZURE_TOKEN_CREDENTIALS",
+			"", "dev", "prod", "DEV", "Prod", "dev;prod", "EnvironmentCredential", "WorkloadIdentityCredential",
+			"ManagedIdentityCredential", "AzureCLICredential", "AzureDeveloperCLICredential", "AzurePowerShellCredential",
+			"managedidentitycredential", "AZURECLICREDENTIAL", "ClientSecretCredential", "DefaultAzureCredential",
+		) {
+			t.Run(fmt.Sprint(name, selected), func(t *testing.T) {
+				r := newRig(t, machine)
+				setenv(t, selected)
+				for _, states := range [][]string{
+					{}, {signedIn, signedIn, signedIn}, {refuses, signedIn, signedIn}, {babbles, babbles, signedIn},
+					{absent, signedIn}, {refuses, refuses, refuses}, {signedIn, refuses, babbles},
+				} {
+					r.are(t, states...)
+					r.same(t, azidentity.DefaultAzureCredentialOptions{}, policy.TokenRequestOptions{})
+				}
+			})
+		}
+	}
+}
+
+// Every option and every kind of request, with every credential that they could matter to.
+func TestSameForEveryOption(t *testing.T) {
+	type options = azidentity.DefaultAzureCredentialOptions
+	allowed := setting{"AZURE_ADDITIONALLY_ALLOWED_TENANTS": thirdTenant + ";" + tenant}
+	configurations := []struct {
+		name        string
+		environment setting
+		options     options
+	}{
+		{"none", nil, options{}},
+		{"required", nil, options{RequireAzureTokenCredentials: true}},
+		{"tenant", nil, options{TenantID: otherTenant}},
+		{"invalid tenant", nil, options{TenantID: "not a tenant"}},
+		{"allowed", nil, options{AdditionallyAllowedTenants: []string{otherTenant}}},
+		{"tenant and allowed", nil, options{TenantID: tenant, AdditionallyAllowedTenants: []string{otherTenant}}},
+		{"tenant and all allowed", nil, options{TenantID: tenant, AdditionallyAllowedTenants: []string{"*"}}},
+		{"variable", allowed, options{}},
+		{"tenant and variable", allowed, options{TenantID: tenant}},
+		{"tenant, variable and allowed", allowed, options{TenantID: tenant, AdditionallyAllowedTenants: []string{otherTenant}}},
+		{"no discovery", nil, options{DisableInstanceDiscovery: true}},
+		{"cloud", nil, options{ClientOptions: azcore.ClientOptions{Cloud: cloud.AzureGovernment}}},
+		{"incomplete cloud", nil, options{ClientOptions: azcore.ClientOptions{Cloud: cloud.Configuration{
+			Services: map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {}},
+		}}}},
+		{"authority variable", setting{"AZURE_AUTHORITY_HOST": "https://login.example"}, options{DisableInstanceDiscovery: true}},
+		{"invalid authority", setting{"AZURE_AUTHORITY_HOST": "http://login.example"}, options{}},
+	}
+	requests := map[string]policy.TokenRequestOptions{
+		"plain":         {},
+		"other tenant":  {TenantID: otherTenant},
+		"third tenant":  {TenantID: thirdTenant},
+		"not a tenant":  {TenantID: "not a tenant"},
+		"claims":        {Claims: `{"access_token":{}}`},
+		"CAE":           {EnableCAE: true},
+		"no scope":      {Scopes: []string{}},
+		"two scopes":    {Scopes: []string{newScope(), newScope()}},
+		"invalid scope": {Scopes: []string{"https://resource.example/;exit"}},
+	}
+	service := setting{"AZURE_CLIENT_ID": tenant, "AZURE_TENANT_ID": tenant}
+	for _, source := range []struct {
+		name, machine string
+		environment   []setting
+		tools         []string
+	}{
+		{"environment", "on Azure", []setting{service, {"AZURE_CLIENT_SECRET": "secret"}}, nil},
+		{"workload", "on Azure", []setting{service, {"AZURE_FEDERATED_TOKEN_FILE": newFile(t, []byte("assertion"))}}, nil},
+		{"workload without a tenant", "on Azure", []setting{{"AZURE_CLIENT_ID": user.ClientID, "AZURE_FEDERATED_TOKEN_FILE": newFile(t, []byte("assertion"))}}, nil},
+		{"managed identity", "on Azure", nil, nil},
+		{"az", "off Azure", nil, []string{signedIn}},
+		{"azd", "off Azure", nil, []string{absent, signedIn}},
+		{"pwsh", "off Azure", nil, []string{absent, absent, signedIn}},
+		{"production", "off Azure", []setting{{"AZURE_TOKEN_CREDENTIALS": "prod"}}, nil},
+	} {
+		t.Run(source.name, func(t *testing.T) {
+			r := newRig(t, machines[source.machine])
+			for _, s := range source.environment {
+				setenv(t, s)
+			}
+			r.are(t, source.tools...)
+			for _, c := range configurations {
+				for name, request := range requests {
+					t.Run(c.name+"/"+name, func(t *testing.T) {
+						setenv(t, c.environment)
+						r.same(t, c.options, request)
+					})
+				}
+			}
+		})
+	}
+}
+
+// A service principal that Entra refuses ends the search: the managed identity isn't asked.
+func TestSameWhenEntraRefuses(t *testing.T) {
+	for _, selected := range values("AZURE_TOKEN_CREDENTIALS", "prod", "EnvironmentCredential", "WorkloadIdentityCredential") {
+		for _, configured := range []setting{
+			{"AZURE_CLIENT_SECRET": "wrong"},
+			{"AZURE_FEDERATED_TOKEN_FILE": newFile(t, []byte("wrong"))},
+			{"AZURE_FEDERATED_TOKEN_FILE": "missing"},
+			{"AZURE_USERNAME": "ada@example.com", "AZURE_PASSWORD": "wrong"},
+		} {
+			t.Run(fmt.Sprint(selected, configured), func(t *testing.T) {
+				r := newRig(t, machines["on Azure"])
+				r.deny = true
+				setenv(t, setting{"AZURE_CLIENT_ID": tenant, "AZURE_TENANT_ID": tenant})
+				setenv(t, selected)
+				setenv(t, configured)
+				got := r.same(t, azidentity.DefaultAzureCredentialOptions{}, policy.TokenRequestOptions{})
+				require.Empty(t, got.Token)
+				require.NotContains(t, got.Attempts, managed)
+				r.vm.RequireRequests(t, 0)
+			})
+		}
+	}
+}
+
+// Hosts other than a VM, with and without an identity that they can't select.
+func TestSameOnOtherHosts(t *testing.T) {
+	for name, create := range map[string]func() host{
+		"App Service": func() host { return azhosttest.NewAppService(t) },
+		"Cloud Shell": func() host { return azhosttest.NewCloudShell(t) },
+		"Azure ML":    func() host { return azhosttest.NewAzureML(t) },
+	} {
+		for _, s := range product(
+			values("AZURE_TOKEN_CREDENTIALS", "prod", "ManagedIdentityCredential", "AzureCLICredential"),
+			values("AZURE_CLIENT_ID", "", system.ClientID, user.ClientID),
+		) {
+			t.Run(fmt.Sprint(name, s), func(t *testing.T) {
+				h := create()
+				h.Setenv(t)
+				r := newRig(t, func(a *azure) { a.host = h })
+				r.are(t, signedIn)
+				setenv(t, s)
+				r.same(t, azidentity.DefaultAzureCredentialOptions{}, policy.TokenRequestOptions{})
+			})
+		}
+	}
+}
+
+// azidentity retries a managed identity that is the only selection, and calls its absence a
+// failure; azhost calls it unavailable in every selection, so that an outer chain moves on.
+func TestAloneOffAzure(t *testing.T) {
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
+	r := newRig(t, machines["off Azure"])
+	opts := policy.TokenRequestOptions{Scopes: []string{newScope()}}
+	want := r.try(t, newPeer, azidentity.DefaultAzureCredentialOptions{}, opts)
+	require.True(t, want.Failed)
+	want.Failed = false
+	require.Equal(t, want, r.try(t, newOwn, azidentity.DefaultAzureCredentialOptions{}, opts))
+}
+
+// Nil options are the zero options.
+func TestNilOptions(t *testing.T) {
+	for _, selected := range values("AZURE_TOKEN_CREDENTIALS", "", "dev", "prod", "ManagedIdentityCredential", "another") {
+		t.Run(fmt.Sprint(selected), func(t *testing.T) {
+			setenv(t, selected)
+			_, want := azidentity.NewDefaultAzureCredential(nil)
+			_, got := azhostdefault.NewDefaultAzureCredential(nil)
+			require.Equal(t, want, got)
+		})
+	}
+}

@@ -1,0 +1,80 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"slices"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+)
+
+const (
+	module  = "github.com/azhost/azhost"
+	version = "v0.1.0"
+)
+
+// client asks one host for tokens, through azcore's pipeline.
+type client struct {
+	source
+	*azcore.Client
+	wrong error // what is wrong with the environment; nothing is asked then
+}
+
+// newClient returns the client of a checked setup.
+//
+//	caller's per-call policies ▸ request ID ▸ retry, which waits for a turn ▸ timeout ▸
+//	exchange or variables ▸ caller's per-try policies ▸ tracing, logging ▸ transport
+func newClient(in *setup) *client {
+	in.transport = transportOf(in.options)
+	c := &client{source: in.host.build(in), wrong: in.wrong}
+	o := in.options.ClientOptions
+	attempts := &retry{gate: in.gate, options: complete(o.Retry, in.schedule()), known: in.known, source: c.source}
+	o.Retry = policy.RetryOptions{MaxRetries: -1} // retry makes the attempts
+	o.PerCallPolicies = append(slices.Clone(o.PerCallPolicies), runtime.NewRequestIDPolicy(), attempts)
+	o.APIVersion = "" // the host dictates it
+	o.Logging.IncludeBody = false
+	o.Logging.AllowedHeaders = slices.DeleteFunc(slices.Clone(o.Logging.AllowedHeaders), isSecret)
+	o.Transport = &transport{in.transport}
+	pl := runtime.PipelineOptions{
+		Tracing:                runtime.TracingOptions{Namespace: "Microsoft.Entra"},
+		AllowedQueryParameters: []string{"resource", "client_id", "clientid", "object_id", "msi_res_id", "mi_res_id"},
+	}
+	pl.PerRetry = []policy.Policy{timeout(attempts.options.TryTimeout)}
+	if in.perTry != nil {
+		pl.PerRetry = append(pl.PerRetry, in.perTry)
+	}
+	c.Client, _ = azcore.NewClient(module, version, pl, &o) // fails for a malformed version alone
+	return c
+}
+
+// fetch asks the host for a token, in a flight.
+func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err error) {
+	if c.wrong != nil {
+		return azcore.AccessToken{}, unavailable(nil, c.wrong, "%v", c.wrong)
+	}
+	ctx, end := runtime.StartSpan(ctx, "ManagedIdentityCredential.fetch", c.Tracer(), nil)
+	defer func() { end(err) }()
+	req, err := c.request(ctx, w)
+	if err != nil {
+		return azcore.AccessToken{}, err
+	}
+	progress := progressOf(ctx)
+	resp, err := c.Pipeline().Do(req)
+	if resp != nil && resp.Request == nil { // a policy of the caller's answered
+		resp.Request = req.Raw()
+	}
+	switch last := progress.lastFailure(); {
+	case err == nil && granted(resp):
+		return c.token(resp, progress.journal)
+	case progress.ctx.Err() != nil: // the flight's time is over
+		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, last)
+	case last != nil:
+		return azcore.AccessToken{}, last
+	default:
+		return azcore.AccessToken{}, c.explain(resp, err)
+	}
+}

@@ -1,0 +1,89 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Command federated lists the subscriptions that an app registration can read in another tenant.
+// The app has no secret. It trusts the tokens of this machine's managed identity instead.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armsubscriptions"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/federated/internal/laptop"
+)
+
+// newCredential is what to copy. The tenant is that of the resources. The machine's identity must be
+// user-assigned, and the app must have a federated credential for it. azidentity caches the app's
+// tokens and calls assert when it needs another; azhost caches the assertions.
+func newCredential(tenant, app, audience string, machine azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (azcore.TokenCredential, error) {
+	machine.UnavailableError = azidentity.NewCredentialUnavailableError // lets a chain move on off Azure
+	identity, err := azhost.NewManagedIdentityCredential(&machine)
+	if err != nil {
+		return nil, err
+	}
+	assert := func(ctx context.Context) (string, error) {
+		token, err := identity.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{audience + "/.default"}})
+		return token.Token, err
+	}
+	return azidentity.NewClientAssertionCredential(tenant, app, assert, &azidentity.ClientAssertionCredentialOptions{ClientOptions: options})
+}
+
+func main() {
+	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "federated:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("federated", flag.ContinueOnError)
+	tenant := flags.String("tenant", "", "`ID` of the tenant with the subscriptions; empty is a fake on this machine")
+	app := flags.String("app", "", "client `ID` of the app registration")
+	identity := flags.String("identity", "", "client `ID` of this machine's user-assigned identity")
+	in := flags.String("cloud", "public", "`name` of the cloud: public, usgov or china")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	c, ok := clouds[*in]
+	if !ok {
+		return fmt.Errorf("-cloud %q is none of public, usgov, china", *in)
+	}
+	machine := azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID(*identity)}
+	options := azcore.ClientOptions{Cloud: c.Configuration}
+	if *tenant == "" {
+		fake, err := laptop.Start(c.Configuration, c.audience)
+		if err != nil {
+			return err
+		}
+		defer fake.Close()
+		*tenant, *app, machine, options.Transport = laptop.Tenant, laptop.App, *fake.Machine, fake.Transport
+	}
+
+	cred, err := newCredential(*tenant, *app, c.audience, machine, options)
+	if err != nil {
+		return err
+	}
+	client, err := armsubscriptions.NewClient(cred, &arm.ClientOptions{ClientOptions: options})
+	if err != nil {
+		return err
+	}
+	for pager := client.NewListPager(nil); pager.More(); {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, s := range page.Value {
+			fmt.Fprintf(out, "tenant %s has subscription %q\n", *s.TenantID, *s.DisplayName)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// gate is what all requests to one endpoint share: their turns, and what is known of the host there.
+type gate struct {
+	slots chan struct{}  // one for each attempt under way
+	rate  chan time.Time // for IMDS: when each of the last attempts ended; nil for other hosts
+
+	mu       sync.Mutex // guards the fields below; never held across I/O
+	answered bool       // the host itself has answered here
+	spent    time.Time  // until then each request is one attempt, after a whole schedule has failed
+	silent   bool       // that schedule ended without an answer
+	quiet    time.Time  // until then no one asks: a Retry-After
+	refusal  *refusal   // what requests get until then; nil while a schedule is still waiting it out
+}
+
+// refusal is an answer that asks for a pause.
+type refusal struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+const (
+	// maxAttempts bounds the concurrent attempts of one process at one endpoint. IMDS answers five at
+	// a time, for all processes of a VM together; one is left to the others.
+	maxAttempts = 4
+	// maxRate is how many requests IMDS answers in any second.
+	maxRate = 20
+	// spentFor is how long a host that used up a whole schedule gets one attempt for each request.
+	spentFor = 5 * time.Minute
+	// maxQuiet bounds a Retry-After that is remembered.
+	maxQuiet = 2 * time.Minute
+	// lease is how long after its deadline an attempt keeps its slot: it is in a Transport that
+	// ignores its context, and four of those must not close the gate for good.
+	lease = 10 * time.Second
+)
+
+// newGate returns the gate of an endpoint, paced if that is IMDS's.
+func newGate(paced bool) *gate {
+	g := &gate{slots: make(chan struct{}, maxAttempts)}
+	if paced {
+		g.rate = make(chan time.Time, maxRate)
+		for range maxRate {
+			g.rate <- time.Time{}
+		}
+	}
+	return g
+}
+
+// enter waits for the turn of an attempt that takes at most timeout, and returns what ends it. The
+// wait ends with ctx.
+//
+// A second is counted from the end of an attempt, so however long a request is on its way, the host
+// sees no more than 20 in any second.
+func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), err error) {
+	select {
+	case g.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	wait := g.quietFor()
+	var last time.Time
+	if g.rate != nil {
+		last = <-g.rate // one is there, as there are fewer slots
+		wait = max(wait, time.Until(last.Add(time.Second)))
+	}
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			if g.rate != nil {
+				g.rate <- last
+			}
+			<-g.slots
+			return nil, ctx.Err()
+		}
+	}
+	release := sync.OnceFunc(func() {
+		if g.rate != nil {
+			g.rate <- time.Now()
+		}
+		<-g.slots
+	})
+	expiry := time.AfterFunc(timeout+lease, release)
+	return func() { expiry.Stop(); release() }, nil
+}
+
+// quietFor returns how long no one asks.
+func (g *gate) quietFor() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return time.Until(g.quiet)
+}
+
+// pauseFor keeps requests from the host for d.
+func (g *gate) pauseFor(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.quiet, g.refusal = time.Now().Add(min(d, maxQuiet)), nil
+}
+
+// refuse lets requests fail with resp while the host's pause lasts, instead of waiting for its end.
+func (g *gate) refuse(resp *http.Response) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if time.Now().Before(g.quiet) {
+		g.refusal = &refusal{resp.StatusCode, resp.Header, bodyWithoutSecret(resp)}
+	}
+}
+
+// refused returns the answer that req gets without being sent, nil if there is none.
+func (g *gate) refused(req *http.Request) *http.Response {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.refusal
+	if r == nil || !time.Now().Before(g.quiet) {
+		return nil
+	}
+	header := r.header.Clone()
+	header.Del("Retry-After-Ms")
+	header.Del("X-Ms-Retry-After-Ms")
+	header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(g.quiet).Seconds())))) // what is left of it
+	return &http.Response{
+		StatusCode: r.status, Header: header, Body: io.NopCloser(bytes.NewReader(r.body)), Request: req,
+	}
+}
+
+// hasAnswered reports whether the host itself has answered here.
+func (g *gate) hasAnswered() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.answered
+}
+
+// attempted notes an attempt: genuine, the host itself answered; retriable, it may be repeated.
+func (g *gate) attempted(answered, genuine, retriable bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answered = g.answered || genuine
+	if answered && (g.silent || !retriable) {
+		g.spent, g.silent = time.Time{}, false
+	}
+}
+
+// spend notes that a whole schedule has failed, the last attempt with or without an answer.
+func (g *gate) spend(answered bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.spent, g.silent = time.Now().Add(spentFor), !answered
+}
+
+// impatient reports whether a request is one attempt.
+func (g *gate) impatient() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return time.Now().Before(g.spent)
+}

@@ -1,0 +1,57 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"iter"
+	"time"
+)
+
+// Health is the state of the token for one resource.
+//
+// A readiness probe reads ExpiresOn: the program can work while it is in the future. A gauge reads
+// the time left until ExpiresOn; alert when it is less than your time to react. Failures above zero
+// harm no caller yet, but say that the host needs attention, and Err says why.
+type Health struct {
+	Resource   string    // as in the scope, without "/.default"
+	AcquiredOn time.Time // when the host last returned a token; zero: not yet
+	ExpiresOn  time.Time // of the cached token; zero: there is none
+	RefreshOn  time.Time // from here on a call starts the next refresh; set for short-lived tokens too
+	Failures   int       // requests that have failed since AcquiredOn; those with claims don't count
+	Err        error     // of the last request, as GetToken would return it; nil after a success
+}
+
+// Health returns the state of every resource that was asked for, in no particular order. It takes
+// no lock and sends no request, so it may be called as often as you like.
+//
+// A resource is listed from the end of its first request until its token has expired and no request
+// has finished for ten minutes; at most 20,000 resources are listed. Credentials that share a cache
+// share its health. On Service Fabric, a resource that is asked for with and without EnableCAE is listed
+// twice.
+func (c *ManagedIdentityCredential) Health() iter.Seq[Health] {
+	return func(yield func(Health) bool) {
+		caches := []*cache{c.cache}
+		if c.revocable != c.cache {
+			caches = append(caches, c.revocable)
+		}
+		for _, cache := range caches {
+			more := true
+			cache.states.Range(func(resource, value any) bool {
+				s := value.(*state)
+				h := Health{
+					Resource: resource.(string), AcquiredOn: s.acquired, ExpiresOn: s.token.ExpiresOn,
+					Failures: s.failures, Err: delivered(s.err, c.unavailableError),
+				}
+				if s.renew.wall != 0 {
+					h.RefreshOn = time.Unix(0, s.renew.wall).UTC()
+				}
+				more = yield(h)
+				return more
+			})
+			if !more {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,223 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+// Package advice says what to do about a request for a token that failed. The library, the azhost
+// command and TROUBLESHOOTING.md all take it from here.
+package advice
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Problem is a failure that has no answer of the host's, or that the answer alone does not show.
+type Problem int
+
+const (
+	Refusal       Problem = iota // the host's answer says what is wrong
+	Silent                       // connecting took too long
+	NotListening                 // connecting failed
+	Broken                       // the connection broke before there was an answer
+	Unanswered                   // something took the request and did not answer
+	Local                        // this process could not ask: a policy's error, no files or ports left
+	Foreign                      // something other than the host answered
+	OtherIdentity                // the token is for another identity
+	NoEcho                       // the answer does not name the identity
+	KeyRefused                   // the Arc agent refused its own key
+)
+
+// Failure is what is known about a failed request.
+type Failure struct {
+	Host     string // as azhost.Source
+	Problem  Problem
+	Identity string // how a user-assigned identity was selected, such as `client ID "…"`; "" if none was
+
+	Status         int    // of the answer; 0 if there is none
+	Code, Text     string // the host's error
+	Empty          bool   // the answer has no body
+	NewestVersions bool   // IMDS lists the API versions that it supports
+
+	OnAzure  bool // something says that this machine is on Azure
+	Answered bool // the host has answered at this address before
+	Pod      bool // the program runs in a Kubernetes pod
+}
+
+// What to do, by failure. Each begins with a verb where there is something to do.
+const (
+	CheckScope    = "Check the scope, including trailing slashes"
+	AssignOne     = "Enable the system-assigned identity, or assign a user-assigned identity and set ID"
+	ChooseOne     = "This machine has several user-assigned identities; set ID to the one to use"
+	AllowList     = "The Metadata Security Protocol's agent on this machine denied the request. Add this program to the allow list (InVMAccessControlProfile); ProxyAgent.Connection.log has the denial"
+	AgentOffline  = "The Metadata Security Protocol's agent on this machine could not reach IMDS; see ProxyAgent.log"
+	WebProxy      = "A web proxy may be in the path; make sure that requests to IMDS don't go through one"
+	APIVersion    = "This IMDS doesn't support the API version that azhost uses"
+	NoForwarding  = "A proxy forwarded the request, which IMDS rejects; ask IMDS directly"
+	NotAzure      = "This machine isn't an Azure VM, or a firewall, route, or proxy is blocking the Instance Metadata Service"
+	Blocked       = "This machine is on Azure, so a firewall, route, or proxy is blocking the Instance Metadata Service"
+	PodBlocked    = "In a Kubernetes pod, the cluster may restrict access to the Instance Metadata Service; use workload identity"
+	Impostor      = "This is not a response from IMDS: another service is using its address"
+	AnsweredOnce  = "IMDS responded at this address earlier"
+	AgentStopped  = "Start the Arc agent: the himds service on Windows, himdsd.service on Linux. Then run azcmagent show"
+	AgentStatus   = "Run azcmagent show to see the agent's status"
+	AgentOutdated = "Update the Arc agent, which is too old to select a user-assigned identity, or leave ID nil for the system-assigned identity"
+	KeyRejected   = "The Arc agent rejected its own key. Run azcmagent show to see the agent's status"
+	PlatformMoved = "This address comes from Endpoint or the platform's environment variable. Check that the app is running on the platform that set it"
+	WrongHeader   = "Check that IDENTITY_HEADER is the value that the platform set for this process"
+	WrongSecret   = "Check that MSI_SECRET is the value that the platform set for this process"
+	AppResource   = "App Service returns this when Microsoft Entra ID doesn't recognize the resource. Check the scope, including trailing slashes"
+	BindIdentity  = "Check that the application's manifest binds an identity to this service"
+	FabricScope   = "Service Fabric often returns this for a wrong resource. Check the scope, including trailing slashes"
+	ShellScope    = "Cloud Shell supports some resources only. Check the scope, including trailing slashes"
+	MLIdentity    = "Check that the identity is assigned to this compute and that the resource exists in this tenant"
+	AppNotFound   = "The identity was deleted, or it belongs to another tenant. Assign it again"
+	AppDisabled   = "Enable the identity's enterprise application in Microsoft Entra ID"
+	NoResource    = "Microsoft Entra ID doesn't recognize the resource. Check the scope, including trailing slashes, and that the service exists in this tenant"
+	EntraBusy     = "Microsoft Entra ID is temporarily unavailable; try again"
+	NoFederation  = "Add a federated identity credential whose issuer and subject match the token"
+)
+
+// byCode has advice for the error codes of Microsoft Entra ID that have one cause.
+var byCode = map[string]string{
+	"700016":  AppNotFound,
+	"7000112": AppDisabled,
+	"500011":  NoResource,
+	"50001":   NoResource,
+	"90033":   EntraBusy,
+	"70021":   NoFederation,
+}
+
+var aadsts = regexp.MustCompile(`AADSTS(\d+)`)
+
+// For returns what to do about f, without a full stop at its end; "" if that is not known.
+func For(f Failure) string {
+	if code := aadsts.FindStringSubmatch(f.Code + " " + f.Text); code != nil {
+		return byCode[code[1]]
+	}
+	switch f.Problem {
+	case Local:
+		return ""
+	case OtherIdentity:
+		return assigned(f)
+	case NoEcho:
+		return AgentOutdated
+	case KeyRefused:
+		return KeyRejected
+	}
+	switch f.Host {
+	case "IMDS":
+		return imds(f)
+	case "AzureArc":
+		return arc(f)
+	}
+	if f.Problem == Silent || f.Problem == NotListening {
+		return PlatformMoved
+	}
+	switch f.Host {
+	case "AppService":
+		return appService(f)
+	case "ServiceFabric":
+		switch f.Code {
+		case "ManagedIdentityNotFound":
+			return BindIdentity
+		case "SecretHeaderNotFound":
+			return WrongHeader
+		case "InternalServerError":
+			return FabricScope
+		}
+	case "CloudShell":
+		if f.Code == "AudienceNotSupported" {
+			return ShellScope
+		}
+	case "AzureML":
+		switch f.Status {
+		case 401, 403:
+			return WrongSecret
+		case 400, 404:
+			return MLIdentity
+		}
+	}
+	return ""
+}
+
+func imds(f Failure) string {
+	text := strings.ToLower(f.Text)
+	switch {
+	case f.Problem == Foreign:
+		return Impostor + ". " + NotAzure
+	case f.Problem != Refusal && f.Answered:
+		return AnsweredOnce
+	case f.Problem != Refusal && f.Pod:
+		return PodBlocked
+	case f.Problem != Refusal && f.OnAzure:
+		return Blocked
+	case f.Problem == Unanswered:
+		return "Something accepted the connection. " + NotAzure
+	case f.Problem != Refusal:
+		return NotAzure
+	case (f.Status == 403 || f.Status == 421) && f.Empty:
+		return AllowList
+	case (f.Status == 502 || f.Status == 503) && f.Empty:
+		return AgentOffline
+	case f.Status == 502 || f.Status == 504:
+		return WebProxy
+	case f.Status == 400 && f.NewestVersions:
+		return APIVersion
+	case f.Status != 400:
+		return ""
+	case strings.Contains(text, "x-forwarded-for"):
+		return NoForwarding
+	case f.Code == "invalid_resource":
+		return NoResource
+	case Several(f.Text):
+		return ChooseOne
+	case !strings.Contains(text, "identity not found") && f.Text != "":
+		return ""
+	}
+	return assigned(f)
+}
+
+// Several reports whether IMDS asks which of several identities is meant.
+func Several(text string) bool {
+	text = strings.ToLower(text)
+	return strings.Contains(text, "multiple") && strings.Contains(text, "identit")
+}
+
+func arc(f Failure) string {
+	switch {
+	case f.Problem == NotListening || f.Problem == Silent:
+		return AgentStopped
+	case f.Problem != Refusal:
+		return ""
+	case f.Identity != "" && (f.Status == 404 || f.Code == "identity_not_found"):
+		return assigned(f)
+	}
+	return AgentStatus
+}
+
+func appService(f Failure) string {
+	switch f.Status {
+	case 500:
+		return AppResource
+	case 401, 403:
+		return WrongHeader
+	case 400, 404:
+		return assigned(f)
+	}
+	return ""
+}
+
+// assigned says how to give the machine the identity.
+func assigned(f Failure) string {
+	if f.Identity == "" {
+		return AssignOne
+	}
+	where := map[string]string{"AzureArc": "server", "AppService": "app"}[f.Host]
+	if where == "" {
+		where = "machine"
+	}
+	advice := "Check that the user-assigned identity with " + f.Identity + " is assigned to this " + where
+	if f.Host == "AzureArc" {
+		advice += ", or leave ID nil for the system-assigned identity"
+	}
+	return advice
+}

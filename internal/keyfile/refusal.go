@@ -1,0 +1,47 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package keyfile
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Refusal says which element of path denies access to this process, with its mode, owner and
+// group, and who asks, such as
+//
+//	/var/opt/azcmagent (mode 0700, owner root, group root) denies access to uid 1000 (user app, groups app and himds)
+//
+// It is for the path of a key file, or of the key directory, that could not be opened for lack of
+// permission. It looks at the path again, at metadata alone, and may ask the system's user
+// database. Outside Unix it names the element and nothing else.
+func Refusal(path string) string {
+	element, info := denying(path)
+	label := element
+	if info == nil || !info.IsDir() {
+		label = "the key file in " + filepath.Dir(element) // by its name, the text would be different each time
+	}
+	return label + permissions(info) + " denies access to " + caller()
+}
+
+// denying returns the first directory on the way to path that this process may not search, or else
+// path itself, and what is known of it. Links on the way are followed, as when path is opened.
+func denying(path string) (string, fs.FileInfo) {
+	dir, err := filepath.EvalSymlinks(filepath.Dir(path))
+	if err == nil {
+		path = filepath.Join(dir, filepath.Base(path))
+		_, err = os.Lstat(path)
+	}
+	// What cannot be looked at is in a directory that may not be searched.
+	if pathErr, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(err, fs.ErrPermission) {
+		path = filepath.Dir(pathErr.Path)
+	}
+	info, err := os.Lstat(path)
+	if err != nil {
+		return path, nil
+	}
+	return path, info
+}

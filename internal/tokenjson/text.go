@@ -1,0 +1,70 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package tokenjson
+
+import (
+	"regexp"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Text returns the body of an answer that is not JSON as one line of printable
+// characters, without the trailer of Microsoft Entra: see [Error]. It has at
+// most limit bytes, and a "…" at its end if it was cut. Tags of HTML are kept.
+func Text(body []byte, limit int) string {
+	text, _ := cutTrailer(string(body), limit)
+	return text
+}
+
+// trailer is what Entra adds to its texts, in one line. Programs in between put
+// it in parentheses, or pass its line breaks on as `\r\n`. Other GUIDs may name
+// an identity.
+var trailer = func() *regexp.Regexp {
+	const (
+		guid = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}` // which the next name may follow without a space
+		id   = `(?:trace|correlation|request) ?id: ?(?:` + guid + `|[\w-]+)`
+		at   = `timestamp: ?\d[\d/:.tz+-]*(?: \d+:[\d:.]+z?)?`
+		all  = `(?:(?:` + id + `|` + at + `)(?:[ ,;.]|\\[rn])*)+`
+	)
+	return regexp.MustCompile(`(?i)(?:[ ,;]|\\[rn])*(?:\(` + all + `\)|` + all + `)`)
+}()
+
+// cutTrailer makes one line of s and splits Entra's trailer off.
+func cutTrailer(s string, limit int) (text, cut string) {
+	text = oneLine(s, limit+4096) // bounds the search; a trailer is shorter than what is added
+	cut = oneLine(strings.Join(trailer.FindAllString(text, -1), " "), limit)
+	text = strings.ReplaceAll(trailer.ReplaceAllString(text, " "), " )", ")")
+	return oneLine(text, limit), cut
+}
+
+// oneLine returns the printable characters of s in one line of at most limit
+// bytes, and the "…" if it had to be cut.
+func oneLine(s string, limit int) string {
+	var b strings.Builder
+	space := false
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r): // line breaks would forge lines in a log
+			space = b.Len() > 0
+			continue
+		case !unicode.IsPrint(r): // control characters, and those that reorder or hide text
+			continue
+		}
+		n := utf8.RuneLen(r)
+		if space {
+			n++
+		}
+		if b.Len()+n > limit {
+			b.WriteString("…")
+			break
+		}
+		if space {
+			b.WriteByte(' ')
+			space = false
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}

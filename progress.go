@@ -1,0 +1,60 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// progress is what a flight and its attempts (retry.go) tell each other. It travels in the context of
+// the request.
+type progress struct {
+	ctx     context.Context // of the attempts: it ends with the flight, and with no caller
+	begin   func() bool     // reports whether an attempt may be made: there is a caller left for it
+	end     func() bool     // reports whether another attempt may follow one that failed
+	journal *journal
+
+	attempts atomic.Int32            // that were made
+	last     atomic.Pointer[failure] // of them: what a caller who leaves is told
+}
+
+// failure is an attempt without a token.
+type failure struct{ err error }
+
+type progressKey struct{}
+
+func withProgress(ctx context.Context, p *progress) context.Context {
+	return context.WithValue(ctx, progressKey{}, p)
+}
+
+// progressOf returns the progress in ctx. A policy of the caller's may have replaced the context;
+// then the attempts live in that one, and no flight hears of them.
+func progressOf(ctx context.Context) *progress {
+	if p, ok := ctx.Value(progressKey{}).(*progress); ok {
+		return p
+	}
+	yes := func() bool { return true }
+	return &progress{ctx: ctx, begin: yes, end: yes, journal: &journal{}}
+}
+
+// attemptContext returns the context of one attempt, with the values of ctx, which per-call policies
+// may have set. It ends after d, or with the flight.
+func (p *progress) attemptContext(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if end, ok := p.ctx.Deadline(); ok {
+		d = min(d, time.Until(end))
+	}
+	return context.WithTimeout(ctx, d)
+}
+
+func (p *progress) count() int { return int(p.attempts.Load()) }
+
+// lastFailure returns what the last attempt that failed came to, nil if none has.
+func (p *progress) lastFailure() error {
+	if f := p.last.Load(); f != nil {
+		return f.err
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+)
+
+// This file removes secrets from what is written: errors, logs, spans. An answer might repeat the
+// secret of its request. What is parsed stays as it came, because a secret may also be a word of an
+// honest answer.
+
+// removed stands in place of a secret.
+const removed = "[removed]"
+
+// secretHeaders carry what proves a request to come from this machine.
+var secretHeaders = []string{"Authorization", "Secret", "X-Identity-Header"}
+
+// isSecret reports whether a header proves a request to come from this machine.
+func isSecret(header string) bool {
+	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
+}
+
+// secretOf returns the secret by which a request proves where it comes from, "" if it has none.
+func secretOf(req *http.Request) string {
+	for _, name := range secretHeaders {
+		if v := req.Header.Get(name); v != "" {
+			return strings.TrimPrefix(v, "Basic ")
+		}
+	}
+	return ""
+}
+
+func withoutSecret(text, secret string) string {
+	if secret == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, secret, removed)
+}
+
+// headerWithoutSecret returns a header for the pipeline, whose logging and tracing write it. A time or
+// a pause stays, because it is read after that.
+func headerWithoutSecret(header http.Header, secret string) http.Header {
+	if secret == "" {
+		return header
+	}
+	own := header.Clone()
+	for name, values := range own {
+		_, err := http.ParseTime(own.Get(name))
+		if pause := strings.Contains(name, "Retry-After") && retryAfter(own) > 0; pause || name == "Date" && err == nil {
+			continue
+		}
+		for i, v := range values {
+			values[i] = withoutSecret(v, secret)
+		}
+	}
+	return own
+}
+
+// bodyWithoutSecret returns a body to write. JSON can spell a secret in many ways, so a body with a
+// string that means it is left out whole.
+func bodyWithoutSecret(resp *http.Response) []byte {
+	body, secret := payload(resp), secretOf(resp.Request)
+	if secret == "" {
+		return body
+	}
+	own := bytes.ReplaceAll(body, []byte(secret), []byte(removed))
+	var v any
+	if json.Unmarshal(own, &v) == nil && strings.Contains(strings.ReplaceAll(fmt.Sprint(v), removed, ""), secret) {
+		return []byte(removed)
+	}
+	return own
+}
+
+// stripped copies a response and its request without the headers that carry secrets.
+func stripped(resp *http.Response) *http.Response {
+	own := *resp
+	own.Body = http.NoBody
+	own.Request = resp.Request.Clone(context.Background())
+	for _, name := range secretHeaders {
+		own.Request.Header.Del(name)
+	}
+	return &own
+}
+
+// payload returns the body of a response that has passed the pipeline.
+func payload(resp *http.Response) []byte {
+	body, _ := runtime.Payload(resp) // in memory, so it cannot fail
+	return body
+}

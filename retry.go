@@ -1,0 +1,244 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+// tryTimeout bounds one attempt, from its turn to the end of its answer: a host may take long to get
+// a token from Microsoft Entra, but not that long.
+const tryTimeout = time.Minute
+
+// patient is the schedule that IMDS's documentation asks for: 404, 408, 410, 429 and 5xx, five
+// retries, 2 s growing to at most 60 s. With the jitter that is 91 to 128 s, more than the 70 s that
+// an update (410) may take.
+var patient = policy.RetryOptions{
+	MaxRetries:    5,
+	RetryDelay:    2 * time.Second,
+	MaxRetryDelay: time.Minute,
+	TryTimeout:    tryTimeout,
+	StatusCodes:   []int{404, 408, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
+}
+
+// sidecar is the same for the hosts that are known by their variables, whose sidecar may start after
+// the program. Their 404 is final: that is how they answer when there is no such identity.
+var sidecar = policy.RetryOptions{
+	MaxRetries:    patient.MaxRetries,
+	RetryDelay:    patient.RetryDelay,
+	MaxRetryDelay: patient.MaxRetryDelay,
+	TryTimeout:    tryTimeout,
+	StatusCodes:   []int{408, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
+}
+
+// brief is azcore's own schedule, about 7 s, for the Arc agent: a chain moves on in seconds from a
+// server whose agent is stopped. The agent's 404 is final.
+var brief = policy.RetryOptions{
+	MaxRetries:    3,
+	RetryDelay:    800 * time.Millisecond,
+	MaxRetryDelay: time.Minute,
+	TryTimeout:    tryTimeout,
+	StatusCodes:   []int{408, 429, 500, 502, 503, 504},
+}
+
+// retry is the pipeline policy that makes the attempts of a request. It stands where azcore's does,
+// which can't be used: that one ends with its context and forgets the answer, and counts the wait for
+// a turn as part of the attempt.
+type retry struct {
+	gate    *gate
+	options policy.RetryOptions // the caller's, completed by the host's schedule
+	known   func() bool         // whether the host is known to be there
+	source  source
+}
+
+// complete returns o with what is zero replaced by the schedule's values. Negative values mean what
+// they mean to azcore: none.
+func complete(o, schedule policy.RetryOptions) policy.RetryOptions {
+	o.MaxRetries = max(cmp.Or(o.MaxRetries, schedule.MaxRetries), 0)
+	o.RetryDelay = max(cmp.Or(o.RetryDelay, schedule.RetryDelay), 0)
+	if o.MaxRetryDelay = cmp.Or(o.MaxRetryDelay, schedule.MaxRetryDelay); o.MaxRetryDelay < 0 {
+		o.MaxRetryDelay = math.MaxInt64
+	}
+	if o.TryTimeout = cmp.Or(o.TryTimeout, schedule.TryTimeout); o.TryTimeout < 0 {
+		o.TryTimeout = flightDeadline
+	}
+	if o.StatusCodes == nil {
+		o.StatusCodes = schedule.StatusCodes
+	}
+	return o
+}
+
+// Do implements [policy.Policy].
+func (p *retry) Do(req *policy.Request) (*http.Response, error) {
+	ctx := req.Raw().Context() // ends with the flight, and when its last caller has left between two attempts
+	progress := progressOf(ctx)
+	if resp := p.gate.refused(req.Raw()); resp != nil {
+		progress.last.Store(&failure{p.source.explain(resp, nil)})
+		return resp, nil
+	}
+	for n := 1; ; n++ {
+		resp, err := p.attempt(ctx, req, progress)
+		if errors.Is(err, errNoAttempt) {
+			return nil, ctx.Err()
+		}
+		progress.attempts.Add(1)
+		retriable := p.retriable(resp, err)
+		p.gate.attempted(statusOf(resp, err) != 0, p.source.genuine(resp, err), retriable)
+		pause, again := p.pause(n, resp, err, retriable)
+		logAttempt(progress.journal, n, resp, err, pause)
+		if !granted(resp) {
+			progress.last.Store(&failure{p.source.explain(resp, err)})
+		}
+		if !again || !progress.end() {
+			if resp != nil && retryAfter(resp.Header) > 0 {
+				p.gate.refuse(resp)
+			}
+			return resp, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return resp, err
+		}
+	}
+}
+
+// errNoAttempt says that the last caller has left.
+var errNoAttempt = errors.New("no attempt was made")
+
+// attempt makes one attempt. It ends with the flight, but not when the last caller leaves: a request
+// that was sent is worth its answer.
+func (p *retry) attempt(ctx context.Context, req *policy.Request, progress *progress) (*http.Response, error) {
+	leave, err := p.gate.enter(ctx, p.options.TryTimeout)
+	if err != nil {
+		return nil, errNoAttempt
+	}
+	defer leave()
+	if !progress.begin() {
+		return nil, errNoAttempt
+	}
+	resp, err := req.Clone(context.WithoutCancel(ctx)).Next()
+	if resp != nil && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) {
+		if d := retryAfter(resp.Header); d > 0 {
+			p.gate.pauseFor(d)
+		}
+	}
+	return resp, err
+}
+
+// timeout is the pipeline policy that bounds an attempt. It stands below azcore's retry policy, which
+// would drop an answer, and the reason for there being none, when its own context has ended.
+type timeout time.Duration
+
+// Do implements [policy.Policy].
+func (d timeout) Do(req *policy.Request) (*http.Response, error) {
+	ctx := req.Raw().Context()
+	ctx, cancel := progressOf(ctx).attemptContext(ctx, time.Duration(d))
+	defer cancel() // the transport has read the body
+	return req.WithContext(ctx).Next()
+}
+
+// retriable reports whether an attempt may be repeated: after no answer, a broken one, or a status that
+// the schedule names. A refusal is final, no matter who gave it.
+func (p *retry) retriable(resp *http.Response, err error) bool {
+	if _, ok := errors.AsType[interface {
+		error
+		NonRetriable()
+	}](err); ok {
+		return false
+	}
+	if p.options.ShouldRetry != nil {
+		return p.options.ShouldRetry(resp, err)
+	}
+	status := statusOf(resp, err)
+	if err != nil && (status == 0 || status/100 == 2) {
+		return true
+	}
+	return slices.Contains(p.options.StatusCodes, status)
+}
+
+// pause returns how long to wait before the attempt after the n-th, and whether there is one.
+func (p *retry) pause(n int, resp *http.Response, err error, retriable bool) (time.Duration, bool) {
+	switch {
+	case !retriable, !p.known(), p.gate.impatient():
+		return 0, false
+	case n > int(p.options.MaxRetries):
+		if n > 1 {
+			p.gate.spend(resp != nil)
+		}
+		return 0, false
+	}
+	if resp != nil {
+		if d := retryAfter(resp.Header); d > 0 {
+			return spread(d, p.options.MaxRetryDelay), d <= p.options.MaxRetryDelay
+		}
+	}
+	d := float64(p.options.RetryDelay) * (math.Exp2(float64(n)) - 1) * (0.8 + 0.5*rand.Float64()) // azcore's formula
+	return time.Duration(min(d, float64(p.options.MaxRetryDelay))), true
+}
+
+// retryAfter reads how long a host asks to be left alone, in the headers that azcore knows, 0 if it
+// does not.
+func retryAfter(h http.Header) time.Duration {
+	for _, name := range []string{"Retry-After-Ms", "X-Ms-Retry-After-Ms"} {
+		if ms, err := strconv.Atoi(h.Get(name)); err == nil && ms > 0 && ms <= 1<<30 {
+			return time.Duration(ms) * time.Millisecond
+		}
+	}
+	value := h.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 && seconds <= 1<<20 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(value); err == nil {
+		return max(time.Until(at), 0)
+	}
+	return 0
+}
+
+// spread adds up to half of d and a second, but not beyond limit: clients that were throttled
+// together would come back together.
+func spread(d, limit time.Duration) time.Duration {
+	room := min(d/2+time.Second, limit-d)
+	if room <= 0 {
+		return d
+	}
+	return d + rand.N(room)
+}
+
+// statusOf returns the status of an answer, even of one that was cut short; 0 if there was none.
+func statusOf(resp *http.Response, err error) int {
+	if partial, ok := errors.AsType[*answerError](err); ok {
+		return partial.status
+	}
+	if err != nil || resp == nil {
+		return 0
+	}
+	return resp.StatusCode
+}
+
+// logAttempt writes what is different each time and therefore not in the error: number, request IDs.
+func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Duration) {
+	attrs := []any{"attempt", n}
+	switch {
+	case err != nil:
+		attrs = append(attrs, "error", bare(err).Error())
+	case resp != nil:
+		attrs = append(append(attrs, "status", resp.StatusCode), requestIDs(resp)...)
+	}
+	if pause > 0 {
+		attrs = append(attrs, "pause", pause.Round(time.Millisecond).String())
+	}
+	j.write(slog.LevelDebug, "azhost: attempt", attrs...)
+}

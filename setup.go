@@ -1,0 +1,170 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost/internal/detect"
+)
+
+// setup is what a source is built from.
+type setup struct {
+	options  *ManagedIdentityCredentialOptions // a copy of the caller's
+	env      detect.Environment
+	host     host
+	identity identity
+	gate     *gate
+	reason   string   // why the environment says that this is the host; "" where the caller says so
+	warnings []string // for the log, of what the environment holds
+	notes    string   // half-set variables, which may be why IMDS is asked at all
+	wrong    error    // what is wrong with the environment, which GetToken returns
+
+	// Set by newClient and the host's build.
+	transport policy.Transporter
+	perTry    policy.Policy // of the host, at every attempt
+}
+
+// newCredential checks o and finds the host. What only a request needs is made with the first one,
+// because there are programs that make a credential for every use.
+func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
+	in := &setup{options: &o, env: detect.Read()}
+	log := loggerOf(o.Logger)
+	if err := in.checkOptions(); err != nil {
+		return nil, err
+	}
+	name, reason := o.Source, "Source is set"
+	if name == "" {
+		var found detect.Host
+		found, reason = in.env.Host()
+		if name = Source(found); name != SourceIMDS {
+			in.reason = reason
+		}
+	}
+	var ok bool
+	if in.host, ok = hostOf(name); !ok {
+		return nil, fmt.Errorf("unknown Source %q", name)
+	}
+	in.identity.source = name
+	if err := in.findEndpoint(); err != nil {
+		return nil, err
+	}
+	if err := in.host.check(in); err != nil {
+		return nil, err
+	}
+	for _, note := range in.env.Notes() {
+		in.notes += ". " + note
+		in.warnings = append(in.warnings, note)
+	}
+	if in.wrong != nil {
+		in.warnings = append(in.warnings, in.wrong.Error())
+	}
+	in.log(log, reason)
+
+	c := &ManagedIdentityCredential{name: name, unavailableError: o.UnavailableError}
+	in.gate, c.cache = in.share(false)
+	if c.revocable = c.cache; name == SourceServiceFabric {
+		_, c.revocable = in.share(true)
+	}
+	c.client = sync.OnceValue(func() *client { return newClient(in) })
+	c.traced = o.TracingProvider.NewTracer(module, version).Enabled()
+	c.requester.fetch = func(ctx context.Context, w want) (azcore.AccessToken, error) { return c.client().fetch(ctx, w) }
+	if c.requester.log = log; log != nil {
+		c.requester.log = log.With("source", name)
+	}
+	if o.Observe != nil {
+		c.requester.observe = func(e Event) {
+			e.Source, e.Identity, e.Err = name, in.identity.id, delivered(e.Err, o.UnavailableError)
+			o.Observe(e)
+		}
+	}
+	return c, nil
+}
+
+// log says what was found.
+func (in *setup) log(log *slog.Logger, reason string) {
+	if log == nil {
+		return
+	}
+	selected := "system-assigned"
+	if in.identity.id != "" {
+		selected = fmt.Sprintf("user-assigned, %s %s", in.identity.kind, in.identity.id)
+	}
+	log.Info("azhost: host found", "source", in.host.source, "reason", reason, "identity", selected)
+	for _, warning := range in.warnings {
+		log.Warn("azhost: " + warning)
+	}
+}
+
+// checkOptions checks what does not depend on the host.
+func (in *setup) checkOptions() error {
+	o := in.options
+	if o.ID != nil {
+		kind, id := o.ID.selector()
+		if err := checkID(kind, id); err != nil {
+			return err
+		}
+		in.identity.kind, in.identity.id = kind, id
+	}
+	if client, ok := o.Transport.(*http.Client); ok && client == nil {
+		return errors.New("the *http.Client in Transport is nil; for the default one, leave Transport nil")
+	}
+	if o.ConnectTimeout < 0 {
+		return fmt.Errorf("negative ConnectTimeout %s; zero means the default of %s", o.ConnectTimeout, defaultConnectTimeout)
+	}
+	switch dir := o.ArcKeyDirectory; {
+	case dir == "":
+	case !filepath.IsAbs(dir):
+		return fmt.Errorf("ArcKeyDirectory %.200q is not an absolute path", dir)
+	default:
+		in.identity.keyDir = filepath.Clean(dir)
+	}
+	in.identity.retry = scalars{o.Retry.MaxRetries, o.Retry.TryTimeout, o.Retry.RetryDelay, o.Retry.MaxRetryDelay}
+	return nil
+}
+
+var guid = regexp.MustCompile(`^\{?[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\}?$`)
+
+// checkID refuses what cannot be an ID: it would only be missed by the host, as an identity that does
+// not exist. Any other word is allowed, because tests use words.
+func checkID(kind idKind, id string) error {
+	switch {
+	case id == "":
+		return fmt.Errorf("the %s in ID is empty; for the system-assigned identity, leave ID nil", kind)
+	case strings.Contains(id, "${"):
+		return fmt.Errorf("the %s %.200q in ID has a variable that was not expanded", kind, id)
+	case strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xa0 || r == '"' || r == '\'' || r == '`' }):
+		return fmt.Errorf("the %s %.200q in ID has white space or quotes", kind, id)
+	case kind != byResourceID && strings.Contains(id, "/"):
+		return fmt.Errorf("the %s %.200q in ID has a slash; use ResourceID for a resource ID", kind, id)
+	case kind == byResourceID && guid.MatchString(id):
+		return fmt.Errorf("the resource ID %.200q in ID is a GUID; use ClientID or ObjectID", id)
+	}
+	return nil
+}
+
+// share returns the gate and the cache of the credential, which others may use too.
+func (in *setup) share(revocable bool) (*gate, *cache) {
+	id := in.identity
+	id.revocable = revocable
+	newGate := func() *gate { return newGate(id.source == SourceIMDS) }
+	newCache := func() *cache { return newCache(revocable) }
+	o := in.options
+	if in.wrong != nil || !distinct(o.Transport) || len(o.PerCallPolicies)+len(o.PerRetryPolicies) > 0 ||
+		o.Retry.StatusCodes != nil || o.Retry.ShouldRetry != nil {
+		return newGate(), newCache()
+	}
+	id.transport = o.Transport
+	return shared.gates.get(id.route, newGate), shared.caches.get(id, newCache)
+}
