@@ -227,7 +227,7 @@ func TestTimedFaults(t *testing.T) {
 		vm.FailWhile(nil)
 		vm.Silence(true)
 		_, err = getToken(t, vm.InMemory())
-		require.ErrorContains(t, err, "last attempt: IMDS: GET")
+		require.ErrorContains(t, err, "not answered in time")
 	})
 }
 
