@@ -8,8 +8,8 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
-	"os"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -227,7 +227,8 @@ func TestTimedFaults(t *testing.T) {
 		vm.FailWhile(nil)
 		vm.Silence(true)
 		_, err = getToken(t, vm.InMemory())
-		require.ErrorContains(t, err, "not answered in time")
+		var unavailable *azhost.CredentialUnavailableError
+		require.ErrorAs(t, err, &unavailable)
 	})
 }
 
