@@ -155,17 +155,19 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 	f.waiters++
 	c.mu.Unlock()
 
+	left := false
 	select {
 	case <-f.done:
 	case <-gone:
-		if c.leave(e, f) {
-			return azcore.AccessToken{}, gaveUp(ctx, resource, f.progress.lastFailure())
-		}
+		left = c.leave(e, f)
 	}
-	if f.err != nil && claims == "" { // a token that another flight has brought meanwhile will do
+	if claims == "" && (left || f.err != nil) { // a token that another flight has brought meanwhile will do
 		if token, ok := c.valid(resource); ok {
 			return token, nil
 		}
+	}
+	if left {
+		return azcore.AccessToken{}, gaveUp(ctx, resource, f.progress.lastFailure())
 	}
 	return f.token, f.err
 }
