@@ -188,6 +188,11 @@ func (d *doctor) machine() string {
 	return "this machine"
 }
 
+// installed reports whether the Arc agent is, or its variables say so.
+func (d *doctor) installed() bool {
+	return d.facts.env.Himds != "" || d.facts.env.ArcVariables() || d.request.endpoint != ""
+}
+
 func sentence(format string, args ...any) string {
 	s := fmt.Sprintf(format, args...)
 	return strings.ToUpper(s[:1]) + s[1:]
@@ -247,6 +252,8 @@ func (d *doctor) advice(r reason) (verdict, remedy string, next []string) {
 			"Compare it with the service's documentation. The cloud's domain and trailing slashes matter.", []string{"azhost help resources"}
 	case reasonHostDown:
 		switch {
+		case arc && !d.installed():
+			next = []string{"azhost help token"}
 		case arc && windows:
 			next = []string{"Start-Service himds", "azcmagent show", doctor}
 		case arc:
@@ -258,6 +265,9 @@ func (d *doctor) advice(r reason) (verdict, remedy string, next []string) {
 		switch d.source {
 		case azhost.SourceAzureArc:
 			remedy = "Start the agent."
+			if !d.installed() {
+				remedy = "The agent isn't installed on this machine. Install it and connect the machine to Azure, or pass --endpoint and --arc-key-directory."
+			}
 		case azhost.SourceIMDS:
 		default:
 			remedy = "Check that this program runs where the platform started it. After a start, the endpoint can take a few seconds."

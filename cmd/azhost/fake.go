@@ -237,12 +237,8 @@ func (l *requestLog) add(r azhosttest.Request) {
 	if !l.verbose {
 		return
 	}
-	identity := r.Selector
-	if identity == "" {
-		identity = "default"
-	}
-	fmt.Fprintf(l.out, "%s  %.10q  %s  resource %.200q  identity %.200q\n",
-		r.Time.Format(time.TimeOnly), r.Method, statusText(r.Status), r.Resource, identity)
+	line := fmt.Sprintf("%s  %s  %.10s  %.200s  %.200s", r.Time.Format(time.TimeOnly), statusText(r.Status), r.Method, r.Resource, r.Selector)
+	fmt.Fprintln(l.out, strings.TrimRight(printable(line), " "))
 }
 
 // summarize writes a line about all requests.

@@ -145,7 +145,7 @@ func TestFakeRunsACommand(t *testing.T) {
 	}
 	_, stderr, code := run("fake", "appservice", "-v", "--fault", "403")
 	require.Equal(t, exitFailed, code, "the command's status")
-	require.Regexp(t, `(?m)^\d\d:\d\d:\d\d  "GET"  403  resource "https://vault.azure.net"  identity "default"$`, stderr)
+	require.Regexp(t, `(?m)^\d\d:\d\d:\d\d  403  GET  https://vault.azure.net$`, stderr)
 	require.Regexp(t, `\nazhost fake: 1 request: 1 × 403\n$`, stderr)
 }
 
