@@ -26,7 +26,7 @@ type fakeHost interface {
 	Environment() map[string]string
 	SetIdentities(...azhosttest.Identity)
 	SetTokenLifetime(time.Duration)
-	Latency(time.Duration)
+	SetLatency(time.Duration)
 	Throttle(perSecond, atOnce int)
 	FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool))
 	OnRequest(func(azhosttest.Request))
