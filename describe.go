@@ -36,14 +36,17 @@ func answered(resp *http.Response) string {
 				text += ": " + part
 			}
 		}
-		return text
+		return unstopped(text)
 	}
 	// A response that was to have a token may have one, but not on a page of HTML.
 	if line := tokenjson.Text(body, maxText); line != "" && utf8.Valid(body) && (resp.StatusCode/100 != 2 || strings.HasPrefix(line, "<")) {
 		text += ": " + line
 	}
-	return text
+	return unstopped(text)
 }
+
+// unstopped removes the full stop at the end of a text from elsewhere, because advice may follow.
+func unstopped(text string) string { return strings.TrimRight(text, ". ") }
 
 // requestIDs returns log attributes for the IDs that Azure's support asks for.
 func requestIDs(resp *http.Response) []any {
@@ -72,7 +75,7 @@ func describe(err error) string {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")
 	}
-	return sourcePort.ReplaceAllString(text, "")
+	return unstopped(sourcePort.ReplaceAllString(text, "")) // on Windows, the system's texts end with a full stop
 }
 
 // problemOf says what kind of failure an error without an answer is.
