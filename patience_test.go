@@ -260,7 +260,7 @@ func TestSlowHostAndImpatientCallers(t *testing.T) {
 		"a Cloud Shell": func(t *testing.T) fake { return azhosttest.NewCloudShell(t) },
 	} {
 		for _, times := range []struct{ takes, timeout time.Duration }{
-			{12 * time.Second, 10 * time.Second}, {20 * time.Second, time.Second}, {55 * time.Second, 15 * time.Second},
+			{12 * time.Second, 10 * time.Second}, {20500 * time.Millisecond, time.Second}, {55 * time.Second, 15 * time.Second},
 		} {
 			field(t, fmt.Sprintf("%s takes %s and callers wait %s", name, times.takes, times.timeout), nil, func(t *testing.T) {
 				host := newHost(t)
