@@ -39,7 +39,7 @@ func answered(resp *http.Response) string {
 		return unstopped(text)
 	}
 	// A response that was to have a token may have one, but not on a page of HTML.
-	if line := tokenjson.Text(body, maxText); line != "" && utf8.Valid(body) && (resp.StatusCode/100 != 2 || strings.HasPrefix(line, "<")) {
+	if line := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText); line != "" && utf8.Valid(body) && (resp.StatusCode/100 != 2 || strings.HasPrefix(line, "<")) {
 		text += ": " + line
 	}
 	return unstopped(text)
@@ -47,6 +47,9 @@ func answered(resp *http.Response) string {
 
 // unstopped removes the full stop at the end of a text from elsewhere, because advice may follow.
 func unstopped(text string) string { return strings.TrimRight(text, ". ") }
+
+// varying is a member of JSON, in no shape that a host's error has, which is different each time.
+var varying = regexp.MustCompile(`(?i)("(?:(?:trace|correlation|request|activity)[-_]?id|time|timestamp|date)"\s*:\s*)(?:"[^"]*"|[\d.]+)`)
 
 // requestIDs returns log attributes for the IDs that Azure's support asks for.
 func requestIDs(resp *http.Response) []any {
@@ -64,7 +67,7 @@ func requestIDs(resp *http.Response) []any {
 }
 
 // sourcePort is this machine's side of a connection, which differs each time.
-var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):\d+->`)
+var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+(?:%[^]]+)?\]):\d+->`)
 
 // describe words the error of an attempt without an answer.
 func describe(err error) string {
