@@ -61,7 +61,8 @@ type entry struct {
 	finished instant       // when the last flight did
 	refused  string        // the token that Invalidate dropped, until another one is stored; "" for none
 	dropped  instant       // when that was
-	changed  chan struct{} // closed by the next store; nil while no one waits for it
+	watchers int           // that wait for changed
+	changed  chan struct{} // closed by the next store; nil until one waits for it
 }
 
 // state is a token, its schedule and its health. It is immutable: every change is a new one. The
@@ -238,32 +239,37 @@ func (c *cache) drop(token string) {
 	})
 }
 
-// wait returns when the resource's state changes, when its token is due for renewal, after d, or
-// when ctx ends. A timer stands still while the machine is suspended, so it looks once a minute.
-func (c *cache) wait(ctx context.Context, resource string, d time.Duration) {
-	end := time.Now().Add(d)
-	for ctx.Err() == nil && time.Now().Before(end) {
+// wait returns when a valid token other than the given one is cached. Without a pause it also returns
+// when the given one is due for renewal, expired or dropped; with one, when that is over. It ends with
+// ctx. A timer stands still while the machine is suspended, so it looks once a minute.
+func (c *cache) wait(ctx context.Context, resource, token string, pause time.Duration) {
+	end, gone := time.Now().Add(pause), ctx.Done()
+	for ctx.Err() == nil {
 		c.mu.Lock()
 		now := c.at(time.Now())
 		e := c.entry(resource, now)
-		if e.state.valid(now) {
-			if e.state.renew.reached(now) {
-				c.mu.Unlock()
-				return
-			}
+		d := time.Until(end)
+		if pause == 0 {
 			d = e.state.renew.after(now)
+		}
+		if d <= 0 || e.state.valid(now) && e.state.token.Token != token {
+			c.mu.Unlock()
+			return
 		}
 		if e.changed == nil {
 			e.changed = make(chan struct{})
 		}
 		changed := e.changed
+		e.watchers++
 		c.mu.Unlock()
 		select {
 		case <-changed:
-			return
-		case <-time.After(min(d, time.Until(end), time.Minute)):
-		case <-ctx.Done():
+		case <-time.After(min(d, time.Minute)):
+		case <-gone:
 		}
+		c.mu.Lock()
+		e.watchers--
+		c.mu.Unlock()
 	}
 }
 
@@ -272,7 +278,7 @@ func (c *cache) wait(ctx context.Context, resource string, d time.Duration) {
 func (c *cache) sweep(now instant) {
 	remove := func(condemned func(*entry) bool) {
 		maps.DeleteFunc(c.entries, func(resource string, e *entry) bool {
-			dead := e.changed == nil && e.idle(now) && condemned(e)
+			dead := e.watchers == 0 && e.idle(now) && condemned(e)
 			if dead {
 				c.states.Delete(resource)
 			}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"iter"
 	"math/rand/v2"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -30,14 +31,14 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 		var last string
 		for failures := 0; ctx.Err() == nil; {
 			token, err := c.GetToken(ctx, opts)
-			wait := latest
-			switch {
-			case ctx.Err() != nil:
+			if ctx.Err() != nil {
 				return
-			case err != nil:
+			}
+			var wait time.Duration
+			if err != nil {
 				failures++
-				wait = pause(failures, rand.Float64())
-			default:
+				wait = max(pause(failures, rand.Float64()), retryAfterOf(err))
+			} else {
 				failures, opts.Claims = 0, ""
 			}
 			if err != nil || token.Token != last {
@@ -46,11 +47,15 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 				}
 				last = token.Token
 			}
-			resource, err := resourceOf(opts.Scopes)
-			if err != nil {
+			resource, wrong := resourceOf(opts.Scopes)
+			if wrong != nil {
 				return // no request will ever be made
 			}
-			c.cacheFor(opts).wait(ctx, resource, max(wait, retryAfterOf(err)))
+			cache := c.cacheFor(opts)
+			if opts.Claims != "" { // the cached token is the one that a service refused
+				token, _ = cache.valid(resource)
+			}
+			cache.wait(ctx, resource, token.Token, wait)
 		}
 	}
 }
