@@ -58,7 +58,7 @@ type entry struct {
 	resource string
 	state    *state        // never nil; as in cache.states, once a flight has finished
 	flights  []*flight     // those that run, and those that failed a moment ago
-	finished instant       // when the last flight did
+	finished instant       // when the last flight did, or when Invalidate dropped the token
 	refused  string        // the token that Invalidate dropped, until another one is stored; "" for none
 	dropped  instant       // when that was
 	watchers int           // that wait for changed
@@ -146,8 +146,8 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 		if s.renew.reached(now) {
 			if f == nil || f.outcome != running {
 				f = c.start(e, "", now, r)
+				f.background = true
 			}
-			f.background = f.waiters == 0
 			f.waiters++ // the cache: no caller that leaves ends a refresh
 			c.store(e, s.renewIn(abandonedAfter, now))
 		}
@@ -232,7 +232,7 @@ func (c *cache) drop(token string) {
 		now := c.at(time.Now())
 		e := c.entries[resource.(string)]
 		if e != nil && e.state.token.Token == token && e.dropped.add(dropEvery).reached(now) {
-			e.refused, e.dropped = token, now
+			e.refused, e.dropped, e.finished = token, now, now
 			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
 		}
 		return true
