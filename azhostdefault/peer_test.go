@@ -13,11 +13,14 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -323,6 +326,80 @@ func TestAloneOffAzure(t *testing.T) {
 	require.True(t, want.Failed)
 	want.Failed = false
 	require.Equal(t, want, r.try(t, newOwn, azidentity.DefaultAzureCredentialOptions{}, opts))
+}
+
+// silence is a network in which no connection is made.
+type silence struct{ requests int }
+
+func (s *silence) Do(req *http.Request) (*http.Response, error) {
+	s.requests++
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+}
+
+// containerGroup makes a machine known to be Azure's, as a VM's firmware does.
+var containerGroup = setting{"IDENTITY_HEADER": "secret", "IDENTITY_SERVER_THUMBPRINT": "thumbprint", "IDENTITY_API_VERSION": "2020-05-01"}
+
+// On a machine that is known to be Azure's, a silent IMDS is waited for only if no other credential
+// follows.
+func TestSilentIMDS(t *testing.T) {
+	newTools(t).are(t)
+	setenv(t, containerGroup)
+	for _, row := range []struct {
+		selected setting
+		requests int
+	}{
+		{setting{}, 1},
+		{setting{"AZURE_TOKEN_CREDENTIALS": "prod"}, 6},
+		{setting{"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"}, 6},
+	} {
+		t.Run(fmt.Sprint(row.selected), func(t *testing.T) {
+			setenv(t, row.selected)
+			synctest.Test(t, func(t *testing.T) {
+				var network silence
+				var o azidentity.DefaultAzureCredentialOptions
+				o.Transport = &network
+				cred, err := newOwn(&o)
+				require.NoError(t, err)
+				start := time.Now()
+				_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{newScope()}})
+				require.ErrorContains(t, err, "169.254.169.254")
+				require.Equal(t, row.requests, network.requests)
+				require.Equal(t, row.requests > 1, time.Since(start) > time.Minute)
+			})
+		})
+	}
+}
+
+// An IMDS that responds is waited for, even if other credentials follow. A refusal is final.
+func TestFailingIMDS(t *testing.T) {
+	setenv(t, containerGroup)
+	for name, row := range map[string]struct {
+		fault    azhosttest.Fault
+		requests int
+		err      string
+	}{
+		"updating": {azhosttest.Updating(), 5, ""},
+		"denied":   {azhosttest.Denied(), 1, "403"},
+		"resource": {azhosttest.InvalidResource(), 1, "AADSTS50001"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vm := azhosttest.NewVM(t)
+				vm.Fail(slices.Repeat([]azhosttest.Fault{row.fault}, 4)...)
+				var o azidentity.DefaultAzureCredentialOptions
+				o.Transport = vm
+				cred, err := newOwn(&o)
+				require.NoError(t, err)
+				_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{newScope()}})
+				if row.err == "" {
+					require.NoError(t, err)
+				} else {
+					require.ErrorContains(t, err, row.err)
+				}
+				vm.RequireRequests(t, row.requests)
+			})
+		})
+	}
 }
 
 // Nil options are the zero options.
