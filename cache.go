@@ -13,14 +13,34 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// cache holds one token per resource. A hit takes no lock and allocates nothing; everything else
-// goes through flights (flight.go) by the rules of schedule.go. It knows nothing of HTTP. Make one
-// with newCache.
+// The way of a call:
 //
-//	fresh    returned
-//	stale    returned, and refreshed in the background
-//	dying    returned, but the caller waits up to 2 s for a refresh that is running
+//	GetToken                     credential.go   one scope, one "/.default" off
+//	├─ cache.hit                 cache.go        no lock: before due, the token
+//	└─ cache.get                 cache.go        one mutex, never held across I/O
+//	   ├─ stale                  flight.go       start a refresh unless one runs; the token at once
+//	   ├─ dying                  cache.go        wait up to 2 s for the refresh that runs; its token, else the old one
+//	   └─ expired, or claims     flight.go       join or start a flight; wait for it or for ctx
+//	        │  a goroutine of its own, context.Background, 3 minutes, a span of its own
+//	        ▼
+//	      client.fetch           client.go       build the message, send it, read the token
+//	        azcore's pipeline                    the caller's per-call policies
+//	        ├─ retry             retry.go        attempts on the host's schedule, each in its turn (gate.go)
+//	        ├─ exchange │ variables               arc.go, challenge.go │ platform.go
+//	        ├─                                   the caller's per-try policies, tracing, logging
+//	        └─ transport         transport.go    no proxy, no redirect, a bounded body
+//	      source.explain         imds.go │ arc.go │ platform.go   why an attempt brought no token
+//	   finish                    flight.go       a new state, close(done), then the log
+//
+// cache holds one token per resource. A hit takes no lock and allocates nothing; everything else
+// goes through flights. What a call gets depends on the token's age (schedule.go says when each begins):
+//
+//	fresh    it is returned
+//	stale    it is returned, and refreshed in the background
+//	dying    it is returned, but the caller waits up to 2 s for a refresh that is running
 //	expired  the caller joins or starts a flight, and waits for it or for its own context
+//
+// It knows nothing of HTTP. Make one with newCache.
 type cache struct {
 	revocable bool      // its tokens are for clients that handle revocation; written at construction
 	epoch     time.Time // zero of the monotonic clock; written at construction
@@ -155,17 +175,19 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 	f.waiters++
 	c.mu.Unlock()
 
+	left := false
 	select {
 	case <-f.done:
 	case <-gone:
-		if c.leave(e, f) {
-			return azcore.AccessToken{}, gaveUp(ctx, resource, f.progress.lastFailure())
-		}
+		left = c.leave(e, f)
 	}
-	if f.err != nil && claims == "" { // a token that another flight has brought meanwhile will do
+	if claims == "" && (left || f.err != nil) { // a token that another flight has brought meanwhile will do
 		if token, ok := c.valid(resource); ok {
 			return token, nil
 		}
+	}
+	if left {
+		return azcore.AccessToken{}, gaveUp(ctx, resource, f.progress.lastFailure())
 	}
 	return f.token, f.err
 }

@@ -228,3 +228,31 @@ func TestFailedClaimsDoNotPileUp(t *testing.T) {
 		require.Len(t, r.entries["r"].flights, 1)
 	})
 }
+
+// TestLeavingWhileAnotherTokenIsValid: a caller whose flight is still running when its context ends gets
+// the token that other claims have brought.
+func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.takes = time.Minute })
+		var slow sync.WaitGroup
+		slow.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			token, err := r.want(ctx, "r", "")
+			require.NoError(t, err)
+			require.Equal(t, "r#3", token.Token)
+		})
+		slow.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			defer cancel()
+			_, err := r.want(ctx, "r", "older")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "claims are answered by their own flight alone")
+		})
+		synctest.Wait()
+		r.set(func() { r.takes = time.Second })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		slow.Wait()
+	})
+}

@@ -70,7 +70,7 @@ func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err e
 	switch last := progress.lastFailure(); {
 	case err == nil && granted(resp):
 		return c.token(resp, progress.journal)
-	case progress.ctx.Err() != nil: // the flight's time is over
+	case progress.ctx.Err() != nil && !isUnavailable(last): // the flight's time is over
 		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, last)
 	case last != nil:
 		return azcore.AccessToken{}, last

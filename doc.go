@@ -1,12 +1,11 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package azhost gets Microsoft Entra tokens for the managed identity of the machine that a
-// program runs on: an Azure VM, an Azure Arc-enabled server, App Service and its relatives, Service
-// Fabric, Cloud Shell, Azure ML.
+// Package azhost gets Microsoft Entra tokens for Azure managed identities: on Azure VMs, Azure
+// Arc-enabled servers, App Service and related services, Service Fabric, Cloud Shell, and Azure ML.
 //
-// Its one credential, [ManagedIdentityCredential], is an azcore.TokenCredential for the clients
-// of the Azure SDK, and a drop-in for the one of the same name in azidentity:
+// Its credential, [ManagedIdentityCredential], implements azcore.TokenCredential for the clients of
+// the Azure SDK. It is a drop-in replacement for the credential of the same name in azidentity:
 //
 //	cred, err := azhost.NewManagedIdentityCredential(nil)
 //	if err != nil {
@@ -16,63 +15,70 @@
 //
 // # Hosts
 //
-// The host is found once, at construction, from environment variables, then from the Arc agent's
-// binary on disk; what is neither is taken for an Azure VM. [ManagedIdentityCredential.Source]
-// and the log say what was found and why; [ManagedIdentityCredentialOptions.Source] pins it.
+// The host is detected once, at construction: from environment variables, then from the Arc agent's
+// binary on disk. If neither is found, azhost assumes an Azure VM. [ManagedIdentityCredential.Source]
+// and the log say what was found and why; [ManagedIdentityCredentialOptions.Source] sets it.
 //
-// App Service, Service Fabric, Cloud Shell and Azure ML say by variables where they are asked and
-// what proves that the program is theirs; both are read again for every request. Service Fabric
-// and Cloud Shell have one identity, which is not chosen here; Azure ML knows identities by client
-// ID alone. Selecting another way is an error at construction.
+// App Service, Service Fabric, Cloud Shell, and Azure ML provide their endpoint and secret in
+// environment variables. azhost reads them again for each request. Service Fabric and Cloud Shell have
+// a single identity that can't be selected; Azure ML selects identities by client ID only.
+// NewManagedIdentityCredential returns an error for unsupported selectors.
 //
 // # Caching
 //
-// One token per resource is kept in memory. A valid one is returned without a lock, an
-// allocation or a request. From the RefreshOn that the token carries (the host's refresh_in, or
-// half of its life when more than two hours remain), or else in its last minutes, it is renewed
-// in the background, by one request at a time; callers get the old token until it really
-// expires. When there is none, all callers share one request, and each waits for it on its own
-// context: the request goes on when one leaves, and ends when the last has left.
+// One token per resource is kept in memory. A valid token is returned without a lock, an allocation, or
+// a request. It is refreshed in the background, one request at a time, from the RefreshOn that it
+// carries: the host's refresh_in, or half of its life if more than two hours remain, but 12 hours at
+// most; otherwise in its last minutes. Callers get the old token until it expires. Only in its last
+// minute does a caller wait, up to 2 seconds, for a refresh that is running.
 //
-// Credentials with the same host, endpoint (chosen in the same way), identity, key directory and
-// Transport share a cache if they have no policies of their own, and send at most four requests at a
-// time to one endpoint. The cache outlives them. To share nothing, give each its own Transport.
+// If there is no valid token, all callers share one request, and each waits for it with its own
+// context. A flight of requests takes nothing from the context of the caller that started it: no
+// deadline, values, spans, or retry options. When its last caller leaves, the attempt under way is
+// finished and its token is kept; no other attempt follows.
 //
-// A request belongs to nobody: no value of a caller's context reaches it, be it a header, a span or
-// a retry option. [ManagedIdentityCredential.Health] says how each resource fares.
+// Credentials with the same configuration share a cache, which outlives them;
+// [NewManagedIdentityCredential] says when. [ManagedIdentityCredential.Tokens] yields each renewed
+// token, for programs that keep one. [ManagedIdentityCredential.Invalidate] drops a token that a service
+// refused. [ManagedIdentityCredential.Health] and [ManagedIdentityCredentialOptions.Observe] show the
+// state of tokens and requests.
 //
 // # Waiting
 //
-// A machine that is not on Azure gets its [*CredentialUnavailableError] at once where connecting
-// is refused or something else answers, and after ConnectTimeout (2 s) where nothing does. On an
-// Azure VM, known by its firmware or by an earlier answer of IMDS, the same symptoms are waited
-// out as IMDS documents, for some 100 s; on an Arc-enabled server for some 10 s. The caller's
-// context ends every wait. A failure is remembered for about a second, then tried again.
+// A host that is known to be there is waited for; otherwise one attempt decides. App Service and the
+// other hosts with variables are known. An Azure VM is known by its firmware, by the variables of a
+// container group, by an earlier response of IMDS, or because [ManagedIdentityCredentialOptions.Source]
+// says so. azhost then retries on the schedule that IMDS documents, for about 100 seconds; on an
+// Arc-enabled server, for about 7 seconds. A host that rejects a request is not asked again. After a
+// whole schedule has failed, requests make one attempt each for five minutes, or until the host
+// responds.
 //
-// A request that nobody waits for any more is cancelled; a refresh in the background goes on
-// without its credential, for three minutes at the longest.
+// Outside Azure, GetToken returns a [*CredentialUnavailableError] immediately if the connection is
+// refused or something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if
+// nothing does. The caller's context ends every wait. A failure is remembered for about a second, or for
+// as long as the host asks with Retry-After.
 //
 // # Errors
 //
-// There are two: [*CredentialUnavailableError], this machine has no managed identity to offer,
-// and [*AuthenticationFailedError], everything else. Both say what was tried, what came back and
+// [*CredentialUnavailableError] reports that this machine has no managed identity to offer;
+// [*AuthenticationFailedError] reports all other failures. Both say what was tried, what came back, and
 // what to do. Match them by type; their texts may change.
 //
 // # Security
 //
-// No request passes a proxy or follows a redirect. The Arc agent is asked on loopback only, and
-// only a regular, small file directly in its key directory is ever read for its challenge,
+// Requests never go through a proxy and never follow a redirect. The Arc agent is asked on loopback
+// only, and only a small regular file directly in its key directory is read for its challenge,
 // without following links. Service Fabric's certificate is checked against its thumbprint before
-// anything is sent. No token, key or secret header is written to an error, a log line or
-// a span. SECURITY.md has the threat model.
+// anything is sent. No token, key, or secret header is written to an error, a log line, or a span.
+// SECURITY.md has the threat model.
 //
-// # Platforms
+// # Operating systems
 //
-// Linux and Windows on amd64 and arm64. On macOS everything builds; neither VM
-// nor Arc agent exists there.
+// azhost supports Linux and Windows on amd64 and arm64. It also builds on macOS, which has no managed
+// identity hosts.
 //
 // # Testing
 //
-// Package azhosttest has fakes of the hosts, on loopback or in memory, for tests of programs that
-// use this package.
+// Package azhosttest has fakes of the hosts, on loopback or in memory, for tests of programs that use
+// this package.
 package azhost

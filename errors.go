@@ -129,6 +129,11 @@ func unavailable(resp *http.Response, cause error, format string, args ...any) *
 	return e
 }
 
+func isUnavailable(err error) bool {
+	_, ok := err.(*CredentialUnavailableError)
+	return ok
+}
+
 // retryAfterOf returns how long the host asked to be left alone when it caused err.
 func retryAfterOf(err error) time.Duration {
 	switch e := err.(type) {

@@ -135,14 +135,25 @@ func (c *cache) run(ctx context.Context, e *entry, f *flight) {
 	growStack()
 	var token azcore.AccessToken
 	err := errNoResult
+	defer func() { c.finish(e, f, token, err) }() // first, so that it runs whatever the next one comes to
 	defer func() {
 		if r := recover(); r != nil { // in a caller's policy or Transport; the others must not wait for ever
-			err = failed(nil, nil, "a policy or Transport panicked: %v", r)
-			f.progress.journal.write(slog.LevelError, "azhost: panic while requesting a token", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			text := panicText(r)
+			err = failed(nil, nil, "a policy or Transport panicked: %s", text)
+			f.progress.journal.write(slog.LevelError, "azhost: panic while requesting a token", "panic", text, "stack", string(debug.Stack()))
 		}
-		c.finish(e, f, token, err)
 	}()
 	token, err = f.fetch(ctx, want{resource: e.resource, refused: f.refused, revocable: c.revocable})
+}
+
+// panicText words the value of a panic, even of one whose own Error or String method panics.
+func panicText(r any) (text string) {
+	defer func() {
+		if recover() != nil {
+			text = fmt.Sprintf("%T", r)
+		}
+	}()
+	return fmt.Sprint(r)
 }
 
 // growStack makes room for the calls of azcore's pipeline and net/http at once. They need more than

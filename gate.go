@@ -44,8 +44,8 @@ const (
 	spentFor = 5 * time.Minute
 	// maxQuiet bounds a Retry-After that is remembered.
 	maxQuiet = 2 * time.Minute
-	// lease is how long after its deadline an attempt keeps its slot: it is in a Transport that
-	// ignores its context, and four of those must not close the gate for good.
+	// lease is how long after its deadline, or its flight's, an attempt keeps its slot: it is in a
+	// Transport that ignores its context, and four of those must not close the gate for good.
 	lease = 10 * time.Second
 )
 
@@ -72,13 +72,15 @@ func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	wait := g.quietFor()
 	var last time.Time
 	if g.rate != nil {
 		last = <-g.rate // one is there, as there are fewer slots
-		wait = max(wait, time.Until(last.Add(time.Second)))
 	}
-	if wait > 0 {
+	for { // the host may ask for a pause meanwhile
+		wait := max(g.quietFor(), time.Until(last.Add(time.Second)))
+		if wait <= 0 {
+			break
+		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
@@ -95,7 +97,7 @@ func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), 
 		}
 		<-g.slots
 	})
-	expiry := time.AfterFunc(timeout+lease, release)
+	expiry := time.AfterFunc(min(timeout, flightDeadline)+lease, release)
 	return func() { expiry.Stop(); release() }, nil
 }
 
@@ -110,7 +112,10 @@ func (g *gate) quietFor() time.Duration {
 func (g *gate) pauseFor(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.quiet, g.refusal = time.Now().Add(min(d, maxQuiet)), nil
+	g.refusal = nil
+	if end := time.Now().Add(min(d, maxQuiet)); end.After(g.quiet) {
+		g.quiet = end
+	}
 }
 
 // refuse lets requests fail with resp while the host's pause lasts, instead of waiting for its end.

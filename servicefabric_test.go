@@ -5,6 +5,7 @@ package azhost_test
 
 import (
 	"context"
+	"crypto/fips140"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
@@ -40,7 +41,8 @@ func fabric(t *testing.T, handler http.HandlerFunc, connected ...func(net.Conn, 
 	t.Cleanup(server.Close)
 	setHost(t, azhost.SourceServiceFabric)
 	t.Setenv("IDENTITY_ENDPOINT", server.URL+"/metadata/identity/oauth2/token")
-	sum := sha1.Sum(server.Certificate().Raw)
+	var sum [sha1.Size]byte
+	fips140.WithoutEnforcement(func() { sum = sha1.Sum(server.Certificate().Raw) })
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
 	return server
 }
@@ -56,7 +58,8 @@ func TestServiceFabricRequest(t *testing.T) {
 		fabricToken(w, req)
 	})
 	for _, form := range []func(string) string{strings.ToLower, strings.ToUpper, colons} {
-		sum := sha1.Sum(server.Certificate().Raw)
+		var sum [sha1.Size]byte
+		fips140.WithoutEnforcement(func() { sum = sha1.Sum(server.Certificate().Raw) })
 		t.Setenv("IDENTITY_SERVER_THUMBPRINT", form(hex.EncodeToString(sum[:])))
 		for name, transport := range map[string]*http.Client{
 			"default": nil,
@@ -142,7 +145,8 @@ func TestPinOfNewConnections(t *testing.T) {
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com"}})
 	require.ErrorContains(t, err, "doesn't match IDENTITY_SERVER_THUMBPRINT")
-	sum := sha1.Sum(server.Certificate().Raw)
+	var sum [sha1.Size]byte
+	fips140.WithoutEnforcement(func() { sum = sha1.Sum(server.Certificate().Raw) })
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://graph.microsoft.com"}})
 	require.NoError(t, err)

@@ -123,6 +123,7 @@ func TestClientOptionsAreHonoured(t *testing.T) {
 	o.PerRetryPolicies = []policy.Policy{count}
 	o.Telemetry.ApplicationID = "my-app"
 	o.APIVersion = "1999-01-01" // the host's business
+	o.Retry.MaxRetries = -1
 	cred, err := azhost.NewManagedIdentityCredential(o)
 	require.NoError(t, err)
 	vm.Fail(azhosttest.Fault{Drop: true})

@@ -78,7 +78,9 @@ func (h *Host) FailRandomly(rate float64, seed uint64, faults ...Fault) {
 }
 
 // Updating returns IMDS's response during an update: 410.
-func Updating() Fault { return Fault{Status: http.StatusGone} }
+func Updating() Fault {
+	return Fault{Status: http.StatusGone, Header: http.Header{"Server": {imdsServer}}}
+}
 
 // Throttled returns a host's response to too many requests: 429, with Retry-After in whole seconds,
 // rounded up. Zero omits the header; whether IMDS sends it isn't known.

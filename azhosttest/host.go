@@ -184,10 +184,18 @@ func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
 // testing/synctest bubble needs. Credentials share a cache as with Options, but not with those that
 // have Options.
 //
+// They ask a [VM] at IMDS's own address and set Source, so azhost knows that it is on Azure: it retries
+// for about 100 s when the VM is stopped or fails, which takes no real time in a bubble. With
+// Options, azhost learns that from the first response, as on a machine whose firmware is hidden.
+//
 // The key files of an [Arc] are real all the same. For the secrets of other hosts, call
 // [Host.Setenv] before the bubble starts: it opens a socket, on which a bubble can't wait.
 func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
-	return h.options("http://"+h.address+h.path, h)
+	endpoint := "http://" + h.address + h.path
+	if h.source == azhost.SourceIMDS {
+		endpoint = ""
+	}
+	return h.options(endpoint, h)
 }
 
 func (h *Host) options(endpoint string, transport policy.Transporter) *azhost.ManagedIdentityCredentialOptions {

@@ -17,6 +17,9 @@ import (
 // VM is a fake Azure VM: its Instance Metadata Service, IMDS. Make one with [NewVM] or [ListenVM].
 type VM struct{ Host }
 
+// imdsServer is the Server header of IMDS, with a version seen in the field.
+const imdsServer = "IMDS/150.870.65.1854"
+
 // NewVM returns a VM that is closed when the test ends. It starts listening when its address is first
 // needed.
 func NewVM(t testing.TB) *VM {
@@ -38,7 +41,7 @@ func newVM(t testing.TB) (*VM, error) {
 		path:      tokenPath,
 		selectors: []string{"client_id", "object_id", "msi_res_id", "mi_res_id"},
 		machine:   resourceGroup() + "/providers/Microsoft.Compute/virtualMachines/fake",
-		server:    "IMDS/150.870.65.1854",
+		server:    imdsServer,
 		refuse:    jsonReply,
 		unknown:   InvalidResource().reply,
 		environment: func(endpoint string, _ settings) map[string]string {

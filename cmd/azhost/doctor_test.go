@@ -4,18 +4,30 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
+
+const himdsPath = "/opt/azcmagent/bin/himds"
 
 const arcAddress = "http://127.0.0.1:40342/metadata/identity/oauth2/token"
 
@@ -37,154 +49,285 @@ func TestDoctor(t *testing.T) {
 		s.transport, s.facts.azureVM = wire(vm.Do), true
 		return vm
 	}
+	fail := func(host interface {
+		FailUntil(time.Time, azhosttest.Fault)
+	}, fault azhosttest.Fault) {
+		host.FailUntil(time.Now().Add(time.Hour), fault)
+	}
+	// unreadable makes the agent name a key that the library has no access to.
+	unreadable := func(t *testing.T, s *stage) {
+		transport := s.transport
+		s.transport = wire(func(req *http.Request) (*http.Response, error) {
+			resp, err := transport.RoundTrip(req)
+			if err == nil && resp.StatusCode == http.StatusUnauthorized {
+				return nil, &fs.PathError{Op: "open", Path: filepath.Join(s.keys, "x.key"), Err: fs.ErrPermission}
+			}
+			return resp, err
+		})
+	}
 	// on puts the stage on a platform, over loopback: Service Fabric's certificate is checked.
 	on := func(t *testing.T, s *stage, host interface{ Setenv(testing.TB) }) {
 		host.Setenv(t)
 		s.facts, s.transport = laptop(), nil
 	}
 	for _, test := range []struct {
-		name string
-		env  map[string]string
-		code int
-		set  func(*testing.T, *stage)
+		name   string
+		env    map[string]string
+		reason reason
+		set    func(*testing.T, *stage)
 	}{
-		{"laptop", nil, exitUnavailable, func(*testing.T, *stage) {}},
-		{"vm", nil, exitOK, func(t *testing.T, s *stage) { vm(t, s) }},
-		{"vm-user-assigned-unasked", nil, exitOK, func(t *testing.T, s *stage) {
+		{"laptop", nil, reasonNotAzure, func(*testing.T, *stage) {}},
+		{"vm", nil, reasonOK, func(t *testing.T, s *stage) { vm(t, s) }},
+		{"vm-user-assigned-unasked", nil, reasonOK, func(t *testing.T, s *stage) {
 			vm(t, s).SetIdentities(azhosttest.UserAssigned("reports"))
 		}},
-		{"vm-opaque-token", nil, exitOK, func(t *testing.T, s *stage) {
+		{"vm-without-identity", nil, reasonNoIdentity, func(t *testing.T, s *stage) { vm(t, s).SetIdentities() }},
+		{"vm-identity-not-assigned", nil, reasonIdentityNotAssigned, func(t *testing.T, s *stage) {
+			vm(t, s)
+			s.args = []string{"--client-id", azhosttest.UserAssigned("reports").ClientID}
+		}},
+		{"vm-identity-deleted", nil, reasonIdentityDeleted, func(t *testing.T, s *stage) {
+			fail(vm(t, s), azhosttest.Fault{Status: 400, Body: `{"error":"invalid_request","error_description":"AADSTS700016: Application not found in the directory."}`})
+		}},
+		{"vm-opaque-token", nil, reasonOK, func(t *testing.T, s *stage) {
 			vm(t, s).EditResponse(func(fields map[string]any) { fields["access_token"] = "opaque" })
 		}},
-		{"vm-refuses-the-resource", nil, exitFailed, func(t *testing.T, s *stage) { vm(t, s).AllowResources(vault) }},
-		{"vm-clock", nil, exitOK, func(t *testing.T, s *stage) {
+		{"vm-refuses-the-resource", nil, reasonResourceNotFound, func(t *testing.T, s *stage) { vm(t, s).AllowResources(vault) }},
+		{"vm-clock", nil, reasonOK, func(t *testing.T, s *stage) {
 			vm(t, s).SetClaims(map[string]any{"iat": time.Now().Add(6 * time.Minute).Unix()})
 		}},
-		{"impostor", nil, exitUnavailable, func(t *testing.T, s *stage) {
+		{"vm-updating", nil, reasonHostFailing, func(t *testing.T, s *stage) { fail(vm(t, s), azhosttest.Updating()) }},
+		{"vm-throttling", nil, reasonThrottled, func(t *testing.T, s *stage) { fail(vm(t, s), azhosttest.Throttled(time.Second)) }},
+		{"vm-down", nil, reasonHostDown, func(t *testing.T, s *stage) {
+			vm(t, s)
+			s.transport = wire(nobody)
+		}},
+		{"container-group-down", map[string]string{
+			"IDENTITY_HEADER": "canary", "IDENTITY_SERVER_THUMBPRINT": "x", "IDENTITY_API_VERSION": "2020-05-01",
+		}, reasonHostDown, func(*testing.T, *stage) {}},
+		{"impostor", nil, reasonForeignResponse, func(t *testing.T, s *stage) {
 			vm := azhosttest.NewVM(t)
-			vm.FailUntil(time.Now().Add(time.Hour), azhosttest.Portal())
+			fail(vm, azhosttest.Portal())
 			s.transport = wire(vm.Do)
 		}},
-		{"arc", nil, exitOK, func(t *testing.T, s *stage) { arc(t, s) }},
-		{"arc-installed", nil, exitOK, func(t *testing.T, s *stage) {
+		{"arc", nil, reasonOK, func(t *testing.T, s *stage) { arc(t, s) }},
+		{"arc-installed", nil, reasonOK, func(t *testing.T, s *stage) {
 			arc(t, s)
 			s.args = s.args[2:]
-			s.facts.env.Himds = s.facts.himds[0]
+			s.facts.env.Himds = himdsPath
 		}},
-		{"arc-by-its-variables", map[string]string{"IDENTITY_ENDPOINT": arcAddress, "IMDS_ENDPOINT": "http://127.0.0.1:40342"}, exitOK, func(t *testing.T, s *stage) {
+		{"arc-by-its-variables", map[string]string{"IDENTITY_ENDPOINT": arcAddress, "IMDS_ENDPOINT": "http://127.0.0.1:40342"}, reasonOK, func(t *testing.T, s *stage) {
 			arc(t, s)
 			s.args = s.args[4:]
 		}},
-		{"arc-stopped", nil, exitUnavailable, func(t *testing.T, s *stage) {
+		{"arc-stopped", nil, reasonHostDown, func(t *testing.T, s *stage) {
 			arc(t, s)
 			s.transport = wire(nobody)
+			s.facts.env.Himds = himdsPath
+			s.facts.agent = func(context.Context) (agentStatus, error) {
+				return agentStatus{}, errors.New("azcmagent show: exit status 1")
+			}
 		}},
-		{"arc-keys-missing", nil, exitFailed, func(t *testing.T, s *stage) {
+		{"arc-stopped-on-windows", nil, reasonHostDown, func(t *testing.T, s *stage) {
+			arc(t, s)
+			s.transport = wire(nobody)
+			s.facts.goos = "windows"
+		}},
+		{"arc-disconnected", nil, reasonAgentDisconnected, func(t *testing.T, s *stage) {
+			fail(arc(t, s), azhosttest.ServerError())
+			s.facts.env.Himds = himdsPath
+			s.facts.agent = func(context.Context) (agentStatus, error) {
+				return agentStatus{"Disconnected", "1.67", "web-1", "2026-11-20T08:00:00Z", "AZCM0073", "no such host"}, nil
+			}
+		}},
+		{"arc-keys-missing", nil, reasonKeyMissing, func(t *testing.T, s *stage) {
 			arc(t, s)
 			s.keys = filepath.Join(s.keys, "elsewhere")
 			s.args[len(s.args)-1] = s.keys
 		}},
-		{"arc-keys-unreadable", nil, exitOK, func(t *testing.T, s *stage) {
+		{"arc-keys-unreadable-in-a-container", nil, reasonKeyUnreadable, func(t *testing.T, s *stage) {
 			arc(t, s)
-			s.facts.list = func(dir string) error { return &fs.PathError{Op: "open", Path: dir, Err: fs.ErrPermission} }
-		}},
-		{"arc-keys-unreadable-on-windows", nil, exitOK, func(t *testing.T, s *stage) {
-			arc(t, s)
-			s.facts.goos = "windows"
-			s.facts.list = func(dir string) error { return &fs.PathError{Op: "open", Path: dir, Err: fs.ErrNotExist} }
-		}},
-		{"arc-keys-broken", nil, exitOK, func(t *testing.T, s *stage) {
-			arc(t, s)
-			s.facts.list = func(string) error { return errors.New("input/output error") }
-		}},
-		{"proxies", nil, exitOK, func(t *testing.T, s *stage) {
-			vm(t, s)
-			s.facts.proxies = map[string]string{
-				"HTTP_PROXY": "http://me:canary@proxy:3128/", "https_proxy": "me:can/ary@proxy:3128", "ALL_PROXY": "socks5://canary:@proxy", "no_proxy": "localhost",
+			unreadable(t, s)
+			s.facts.readable = func(dir string) error {
+				return &refusedError{dir, "dr-xr-x---, owner nobody, group nogroup", "root (uid 0)", fs.ErrPermission}
 			}
 		}},
-		{"proxies-exempt", nil, exitOK, func(t *testing.T, s *stage) {
-			vm(t, s)
-			s.facts.proxies = map[string]string{"http_proxy": "proxy:3128", "NO_PROXY": "localhost, 169.254.0.0/16"}
+		{"arc-keys-unreadable-on-windows", nil, reasonKeyUnreadable, func(t *testing.T, s *stage) {
+			arc(t, s)
+			unreadable(t, s)
+			s.facts.goos = "windows"
+			s.facts.readable = func(dir string) error { return &fs.PathError{Op: "open", Path: dir, Err: fs.ErrNotExist} }
 		}},
-		{"appservice", nil, exitOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewAppService(t)) }},
-		{"servicefabric", nil, exitOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewServiceFabric(t)) }},
-		{"cloudshell", nil, exitOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewCloudShell(t)) }},
-		{"azureml-wrong-secret", nil, exitFailed, func(t *testing.T, s *stage) {
+		{"arc-keys-broken", nil, reasonOK, func(t *testing.T, s *stage) {
+			arc(t, s)
+			s.facts.readable = func(string) error { return errors.New("input/output error") }
+		}},
+		{"proxy-agent-denies", nil, reasonAccessDenied, func(t *testing.T, s *stage) {
+			s.facts.proxyAgent = "/usr/sbin/azure-proxy-agent"
+			fail(vm(t, s), azhosttest.Fault{Status: 403, Header: http.Header{"Connection": {"close"}}})
+		}},
+		{"proxy", nil, reasonOK, func(t *testing.T, s *stage) {
+			vm(t, s)
+			s.facts.proxy = func(*http.Request) (*url.URL, error) { return url.Parse("http://me:canary@proxy:3128/?canary") }
+		}},
+		{"appservice", nil, reasonOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewAppService(t)) }},
+		{"servicefabric", nil, reasonOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewServiceFabric(t)) }},
+		{"cloudshell", nil, reasonOK, func(t *testing.T, s *stage) { on(t, s, azhosttest.NewCloudShell(t)) }},
+		{"azureml-wrong-secret", nil, reasonAccessDenied, func(t *testing.T, s *stage) {
 			on(t, s, azhosttest.NewAzureML(t))
 			t.Setenv("MSI_SECRET", "canary")
 		}},
-		{"appservice-stopped", nil, exitFailed, func(t *testing.T, s *stage) {
+		{"appservice-stopped", nil, reasonHostDown, func(t *testing.T, s *stage) {
 			on(t, s, azhosttest.NewAppService(t))
 			s.transport = wire(nobody)
-			s.args = []string{"--timeout", "1m"}
+		}},
+		{"appservice-without-identity", nil, reasonNoIdentity, func(t *testing.T, s *stage) {
+			host := azhosttest.NewAppService(t)
+			host.SetIdentities()
+			on(t, s, host)
+		}},
+		{"appservice-refuses-the-resource", nil, reasonHostFailing, func(t *testing.T, s *stage) {
+			host := azhosttest.NewAppService(t)
+			host.AllowResources(vault)
+			on(t, s, host)
 		}},
 		{"arc-hidden", map[string]string{
 			"IDENTITY_ENDPOINT": arcAddress, "IMDS_ENDPOINT": "http://127.0.0.1:40342", "MSI_ENDPOINT": "http://127.0.0.1:50342/oauth2/token",
-		}, exitFailed, func(_ *testing.T, s *stage) { s.args = []string{"--timeout", "1m"} }},
-		{"half-set", map[string]string{"IDENTITY_HEADER": "canary", "MSI_SECRET": "canary"}, exitUnavailable, func(*testing.T, *stage) {}},
-		{"elsewhere", map[string]string{"IDENTITY_ENDPOINT": "http://u:canary@10.0.0.4/x?code=canary", "IMDS_ENDPOINT": "%"}, exitFailed, func(*testing.T, *stage) {}},
+		}, reasonHostDown, func(*testing.T, *stage) {}},
+		{"half-set", map[string]string{"IDENTITY_HEADER": "canary", "MSI_SECRET": "canary"}, reasonNotAzure, func(*testing.T, *stage) {}},
+		{"elsewhere", map[string]string{"IDENTITY_ENDPOINT": "http://u:canary@10.0.0.4/x?code=canary", "IMDS_ENDPOINT": "%"}, reasonEnvironment, func(*testing.T, *stage) {}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			noHost(t)
 			for name, value := range test.env {
 				t.Setenv(name, value)
 			}
-			s := stage{facts: laptop(), transport: wire(nobody)}
+			s := stage{facts: laptop(), transport: wire(nobody), keys: t.TempDir()}
 			test.set(t, &s)
 			facts := func(p *process) { p.facts = func() facts { return s.facts } }
-			got := do(t.Context(), s.transport, facts, append([]string{"doctor"}, s.args...)...)
-			require.Equal(t, test.code, got.code, "%s%s", got.stdout, got.stderr)
+			got := do(t.Context(), s.transport, facts, append([]string{"doctor", "--json"}, s.args...)...)
 			require.Empty(t, got.stderr)
 			require.NotContains(t, got.stdout, "canary")
 			require.NotContains(t, got.stdout, "eyJ")
-			if s.keys == "" {
-				s.keys = t.TempDir()
-			}
-			requireGolden(t, "doctor-"+test.name, got.stdout, s.keys, filepath.Dir(s.keys))
 
-			got = do(t.Context(), s.transport, facts, append([]string{"doctor", "--json"}, s.args...)...)
-			require.Equal(t, test.code, got.code)
-			var found struct{ Findings []map[string]string }
-			require.NoError(t, json.Unmarshal([]byte(got.stdout), &found))
-			require.NotEmpty(t, found.Findings)
-			for _, f := range found.Findings {
-				require.Len(t, f, 4)
-				require.NotEmpty(t, f["check"])
-				require.NotEmpty(t, f["detail"])
-				require.Contains(t, []string{"ok", "note", "bad"}, f["status"])
+			var r report
+			decoder := json.NewDecoder(strings.NewReader(normalized(got.stdout, s.keys, filepath.Dir(s.keys))))
+			decoder.DisallowUnknownFields()
+			require.NoError(t, decoder.Decode(&r))
+			requireForms(t, "doctor-"+test.name, func(c console, verbose bool) { require.NoError(t, r.write(c, verbose)) })
+
+			require.Equal(t, test.reason, r.Reason)
+			require.Equal(t, test.reason.exitCode(), got.code)
+			require.Equal(t, got.code, r.ExitCode)
+			require.Equal(t, got.code == exitOK, r.OK)
+			names := map[string]bool{}
+			for _, f := range r.Findings {
+				require.False(t, names[f.Name], "two findings have the name %s", f.Name)
+				names[f.Name] = true
+				require.Regexp(t, `^[A-Z_]+$|^[a-z-]+$`, f.Name)
+				require.NotEmpty(t, f.Detail)
+				require.Contains(t, []status{ok, note, bad}, f.Status)
 			}
+			require.Regexp(t, `^[A-Z].*[.]$`, r.Verdict)
+			require.Contains(t, reasons(), r.Reason)
 		})
 	}
+}
+
+// requireForms compares what write writes to terminals of 80 and 120 columns and to a pipe. In a
+// pipe, COLUMNS changes only where lines end, and colors are left out.
+func requireForms(t *testing.T, name string, write func(c console, verbose bool)) {
+	t.Helper()
+	form := func(c console, verbose bool) string {
+		var b bytes.Buffer
+		c.Writer = &b
+		write(c, verbose)
+		return b.String()
+	}
+	var golden strings.Builder
+	for _, width := range []int{80, 120} {
+		colored := form(console{terminal: true, color: true, width: width}, false)
+		fmt.Fprintf(&golden, "== terminal, %d columns\n%s", width, strings.ReplaceAll(colored, "\x1b", "^["))
+		plain := form(console{width: width}, false)
+		require.Equal(t, regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(colored, ""), plain)
+		for line := range strings.Lines(plain) {
+			if utf8.RuneCountInString(line) > width+1 { // a word, or a command to copy
+				require.True(t, strings.Count(strings.TrimSpace(line), " ") == 0 || regexp.MustCompile(`^(  )?(az|azhost|curl|sudo|Add-LocalGroupMember|Get-Content|More:) `).MatchString(line), line)
+			}
+		}
+	}
+	pipe, verbose := form(console{}, false), form(console{}, true)
+	require.NotContains(t, pipe, "\x1b")
+	fmt.Fprintf(&golden, "== pipe\n%s== pipe, verbose\n%s", pipe, verbose)
+	requireGolden(t, name, golden.String())
 }
 
 func TestDoctorInJSON(t *testing.T) {
 	noHost(t)
 	got := do(t.Context(), wire(nobody), nil, "doctor", "--json")
 	require.Equal(t, exitUnavailable, got.code)
-	requireGolden(t, "doctor-laptop-json", got.stdout)
+	requireGolden(t, "doctor-json", normalized(got.stdout))
+}
+
+// TestDoctorPrintsTheReport: without --json, the command writes the same report.
+func TestDoctorPrintsTheReport(t *testing.T) {
+	noHost(t)
+	var r report
+	require.NoError(t, json.Unmarshal([]byte(do(t.Context(), wire(nobody), nil, "doctor", "--json").stdout), &r))
+	for _, args := range [][]string{{"doctor"}, {"doctor", "-v"}, {"doctor", "--verbose"}} {
+		var want bytes.Buffer
+		require.NoError(t, r.write(console{Writer: &want}, len(args) > 1))
+		got := do(t.Context(), wire(nobody), nil, args...)
+		require.Equal(t, exitUnavailable, got.code)
+		require.Equal(t, normalized(want.String()), normalized(got.stdout))
+		require.Empty(t, got.stderr)
+	}
 }
 
 // TestDoctorOverLoopback uses what a real process does: sockets, and the facts of this machine.
 func TestDoctorOverLoopback(t *testing.T) {
 	noHost(t)
-	t.Setenv("HTTP_PROXY", "http://me:canary@127.0.0.1:1/")
 	arc := azhosttest.NewArc(t)
-	args := []string{"doctor", "--source", "AzureArc", "--endpoint", arc.Endpoint(), "--arc-key-directory", arc.KeyDirectory()}
+	args := []string{"doctor", "-v", "--source", "AzureArc", "--endpoint", arc.Endpoint(), "--arc-key-directory", arc.KeyDirectory()}
 	real := func(p *process) { p.facts = readFacts }
 	got := do(t.Context(), nil, real, args...)
 	require.Equal(t, exitOK, got.code, got.stdout)
-	require.Regexp(t, `(?m)^ok +endpoint .+ \(status 400\)$`, got.stdout)
-	require.Contains(t, got.stdout, "set to http://127.0.0.1:1, where other clients")
-	require.NotContains(t, got.stdout, "canary")
+	require.Regexp(t, `(?m)^  endpoint +http://127.0.0.1:.+ \(status 400\)$`, got.stdout)
 	arc.RequireRequests(t, 3)
 
 	arc.Stop()
-	// Another resource, because credentials of one process share their tokens, and what they know of
-	// the agent: it has answered before.
-	got = do(t.Context(), nil, real, append(args, "--resource", vault)...)
-	require.Equal(t, exitFailed, got.code, got.stdout)
-	require.Regexp(t, `(?m)^bad +endpoint .+: no answer after `, got.stdout)
+	// Another resource, because credentials of one process share their tokens.
+	got = do(t.Context(), nil, real, append(args, "vault")...)
+	require.Equal(t, exitDown, got.code, got.stdout)
+	require.Regexp(t, `(?m)^  endpoint .+: no response after `, got.stdout)
+}
+
+// TestDoctorKnowsGoProxies runs a process, because Go reads the proxy variables once.
+func TestDoctorKnowsGoProxies(t *testing.T) {
+	noHost(t)
+	for name, test := range map[string]struct {
+		env  []string
+		want string
+	}{
+		"proxy":            {[]string{"HTTP_PROXY=http://me:canary@127.0.0.1:1/"}, "send other Go programs' requests for host.example:1 to http://127.0.0.1:1; azhost"},
+		"exempt":           {[]string{"HTTP_PROXY=http://127.0.0.1:1/", "NO_PROXY=a, .example ,b"}, "don't apply"},
+		"https alone":      {[]string{"HTTPS_PROXY=http://127.0.0.1:1/"}, "don't apply"},
+		"in a CGI program": {[]string{"HTTP_PROXY=http://127.0.0.1:1/", "REQUEST_METHOD=GET"}, "other Go programs' requests for host.example:1 fail here"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			// There is no time to send anything.
+			cmd := azhostCommand(t.Context(), "doctor", "--json", "--timeout", "1ns", "--source", "IMDS", "--endpoint", "http://host.example:1/")
+			cmd.Env = append(slices.DeleteFunc(cmd.Env, func(v string) bool {
+				return strings.Contains(strings.ToUpper(strings.SplitN(v, "=", 2)[0]), "_PROXY")
+			}), test.env...)
+			out, _ := cmd.Output() // the endpoint fails, which is not the point
+			require.NotContains(t, string(out), "canary")
+			var r report
+			require.NoError(t, json.Unmarshal(out, &r), string(out))
+			require.NotNil(t, r.find("proxy"))
+			require.Contains(t, r.find("proxy").Detail, test.want)
+		})
+	}
 }
 
 func TestDoctorFollowsNoRedirect(t *testing.T) {
@@ -195,11 +338,6 @@ func TestDoctorFollowsNoRedirect(t *testing.T) {
 	require.Equal(t, exitUnavailable, got.code)
 	require.Contains(t, got.stdout, "(status 302)")
 	vm.RequireRequests(t, 2) // the probe and the request for a token
-}
-
-func TestList(t *testing.T) {
-	require.NoError(t, list(t.TempDir()))
-	require.ErrorIs(t, list(filepath.Join(t.TempDir(), "none")), fs.ErrNotExist)
 }
 
 func TestDoctorIsBounded(t *testing.T) {
@@ -213,20 +351,66 @@ func TestDoctorIsBounded(t *testing.T) {
 				vm := azhosttest.NewVM(t)
 				slow(vm)
 				start := time.Now()
-				got := do(t.Context(), wire(vm.Do), nil, "doctor")
+				got := do(t.Context(), wire(vm.Do), nil, "doctor", "-v")
 				require.Equal(t, exitFailed, got.code)
 				require.Equal(t, doctorTimeout, time.Since(start))
-				require.Contains(t, got.stdout, "no answer after 5s")
+				require.Contains(t, got.stdout, "no response after 5s")
+				require.Contains(t, got.stdout, "IMDS didn't respond within 10s.")
 			})
 		})
 	}
 }
 
-func TestExempts(t *testing.T) {
-	for noProxy, want := range map[string]bool{
-		"": false, "localhost": false, "169.254.169.253": false, "169.254.169.254": true, "a, 169.254.169.254 ,b": true,
-		"*": true, "169.254.0.0/16": true, "10.0.0.0/8": false, "169.254.169.254.example.com": false,
-	} {
-		require.Equal(t, want, exempts(noProxy), noProxy)
+// TestDoctorWatches: a reboot of the machine, as its agent shows it.
+func TestDoctorWatches(t *testing.T) {
+	noHost(t)
+	for name, args := range map[string][]string{"text": nil, "json": {"--json"}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vm := azhosttest.NewVM(t)
+				down := atomic.Bool{}
+				transport := wire(func(req *http.Request) (*http.Response, error) {
+					if down.Load() {
+						return nobody(req)
+					}
+					return vm.Do(req)
+				})
+				ctx, stop := context.WithCancelCause(t.Context())
+				time.AfterFunc(11*time.Second, func() { down.Store(true) })
+				time.AfterFunc(31*time.Second, func() { down.Store(false); vm.SetIdentities(azhosttest.UserAssigned("reports")) })
+				time.AfterFunc(51*time.Second, func() { stop(interrupted{os.Interrupt}) })
+				known := func(p *process) { p.facts = func() facts { f := laptop(); f.azureVM = true; return f } }
+				got := do(ctx, transport, known, append([]string{"doctor", "--watch"}, args...)...)
+				require.Equal(t, exitInterrupted, got.code)
+				require.Equal(t, "azhost doctor: interrupted\n", got.stderr)
+				if args == nil {
+					requireGolden(t, "doctor-watch", got.stdout)
+					return
+				}
+				var seen []reason
+				for line := range strings.Lines(got.stdout) {
+					var change struct {
+						Time time.Time
+						report
+					}
+					require.NoError(t, json.Unmarshal([]byte(line), &change))
+					require.False(t, change.Time.IsZero())
+					seen = append(seen, change.Reason)
+				}
+				require.Equal(t, []reason{reasonOK, reasonHostDown, reasonOK}, seen)
+			})
+		})
 	}
+}
+
+func TestInterruptedDoctor(t *testing.T) {
+	noHost(t)
+	synctest.Test(t, func(t *testing.T) {
+		vm := azhosttest.NewVM(t)
+		vm.SetLatency(time.Hour)
+		ctx, stop := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { stop(interrupted{os.Interrupt}) })
+		got := do(ctx, wire(vm.Do), nil, "doctor")
+		require.Equal(t, result{exitInterrupted, "", "azhost doctor: interrupted\n"}, got)
+	})
 }

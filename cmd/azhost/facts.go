@@ -4,104 +4,80 @@
 package main
 
 import (
-	"errors"
-	"io"
-	"net"
+	"context"
+	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
-	"strings"
 
+	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/internal/chassis"
 	"github.com/azhost/azhost/internal/detect"
 	"github.com/azhost/azhost/internal/keyfile"
 )
 
-// facts are what the doctor knows of the machine without asking anybody.
+// facts are what azhost knows about the machine without asking its host.
 type facts struct {
-	goos         string
-	env          detect.Environment
-	himds        []string          // where the Arc agent's binary would be
-	azureVM      bool              // by the firmware
-	proxies      map[string]string // the proxy variables that are set
-	keyDirectory string            // the Arc agent's own
-	list         func(dir string) error
-}
-
-// proxyVariables are those that HTTP clients honour.
-func proxyVariables() []string {
-	return []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"}
+	goos           string
+	env            detect.Environment
+	containerGroup bool   // Azure Container Instances
+	azureVM        bool   // by the firmware
+	proxyAgent     string // path of the Metadata Security Protocol's agent, "" if it is not on disk
+	keyDirectory   string // the Arc agent's own
+	proxy          func(*http.Request) (*url.URL, error)
+	readable       func(dir string) error // see [readable]
+	agent          func(context.Context) (agentStatus, error)
 }
 
 func readFacts() facts {
-	f := facts{
-		goos: runtime.GOOS, env: detect.Read(), himds: detect.HimdsPaths(runtime.GOOS, os.Getenv),
-		azureVM: chassis.IsAzureVM(), proxies: map[string]string{}, list: list,
+	env := detect.Read()
+	return facts{
+		goos: runtime.GOOS, env: env, containerGroup: containerGroup(env, os.Getenv),
+		azureVM: chassis.IsAzureVM(), proxyAgent: installed(proxyAgentPath(runtime.GOOS, os.Getenv)),
+		keyDirectory: keyfile.Directory(env.ProgramData), proxy: http.ProxyFromEnvironment, readable: readable,
+		agent: func(ctx context.Context) (agentStatus, error) { return askAgent(ctx, azcmagentPath(env.Himds)) },
 	}
-	f.keyDirectory = keyfile.Directory(f.env.ProgramData)
-	for _, name := range append(proxyVariables(), "NO_PROXY", "no_proxy") {
-		if v := os.Getenv(name); v != "" {
-			f.proxies[name] = v
-		}
-	}
-	return f
 }
 
-// list reports whether this user may list a directory.
-func list(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	if _, err = d.Readdirnames(1); errors.Is(err, io.EOF) {
-		return nil // it is empty
-	}
-	return err
+// containerGroup reports whether the variables are those of Azure Container Instances, where IMDS's
+// address has the tokens.
+func containerGroup(env detect.Environment, getenv func(string) string) bool {
+	return env.IdentityEndpoint == "" && env.IdentityHeader != "" && env.Thumbprint != "" &&
+		getenv("IDENTITY_API_VERSION") == "2020-05-01"
 }
 
-// withoutUser is a proxy's address without the name and password that it may hold, and which may
-// themselves be no part of a valid URL.
-func withoutUser(proxy string) string {
-	scheme, rest, found := strings.Cut(proxy, "://")
-	if !found {
-		scheme, rest = "", proxy
-	} else {
-		scheme += "://"
+// proxyAgentPath returns where an Azure VM has the agent of the Metadata Security Protocol, which
+// decides which programs may use IMDS.
+func proxyAgentPath(goos string, getenv func(string) string) string {
+	switch goos {
+	case "linux":
+		return "/usr/sbin/azure-proxy-agent"
+	case "windows":
+		return filepath.Join(getenv("SystemDrive")+`\`, "WindowsAzure", "ProxyAgent", "GuestProxyAgent", "GuestProxyAgent.exe")
 	}
-	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
-		rest = rest[i+1:]
-	}
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		rest = rest[:i]
-	}
-	if strings.Contains(scheme, "@") {
-		scheme = ""
-	}
-	return printable(scheme + rest)
+	return ""
 }
 
-// place is an endpoint's URL without what may be secret in it.
+// installed returns path if it is a file, and "" otherwise.
+func installed(path string) string {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return ""
+	}
+	return path
+}
+
+// known reports whether there is evidence that the machine has the host. The alternative is that
+// IMDS is only assumed.
+func (f facts) known(r request, host azhost.Source) bool {
+	return host != azhost.SourceIMDS || f.azureVM || f.containerGroup || r.source != "" && r.endpoint == ""
+}
+
+// place is an endpoint's URL without the parts that may be secret.
 func place(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" {
-		return "something that is not a URL"
+		return "something that isn't a URL"
 	}
 	return printable(u.Scheme + "://" + u.Host + u.EscapedPath())
-}
-
-// exempts reports whether a NO_PROXY keeps requests to IMDS away from proxies. Whether a client
-// understands an address range is its own affair.
-func exempts(noProxy string) bool {
-	imds := net.IPv4(169, 254, 169, 254)
-	for _, entry := range strings.Split(noProxy, ",") {
-		entry = strings.TrimSpace(entry)
-		if _, block, err := net.ParseCIDR(entry); err == nil && block.Contains(imds) {
-			return true
-		}
-		if entry == "*" || entry == imds.String() {
-			return true
-		}
-	}
-	return false
 }

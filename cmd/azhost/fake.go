@@ -8,9 +8,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"net"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type fakeHost interface {
 	Environment() map[string]string
 	SetIdentities(...azhosttest.Identity)
 	SetTokenLifetime(time.Duration)
+	SetLatency(time.Duration)
+	Throttle(perSecond, atOnce int)
+	FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool))
 	OnRequest(func(azhosttest.Request))
 	Options() *azhost.ManagedIdentityCredentialOptions
 	Close()
@@ -34,7 +38,7 @@ type fakeHost interface {
 type fakeKind struct {
 	name   string
 	what   string
-	hint   []string // who honours the variables; nil is everybody
+	hint   []string // which clients use the variables; nil for all
 	listen func(addr, keyDirectory string) (fakeHost, error)
 	keys   bool // it has a key directory
 }
@@ -42,147 +46,226 @@ type fakeKind struct {
 func fakeKinds() []fakeKind {
 	return []fakeKind{
 		{"vm", "an Azure VM", []string{
-			"MSAL.NET and the Azure SDK for JavaScript honour the variable. Other clients,",
-			"azhost among them, ask 169.254.169.254 unless they are told otherwise in code.",
+			"MSAL.NET and the Azure SDKs for JavaScript and Python use the variable. Other",
+			"clients, azhost among them, connect to 169.254.169.254 unless their code says",
+			"otherwise.",
 		}, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenVM(addr) }, false},
 		{"arc", "an Azure Arc-enabled server", []string{
-			"Every client honours the variables, but only azhost can be told where the keys",
-			"are. Others read them only where the agent writes them, so they need",
-			"--key-directory /var/opt/azcmagent/tokens on Linux.",
+			"All clients use the variables, but only azhost has an option for the key",
+			"directory. Others need --key-directory /var/opt/azcmagent/tokens on Linux.",
 		}, func(addr, keyDirectory string) (fakeHost, error) { return azhosttest.ListenArc(addr, keyDirectory) }, true},
 		{"appservice", "App Service", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenAppService(addr) }, false},
 		{"servicefabric", "Service Fabric", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenServiceFabric(addr) }, false},
 		{"cloudshell", "Cloud Shell", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenCloudShell(addr) }, false},
-		{"azureml", "Azure ML", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenAzureML(addr) }, false},
+		{"azureml", "Azure Machine Learning", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenAzureML(addr) }, false},
 	}
 }
 
-// names collects a flag that may be repeated.
-type names []string
+func fakeNames() []string {
+	var names []string
+	for _, k := range fakeKinds() {
+		names = append(names, k.name)
+	}
+	return names
+}
 
-func (n *names) String() string { return strings.Join(*n, ",") }
+// identityNames collects --user-assigned, which may be repeated.
+type identityNames []string
 
-func (n *names) Set(name string) error {
+func (n *identityNames) String() string { return strings.Join(*n, ",") }
+func (n *identityNames) Get() any       { return []string(*n) }
+
+func (n *identityNames) Set(name string) error {
 	if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '/' }) {
-		return errors.New("not a name of an identity")
+		return errors.New("isn't a name for an identity")
 	}
 	*n = append(*n, name)
 	return nil
 }
 
-func runFake(ctx context.Context, args []string, p process) error {
-	var kind fakeKind
-	var known []string
-	for _, k := range fakeKinds() {
-		known = append(known, k.name)
-		if len(args) > 0 && args[0] == k.name {
-			kind = k
-		}
+// limit is the value of --throttle.
+type limit struct{ perSecond, atOnce int }
+
+func (l *limit) String() string { return fmt.Sprintf("%d,%d", l.perSecond, l.atOnce) }
+func (l *limit) Get() any       { return *l }
+
+func (l *limit) Set(text string) error {
+	a, b, _ := strings.Cut(text, ",")
+	perSecond, err1 := strconv.Atoi(a)
+	atOnce, err2 := strconv.Atoi(b)
+	if err1 != nil || err2 != nil || perSecond < 1 || atOnce < 1 {
+		return errors.New("isn't two numbers, requests in a second and at once, such as 20,5")
 	}
-	var userAssigned names
-	flags := flag.NewFlagSet("fake", flag.ContinueOnError)
-	addr := flags.String("addr", "127.0.0.1:0", "")
-	keyDirectory := flags.String("key-directory", "", "")
-	lifetime := flags.Duration("lifetime", 24*time.Hour, "")
-	flags.Var(&userAssigned, "user-assigned", "")
-	if kind.name == "" {
-		if len(args) > 0 && strings.HasPrefix(args[0], "-") {
-			if err := parse(flags, args); err != nil {
-				return err
-			}
-		}
-		return usageError{fmt.Errorf("name the kind of host first: %s", strings.Join(known, ", "))}
+	*l = limit{perSecond, atOnce}
+	return nil
+}
+
+// fakeRun is one run of "azhost fake".
+type fakeRun struct {
+	addr, keyDirectory, shell string
+	lifetime, latency         time.Duration
+	userAssigned              identityNames
+	throttle                  limit
+	faults                    faults
+	verbose                   bool
+}
+
+func (r *fakeRun) flags(flags *flag.FlagSet) {
+	usual := "sh"
+	if runtime.GOOS == "windows" {
+		usual = "powershell"
 	}
-	if err := parse(flags, args[1:]); err != nil {
-		return err
-	}
-	switch {
-	case *lifetime < time.Second:
-		return usageError{fmt.Errorf("--lifetime %s is less than a second", *lifetime)}
-	case *keyDirectory != "" && !kind.keys:
-		return usageError{fmt.Errorf("--key-directory is for arc; %s has no keys", kind.what)}
-	}
-	host, err := kind.listen(*addr, *keyDirectory)
+	flags.StringVar(&r.addr, "addr", "127.0.0.1:0", "")
+	flags.StringVar(&r.keyDirectory, "key-directory", "", "")
+	flags.StringVar(&r.shell, "shell", usual, "")
+	flags.DurationVar(&r.lifetime, "lifetime", 24*time.Hour, "")
+	flags.DurationVar(&r.latency, "latency", 0, "")
+	flags.Var(&r.userAssigned, "user-assigned", "")
+	flags.Var(&r.throttle, "throttle", "")
+	flags.Var(&r.faults, "fault", "")
+	flags.BoolVar(&r.verbose, "v", false, "")
+	flags.BoolVar(&r.verbose, "verbose", false, "")
+}
+
+func (r *fakeRun) run(ctx context.Context, args arguments, p process) error {
+	kind, err := r.check(args)
 	if err != nil {
 		return err
 	}
+	host, err := kind.listen(r.addr, r.keyDirectory)
+	if err != nil {
+		return fmt.Errorf("%s", strings.TrimPrefix(err.Error(), "azhosttest: "))
+	}
 	defer host.Close()
-	if !loopback(*addr) {
-		fmt.Fprintf(p.stderr, "azhost fake: warning: %s can be reached from other machines. Its tokens are worthless, but a program that trusts it can be led astray\n", *addr)
+	if !loopback(r.addr) {
+		text := fmt.Sprintf("azhost fake: warning: other machines can reach %s. Azure services reject its tokens, but programs that trust this server could be misled.", r.addr)
+		fmt.Fprint(p.err, p.err.wrap(text, "", ""))
 	}
-	identities := []azhosttest.Identity{azhosttest.SystemAssigned()}
-	for _, name := range userAssigned {
-		identities = append(identities, azhosttest.UserAssigned(name))
+	identities := r.shape(host)
+	if args.command != nil {
+		log := newRequestLog(p.err, r.verbose)
+		host.OnRequest(log.add)
+		err := runCommand(ctx, p, args.command, host.Environment())
+		host.Close() // waits for the last request
+		log.summarize("azhost fake: ")
+		return err
 	}
-	host.SetIdentities(identities...)
-	host.SetTokenLifetime(*lifetime)
-
-	var mu sync.Mutex // guards stdout: the host answers several requests at once
-	mu.Lock()
-	host.OnRequest(func(r azhosttest.Request) {
-		mu.Lock()
-		defer mu.Unlock()
-		identity := r.Selector
-		if identity == "" {
-			identity = "default"
-		}
-		fmt.Fprintf(p.stdout, "%s  %.10q  %d  resource %.200q  identity %.200q\n",
-			r.Time.Format(time.TimeOnly), r.Method, r.Status, r.Resource, identity)
-	})
-	_, err = fmt.Fprint(p.stdout, kind.introduction(host, identities))
-	mu.Unlock()
+	log := newRequestLog(p.out, true)
+	log.mu.Lock() // holds back the requests until the introduction is written
+	host.OnRequest(log.add)
+	_, err = fmt.Fprint(p.out, kind.introduction(host, identities, r.shell))
+	log.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	<-ctx.Done()
-	return nil
+	host.Close()
+	log.summarize("# ")
+	if signal, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && signal.code() == exitTerminated {
+		return nil // the usual end of a service
+	}
+	return reportedError{context.Cause(ctx)}
 }
 
-// introduction says how to use the host, in lines that a shell can read.
-func (k fakeKind) introduction(host fakeHost, identities []azhosttest.Identity) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# This is a fake of %s. Only its own key signs its tokens.\n#\n", k.what)
-	for _, line := range k.hint {
-		fmt.Fprintf(&b, "# %s\n", line)
+// shape applies the options to a host, and returns its identities.
+func (r *fakeRun) shape(host fakeHost) []azhosttest.Identity {
+	identities := []azhosttest.Identity{azhosttest.SystemAssigned()}
+	for _, name := range r.userAssigned {
+		identities = append(identities, azhosttest.UserAssigned(name))
 	}
-	environment := host.Environment()
-	for _, name := range slices.Sorted(maps.Keys(environment)) {
-		fmt.Fprintf(&b, "export %s=%s\n", name, quoted(environment[name]))
+	host.SetIdentities(identities...)
+	host.SetTokenLifetime(r.lifetime)
+	host.SetLatency(r.latency)
+	host.Throttle(r.throttle.perSecond, r.throttle.atOnce)
+	if len(r.faults.all) > 0 {
+		host.FailWhile(r.faults.next)
 	}
-	command := "azhost token --resource https://vault.azure.net"
-	if k.hint != nil {
-		command += k.inCode(&b, host.Options())
-	} else {
-		b.WriteString("#\n# Every client honours the variables.\n")
-	}
-	fmt.Fprintf(&b, "# In a shell:\n#   %s\n#\n# Identities:\n", command)
-	for _, id := range identities {
-		if id.ResourceID == "" {
-			fmt.Fprintf(&b, "#   system-assigned: client ID %s, object ID %s\n", id.ClientID, id.ObjectID)
-			continue
-		}
-		name := id.ResourceID[strings.LastIndexByte(id.ResourceID, '/')+1:]
-		fmt.Fprintf(&b, "#   %s: client ID %s, object ID %s,\n#     resource ID %s\n", name, id.ClientID, id.ObjectID, id.ResourceID)
-	}
-	b.WriteString("#\n# The requests, until interrupted:\n")
-	return b.String()
+	return identities
 }
 
-// inCode writes what to say in Go, and returns the flags that say the same.
-func (k fakeKind) inCode(b *strings.Builder, o *azhost.ManagedIdentityCredentialOptions) string {
-	fmt.Fprintf(b, "#\n# In Go:\n#   &azhost.ManagedIdentityCredentialOptions{\n#     Source:   %q,\n#     Endpoint: %q,\n", o.Source, o.Endpoint)
-	flags := fmt.Sprintf(" --source %s --endpoint %s", o.Source, o.Endpoint)
-	if o.ArcKeyDirectory != "" {
-		fmt.Fprintf(b, "#     ArcKeyDirectory: %q,\n", o.ArcKeyDirectory)
-		flags += " --arc-key-directory " + quoted(o.ArcKeyDirectory)
+// check returns the kind of host.
+func (r *fakeRun) check(args arguments) (fakeKind, error) {
+	if len(args.operands) == 0 {
+		return fakeKind{}, usagef("the kind of host is missing; it is one of %s", strings.Join(fakeNames(), ", "))
 	}
-	b.WriteString("#   }\n")
-	return flags
+	i := slices.Index(fakeNames(), args.operands[0])
+	switch {
+	case i < 0:
+		return fakeKind{}, usagef("%q isn't a kind of host; it is one of %s%s", args.operands[0], strings.Join(fakeNames(), ", "), didYouMean(args.operands[0], fakeNames()))
+	case len(args.operands) > 1:
+		return fakeKind{}, usagef("unexpected argument %q; write -- before a command to run", args.operands[1])
+	case args.command != nil && len(args.command) == 0:
+		return fakeKind{}, usagef("the command after -- is missing")
+	case r.lifetime < time.Second:
+		return fakeKind{}, usagef("--lifetime %s is less than a second", r.lifetime)
+	case r.latency < 0:
+		return fakeKind{}, usagef("--latency %s is negative", r.latency)
+	case r.keyDirectory != "" && !fakeKinds()[i].keys:
+		return fakeKind{}, usagef("--key-directory is for arc; %s has no keys", fakeKinds()[i].what)
+	case !slices.Contains(fakeShells(), r.shell):
+		return fakeKind{}, usagef("--shell %q isn't a shell; it is one of %s%s", r.shell, strings.Join(fakeShells(), ", "), didYouMean(r.shell, fakeShells()))
+	}
+	return fakeKinds()[i], nil
 }
 
-// loopback reports whether an address to listen at is of this machine alone.
+// loopback reports whether an address to listen on is out of other machines' reach.
 func loopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
+}
+
+// requestLog writes a line for each request, and counts them.
+type requestLog struct {
+	out     console
+	verbose bool
+
+	mu       sync.Mutex // guards the fields below and the order of lines
+	requests int
+	statuses map[int]int
+}
+
+func newRequestLog(out console, verbose bool) *requestLog {
+	return &requestLog{out: out, verbose: verbose, statuses: map[int]int{}}
+}
+
+func (l *requestLog) add(r azhosttest.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.requests++
+	l.statuses[r.Status]++
+	if !l.verbose {
+		return
+	}
+	line := fmt.Sprintf("%s  %s  %.10s  %.200s  %.200s", r.Time.Format(time.TimeOnly), statusText(r.Status), r.Method, r.Resource, r.Selector)
+	fmt.Fprintln(l.out, strings.TrimRight(printable(line), " "))
+}
+
+// summarize writes a line about all requests.
+func (l *requestLog) summarize(prefix string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	text := "no requests"
+	if l.requests > 0 {
+		text = fmt.Sprintf("%d requests", l.requests)
+		if l.requests == 1 {
+			text = "1 request"
+		}
+		var parts []string
+		for status := range l.statuses {
+			parts = append(parts, fmt.Sprintf("%d × %s", l.statuses[status], statusText(status)))
+		}
+		slices.SortFunc(parts, func(a, b string) int {
+			return strings.Compare(a[strings.LastIndexByte(a, ' '):], b[strings.LastIndexByte(b, ' '):])
+		})
+		text += ": " + strings.Join(parts, ", ")
+	}
+	fmt.Fprintln(l.out, prefix+text)
+}
+
+func statusText(status int) string {
+	if status == 0 {
+		return "dropped"
+	}
+	return strconv.Itoa(status)
 }

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command azhost gets tokens for the managed identity of the machine that it runs on, says what
-// is wrong when there is none, and fakes the hosts for local work. Run "azhost help".
+// Command azhost gets tokens for the managed identity of the machine that it runs on, explains why
+// there is none, and runs fake hosts for local development. Run "azhost help".
 package main
 
 import (
@@ -14,136 +14,201 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/azhost/azhost"
 )
 
-// The exit statuses.
+// The exit statuses, which help/azhost.txt documents.
 const (
 	exitOK          = 0
 	exitUsage       = 2
-	exitUnavailable = 3 // no managed identity here
-	exitFailed      = 4 // refused, or anything else
+	exitUnavailable = 3   // the machine has no managed identity
+	exitFailed      = 4   // the request failed
+	exitDown        = 5   // the machine has a host, which does not respond
+	exitInterrupted = 130 // 128 and the number of SIGINT
+	exitTerminated  = 143 // 128 and the number of SIGTERM
 )
 
 // process is what a run gets from its operating system.
 type process struct {
-	stdout, stderr io.Writer
-	terminal       bool              // stderr is one
-	transport      http.RoundTripper // in the place of the network; nil in a real process
-	facts          func() facts      // for the doctor
+	in        io.Reader
+	out, err  console
+	transport http.RoundTripper // replaces the network; nil in a real process
+	facts     func() facts      // for the doctor
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // the second signal ends a command that is stuck
-	info, err := os.Stderr.Stat()
+	ctx, stop := interruptible(context.Background())
 	code := run(ctx, os.Args[1:], process{
-		stdout: os.Stdout, stderr: os.Stderr,
-		terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
-		facts:    readFacts,
+		in: os.Stdin, out: newConsole(os.Stdout), err: newConsole(os.Stderr), facts: readFacts,
 	})
 	stop()
 	os.Exit(code)
 }
 
+// interrupted is the cause of a context that a signal has canceled.
+type interrupted struct{ signal os.Signal }
+
+func (i interrupted) Error() string {
+	if i.signal == os.Interrupt {
+		return "interrupted"
+	}
+	return "stopped by signal: " + i.signal.String()
+}
+
+// code returns the exit status that shells expect.
+func (i interrupted) code() int {
+	if i.signal == os.Interrupt {
+		return exitInterrupted
+	}
+	return exitTerminated
+}
+
+// interruptible returns a context that the first SIGINT or SIGTERM cancels. The second one ends
+// the process, in case a command does not respond to the first.
+func interruptible(parent context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case s := <-signals:
+			cancel(interrupted{s})
+			signal.Stop(signals)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); cancel(nil) }
+}
+
 // command is one of azhost's commands.
 type command struct {
-	name string
-	page string // its manual
-	run  func(ctx context.Context, args []string, p process) error
+	name     string
+	operands []string // the values that complete its operand
+	create   func() runner
+}
+
+// runner is one run of a command.
+type runner interface {
+	flags(*flag.FlagSet)
+	run(ctx context.Context, args arguments, p process) error
 }
 
 func commands() []command {
 	return []command{
-		{"token", tokenPage, runToken},
-		{"doctor", doctorPage, runDoctor},
-		{"fake", fakePage, runFake},
-		{"version", versionPage, runVersion},
+		{"token", resourceNames(), func() runner { return new(tokenRun) }},
+		{"doctor", resourceNames(), func() runner { return new(doctorRun) }},
+		{"fake", fakeNames(), func() runner { return new(fakeRun) }},
+		{"completion", shells(), func() runner { return new(completionRun) }},
+		{"version", nil, func() runner { return new(versionRun) }},
 	}
+}
+
+func commandNames() []string {
+	names := []string{"help"}
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return names
 }
 
 // run runs the command that args name, and returns the exit status.
 func run(ctx context.Context, args []string, p process) int {
 	if len(args) == 0 {
-		fmt.Fprint(p.stderr, mainPage)
+		fmt.Fprint(p.err, page("azhost"))
 		return exitUsage
 	}
 	name, rest := args[0], args[1:]
 	switch name {
 	case "help", "-h", "-help", "--help":
-		return help(rest, p)
+		return help(ctx, rest, p)
+	case "--version", "-version":
+		name = "version"
+	case completeCommand:
+		return complete(rest, p)
 	}
 	for _, c := range commands() {
 		if c.name != name {
 			continue
 		}
-		err := c.run(ctx, rest, p)
+		r := c.create()
+		flags := flag.NewFlagSet(name, flag.ContinueOnError)
+		r.flags(flags)
+		parsed, err := parse(flags, rest)
+		if err == nil {
+			err = r.run(ctx, parsed, p)
+		}
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(p.stdout, c.page)
+			fmt.Fprint(p.out, page(name))
 			return exitOK
 		}
-		return p.exit(name, err)
+		return p.exit(ctx, name, err)
 	}
-	return p.exit("", usageError{fmt.Errorf("there is no command %q", name)})
+	kind := "command"
+	if strings.HasPrefix(name, "-") {
+		kind = "option"
+	}
+	return p.exit(ctx, "", usagef("unknown %s %q%s", kind, name, didYouMean(name, commandNames())))
 }
 
-// help prints a command's manual.
-func help(args []string, p process) int {
-	if len(args) == 0 {
-		fmt.Fprint(p.stdout, mainPage)
-		return exitOK
+// help prints a page.
+func help(ctx context.Context, args []string, p process) int {
+	name := "azhost"
+	if len(args) > 0 {
+		name = strings.Join(args, " ")
 	}
-	for _, c := range commands() {
-		if len(args) == 1 && c.name == args[0] {
-			fmt.Fprint(p.stdout, c.page)
-			return exitOK
-		}
+	if !slices.Contains(pageNames(), name) {
+		return p.exit(ctx, "", usagef("no help for %q%s", name, didYouMean(name, pageNames())))
 	}
-	return p.exit("", usageError{fmt.Errorf("there is no manual for %q", strings.Join(args, " "))})
+	fmt.Fprint(p.out, page(name))
+	return exitOK
 }
 
-// usageError is a command line that makes no sense.
-type usageError struct{ error }
+// statusError is an error that determines the exit status.
+type statusError struct {
+	error
+	code int
+}
 
-func (e usageError) Unwrap() error { return e.error }
+func (e statusError) Unwrap() error { return e.error }
 
-// reportedError is an error that the command has told the user about in its own way.
+// reportedError is an error that the command has already told the user about.
 type reportedError struct{ error }
 
 func (e reportedError) Unwrap() error { return e.error }
 
 // exit tells the user about a command's error, and returns the exit status for it.
-func (p process) exit(name string, err error) int {
+func (p process) exit(ctx context.Context, name string, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	if _, told := errors.AsType[reportedError](err); !told {
-		fmt.Fprintf(p.stderr, "%s: %s\n", strings.TrimSpace("azhost "+name), strings.TrimPrefix(err.Error(), "azhost: "))
+	_, told := errors.AsType[reportedError](err)
+	status, hasStatus := errors.AsType[statusError](err)
+	signal, stopped := errors.AsType[interrupted](context.Cause(ctx))
+	switch {
+	case told && hasStatus:
+		return status.code // that of a report, or of a command, whatever ended it
+	case stopped:
+		if !told {
+			fmt.Fprintln(p.err, strings.TrimSpace("azhost "+name)+": "+signal.Error())
+		}
+		return signal.code()
+	case !told:
+		text := strings.TrimSpace("azhost "+name) + ": " + strings.TrimPrefix(err.Error(), "azhost: ")
+		fmt.Fprint(p.err, p.err.wrap(text, "", ""))
 	}
 	if _, ok := errors.AsType[usageError](err); ok {
-		fmt.Fprintf(p.stderr, "Run \"%s\" for its use.\n", strings.TrimSpace("azhost help "+name))
+		fmt.Fprintf(p.err, "Run \"%s\" for usage.\n", strings.TrimSpace("azhost help "+name))
 		return exitUsage
+	}
+	if hasStatus {
+		return status.code
 	}
 	if _, ok := errors.AsType[*azhost.CredentialUnavailableError](err); ok {
 		return exitUnavailable
 	}
 	return exitFailed
-}
-
-// parse reads a command's flags; what remains must be empty.
-func parse(flags *flag.FlagSet, args []string) error {
-	flags.SetOutput(io.Discard)
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return err
-		}
-		return usageError{err}
-	}
-	if flags.NArg() > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q", flags.Arg(0))}
-	}
-	return nil
 }

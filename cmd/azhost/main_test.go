@@ -7,11 +7,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,49 +30,64 @@ type wire func(*http.Request) (*http.Response, error)
 
 func (w wire) RoundTrip(req *http.Request) (*http.Response, error) { return w(req) }
 
-// nobody is a network on which nobody listens.
+// nobody is a network that refuses all connections.
 func nobody(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}
 }
 
-// hostVariables are all the variables that detection reads.
-func hostVariables() []string {
-	return []string{
-		"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET",
-	}
-}
-
-// noHost makes this machine's environment that of no host.
+// noHost clears the environment of hosts and terminals.
 func noHost(t *testing.T) {
-	for _, name := range hostVariables() {
+	t.Helper()
+	for _, name := range append(hostVariables(), "COLUMNS", "NO_COLOR", "KUBERNETES_EXEC_INFO",
+		"GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", "GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE") {
 		t.Setenv(name, "")
 	}
+	t.Setenv("TERM", "xterm")
 }
 
-// laptop is a machine with nothing on it but this process's variables.
+// laptop is a machine without a host, but for this process's variables.
 func laptop() facts {
 	env := detect.Read()
 	env.Himds, env.ProgramData = "", ""
 	return facts{
-		goos: "linux", env: env, himds: []string{"/opt/azcmagent/bin/himds"}, proxies: map[string]string{},
-		keyDirectory: "/var/opt/azcmagent/tokens", list: list,
+		goos: "linux", env: env, containerGroup: containerGroup(env, os.Getenv), keyDirectory: "/var/opt/azcmagent/tokens",
+		proxy:    func(*http.Request) (*url.URL, error) { return nil, nil },
+		readable: readable,
+		agent: func(context.Context) (agentStatus, error) {
+			return agentStatus{Status: "Connected", Version: "1.67"}, nil
+		},
 	}
 }
 
-// result is what a run leaves behind.
+// result is the outcome of a run.
 type result struct {
 	code           int
 	stdout, stderr string
 }
 
-// do runs azhost with no network but what transport is.
+// do runs azhost in a pipe, with no network but the transport.
 func do(ctx context.Context, transport http.RoundTripper, adjust func(*process), args ...string) result {
 	var stdout, stderr bytes.Buffer
-	p := process{stdout: &stdout, stderr: &stderr, transport: transport, facts: laptop}
+	p := process{in: strings.NewReader(""), out: console{Writer: &stdout}, err: console{Writer: &stderr}, transport: transport, facts: laptop}
 	if adjust != nil {
 		adjust(&p)
 	}
 	return result{run(ctx, args, p), stdout.String(), stderr.String()}
+}
+
+// TestMain makes this program azhost itself for the tests that need a process.
+func TestMain(m *testing.M) {
+	if os.Getenv("AZHOST_TEST_MAIN") != "" {
+		main()
+	}
+	os.Exit(m.Run())
+}
+
+// azhostCommand returns a command that runs azhost in a process of its own.
+func azhostCommand(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, os.Args[0], args...)
+	cmd.Env = append(os.Environ(), "AZHOST_TEST_MAIN=1")
+	return cmd
 }
 
 // varying is what differs from run to run, and what stands for it in a golden file.
@@ -81,24 +100,30 @@ var varying = []struct {
 	{regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d`), "TIME"},
 	{regexp.MustCompile(`(127\.0\.0\.1|localhost):\d{4,}(/[a-z2-7]{10}\b)?`), "$1:PORT"},
 	{regexp.MustCompile(`(IDENTITY_HEADER|MSI_SECRET|IDENTITY_SERVER_THUMBPRINT)='\w+'`), "$1='SECRET'"},
-	{regexp.MustCompile(`(answers in|after) [\d.]+m?s`), "$1 DURATION"},
+	{regexp.MustCompile(`(responds in|after) [\d.]+m?s`), "$1 DURATION"},
+	{regexp.MustCompile(`"expiration_time": \d+`), `"expiration_time": 1800000000`},
 	{regexp.MustCompile(`issued \S+ from now`), "issued DURATION from now"},
 	{regexp.MustCompile(`\((\d+h\d+m)\d+s\)`), "($1)"},
 	{regexp.MustCompile(`"C:\\\\ProgramData\\\\AzureConnectedMachineAgent\\\\Tokens"`), `"/var/opt/azcmagent/tokens"`},
-	{regexp.MustCompile(`x-ms-request-id "[^"]+"`), "x-ms-request-id ID"},
+	{regexp.MustCompile(`x-ms-request-id \\?"[^"]+"`), "x-ms-request-id ID"},
 	{regexp.MustCompile(`[/\\]+[0-9a-f]{8}-[0-9a-f-]{27}\.key`), "/NAME.key"},
 }
 
-// requireGolden compares with a golden file, or writes it when AZHOST_UPDATE_GOLDEN is set.
-func requireGolden(t *testing.T, name, got string, directories ...string) {
-	t.Helper()
+// normalized replaces what differs from run to run, and the directories.
+func normalized(text string, directories ...string) string {
 	for _, dir := range directories {
-		got = strings.ReplaceAll(got, dir, "/KEYS")
-		got = strings.ReplaceAll(got, strings.Trim(strconv.Quote(dir), `"`), "/KEYS")
+		text = strings.ReplaceAll(text, strings.Trim(strconv.Quote(dir), `"`), "/KEYS")
+		text = strings.ReplaceAll(text, dir, "/KEYS")
 	}
 	for _, v := range varying {
-		got = v.found.ReplaceAllString(got, v.put)
+		text = v.found.ReplaceAllString(text, v.put)
 	}
+	return text
+}
+
+// requireGolden compares with a golden file, or writes it if AZHOST_UPDATE_GOLDEN is set.
+func requireGolden(t *testing.T, name, got string) {
+	t.Helper()
 	path := filepath.Join("testdata", name+".golden")
 	if os.Getenv("AZHOST_UPDATE_GOLDEN") != "" {
 		require.NoError(t, os.WriteFile(path, []byte(got), 0o644))
@@ -115,39 +140,66 @@ func TestCommandLines(t *testing.T) {
 		code   int
 		stderr string // a part of it, or "" for none at all
 	}{
-		{"nothing", nil, exitUsage, "NAME\n    azhost"},
+		{"nothing", nil, exitUsage, "USAGE\n    azhost"},
 		{"help", []string{"help"}, exitOK, ""},
 		{"--help", []string{"--help"}, exitOK, ""},
 		{"help for a command", []string{"help", "token"}, exitOK, ""},
-		{"help for no command", []string{"help", "coffee"}, exitUsage, `no manual for "coffee"`},
+		{"help for a topic", []string{"help", "kubectl"}, exitOK, ""},
+		{"help for help", []string{"help", "azhost"}, exitOK, ""},
+		{"help for nothing known", []string{"help", "coffee"}, exitUsage, `no help for "coffee"`},
+		{"help with a slip", []string{"help", "tokens"}, exitUsage, `no help for "tokens"; did you mean "token"?`},
 		{"token --help", []string{"token", "--help"}, exitOK, ""},
+		{"token RESOURCE --help", []string{"token", "vault", "--help"}, exitOK, ""},
 		{"doctor -h", []string{"doctor", "-h"}, exitOK, ""},
 		{"fake --help", []string{"fake", "--help"}, exitOK, ""},
 		{"fake vm --help", []string{"fake", "vm", "--help"}, exitOK, ""},
 		{"version", []string{"version"}, exitOK, ""},
+		{"--version", []string{"--version"}, exitOK, ""},
 		{"version --help", []string{"version", "--help"}, exitOK, ""},
 		{"version with an argument", []string{"version", "2"}, exitUsage, `unexpected argument "2"`},
-		{"unknown command", []string{"tokne"}, exitUsage, `no command "tokne"`},
-		{"unknown flag", []string{"token", "--colour"}, exitUsage, "-colour"},
-		{"no resource", []string{"token"}, exitUsage, "--resource is missing"},
-		{"resource that is only a suffix", []string{"token", "--resource", "/.default"}, exitUsage, "names no resource"},
-		{"resource with a space", []string{"doctor", "--resource", "a b"}, exitUsage, "names no resource"},
-		{"argument", []string{"token", "--resource", "r", "https://vault.azure.net"}, exitUsage, "unexpected argument"},
-		{"two selectors", []string{"token", "--resource", "r", "--client-id", "c", "--object-id", "o"}, exitUsage, "only one of"},
-		{"two other selectors", []string{"doctor", "--resource-id", "c", "--object-id", "o"}, exitUsage, "only one of"},
-		{"no time", []string{"token", "--resource", "r", "--timeout", "0s"}, exitUsage, "not positive"},
-		{"form", []string{"token", "--resource", "r", "-o", "yaml"}, exitUsage, `-o "yaml" is none of`},
-		{"source", []string{"token", "--resource", "r", "--source", "Mainframe"}, exitUsage, `unknown Source "Mainframe"`},
-		{"source of the doctor", []string{"doctor", "--source", "Mainframe"}, exitUsage, `unknown Source "Mainframe"`},
-		{"endpoint", []string{"doctor", "--endpoint", "localhost:80"}, exitUsage, "not an http or https URL"},
-		{"key directory", []string{"token", "--resource", "r", "--source", "AzureArc", "--arc-key-directory", "keys"}, exitUsage, "not an absolute path"},
-		{"fake of nothing", []string{"fake"}, exitUsage, "vm, arc, appservice"},
-		{"fake of a toaster", []string{"fake", "toaster"}, exitUsage, "vm, arc, appservice"},
-		{"flags before the kind", []string{"fake", "--addr", "127.0.0.1:0", "vm"}, exitUsage, "unexpected argument \"vm\""},
+		{"unknown command", []string{"tokne"}, exitUsage, `unknown command "tokne"; did you mean "token"?`},
+		{"unknown command unlike any", []string{"coffee"}, exitUsage, "unknown command \"coffee\"\n"},
+		{"unknown option first", []string{"--verison"}, exitUsage, `unknown option "--verison"`},
+		{"unknown option", []string{"token", "--frobnicate"}, exitUsage, "unknown option --frobnicate\n"},
+		{"misspelled option", []string{"token", "vault", "--ouptut", "json"}, exitUsage, `unknown option --ouptut; did you mean "--output"?`},
+		{"option without a value", []string{"token", "vault", "--timeout"}, exitUsage, "--timeout needs a value"},
+		{"switch with a value", []string{"doctor", "--json=yes"}, exitUsage, "--json takes no value"},
+		{"not a duration", []string{"token", "vault", "--timeout", "soon"}, exitUsage, `--timeout "soon" isn't a duration; write a number and a unit, such as 30s or 2m`},
+		{"no resource", []string{"token"}, exitUsage, "the resource is missing"},
+		{"resource that is only a suffix", []string{"token", "--resource", "/.default"}, exitUsage, "isn't a resource"},
+		{"resource with a space", []string{"doctor", "--resource", "a b"}, exitUsage, "isn't a resource"},
+		{"misspelled resource", []string{"token", "valut"}, exitUsage, `did you mean "vault"?`},
+		{"two resources", []string{"token", "vault", "arm"}, exitUsage, `unexpected argument "arm"`},
+		{"resource twice", []string{"token", "vault", "--resource", "arm"}, exitUsage, "--resource already names the resource"},
+		{"no such cloud", []string{"token", "vault", "--cloud", "chian"}, exitUsage, `--cloud "chian" isn't a cloud; it is one of public, usgov, china; did you mean "china"?`},
+		{"two selectors", []string{"token", "arm", "--client-id", "c", "--object-id", "o"}, exitUsage, "use only one of"},
+		{"two other selectors", []string{"doctor", "--resource-id", "c", "--object-id", "o"}, exitUsage, "use only one of"},
+		{"no time", []string{"token", "arm", "--timeout", "0s"}, exitUsage, "isn't positive"},
+		{"format", []string{"token", "arm", "-o", "josn"}, exitUsage, `--output "josn" isn't a format; it is one of token, json, header, env, powershell, cmd, exec-credential, google-executable; did you mean "json"?`},
+		{"watch without a file", []string{"token", "arm", "--watch"}, exitUsage, "--watch needs --out"},
+		{"source", []string{"token", "arm", "--source", "Mainframe"}, exitUsage, `--source "Mainframe" isn't a host; it is one of IMDS,`},
+		{"source of the doctor", []string{"doctor", "--source", "AzureArk"}, exitUsage, `did you mean "AzureArc"?`},
+		{"endpoint", []string{"doctor", "--endpoint", "localhost:80"}, exitUsage, "http"},
+		{"key directory", []string{"token", "arm", "--source", "AzureArc", "--arc-key-directory", "keys"}, exitUsage, "absolute path"},
+		{"fake without a kind", []string{"fake"}, exitUsage, "the kind of host is missing; it is one of vm, arc, appservice"},
+		{"fake of a misspelled kind", []string{"fake", "appsvc"}, exitUsage, `"appsvc" isn't a kind of host; it is one of vm, arc, appservice`},
+		{"fake with a command and no --", []string{"fake", "vm", "go", "test"}, exitUsage, `unexpected argument "go"; write -- before a command to run`},
+		{"fake with -- and no command", []string{"fake", "vm", "--"}, exitUsage, "the command after -- is missing"},
+		{"fake with a command that isn't one", []string{"fake", "appservice", "--", "azhost-no-such-command"}, exitUsage, `"azhost-no-such-command" isn't a command on this machine`},
 		{"short lifetime", []string{"fake", "vm", "--lifetime", "999ms"}, exitUsage, "less than a second"},
+		{"negative latency", []string{"fake", "vm", "--latency", "-1s"}, exitUsage, "is negative"},
+		{"throttle", []string{"fake", "vm", "--throttle", "20"}, exitUsage, `--throttle "20" isn't two numbers`},
+		{"fault", []string{"fake", "vm", "--fault", "dorp"}, exitUsage, `did you mean "drop"?`},
+		{"status of a fault", []string{"fake", "vm", "--fault", "200"}, exitUsage, "isn't a status from 300 to 599"},
+		{"extent of a fault", []string{"fake", "vm", "--fault", "429:soon"}, exitUsage, `--fault "429:soon" isn't WHAT:N`},
+		{"share of a fault", []string{"fake", "vm", "--fault", "429:101%"}, exitUsage, "PERCENT"},
+		{"shell", []string{"fake", "vm", "--shell", "csh"}, exitUsage, `--shell "csh" isn't a shell`},
 		{"keys of a VM", []string{"fake", "vm", "--key-directory", "/x"}, exitUsage, "has no keys"},
-		{"nameless identity", []string{"fake", "vm", "--user-assigned", ""}, exitUsage, "not a name"},
+		{"nameless identity", []string{"fake", "vm", "--user-assigned", ""}, exitUsage, "isn't a name"},
 		{"impossible address", []string{"fake", "vm", "--addr", "127.0.0.1:99999"}, exitFailed, "99999"},
+		{"completion", []string{"completion", "fish"}, exitOK, ""},
+		{"completion for no shell", []string{"completion"}, exitUsage, "the shell is missing; it is one of bash"},
+		{"completion for another shell", []string{"completion", "bsah"}, exitUsage, `did you mean "bash"?`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			noHost(t)
@@ -160,35 +212,90 @@ func TestCommandLines(t *testing.T) {
 			}
 			require.Contains(t, got.stderr, test.stderr)
 			require.Empty(t, got.stdout)
-			if test.code == exitUsage && len(test.args) > 0 {
-				require.Regexp(t, `Run "azhost help[ a-z]*" for its use\.\n$`, got.stderr)
+			if test.code == exitUsage && len(test.args) > 0 && test.name != "fake with a command that isn't one" {
+				require.Regexp(t, `\nRun "azhost help[ a-z]*" for usage\.\n$`, got.stderr)
 			}
 		})
 	}
 }
 
 func TestPagesFitAScreen(t *testing.T) {
-	pages := map[string]string{"azhost": mainPage}
+	main := page("azhost")
 	for _, c := range commands() {
-		pages["azhost "+c.name] = c.page
-		require.Contains(t, mainPage, "    "+c.name+" ")
+		require.Contains(t, pageNames(), c.name)
+		require.Contains(t, main, "    "+c.name+" ")
 	}
-	for name, page := range pages {
-		lines := strings.Split(strings.TrimSuffix(page, "\n"), "\n")
+	for _, name := range pageNames() {
+		text := page(name)
+		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 		require.LessOrEqual(t, len(lines), 40, name)
 		for _, line := range lines {
 			require.LessOrEqual(t, len(line), 80, line)
 		}
-		require.True(t, strings.HasPrefix(page, "NAME\n    "+name+" - "), name)
-		for _, heading := range []string{"SYNOPSIS", "DESCRIPTION", "EXIT STATUS"} {
-			require.Contains(t, page, "\n"+heading+"\n", name)
+		isCommand := slices.ContainsFunc(commands(), func(c command) bool { return c.name == name })
+		switch {
+		case name == "azhost":
+			require.True(t, strings.HasPrefix(text, "azhost - "))
+		case isCommand:
+			require.True(t, strings.HasPrefix(text, "azhost "+name+" - "), name)
+			require.Contains(t, text, "\nUSAGE\n    azhost "+name, name)
+			require.Contains(t, text, "\nEXIT STATUS\n", name)
+		default:
+			require.True(t, strings.HasPrefix(text, "azhost help "+name+" - "), name)
+			require.Regexp(t, `resources, kubectl, google, files`, main)
+			require.Contains(t, main, name)
 		}
+	}
+}
+
+// TestPagesNameTheOptions: a page and its command have the same options.
+func TestPagesNameTheOptions(t *testing.T) {
+	for _, c := range commands() {
+		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
+		c.create().flags(flags)
+		for _, name := range optionNames(flags) {
+			if name != "--resource" { // the operand is documented
+				require.Regexp(t, "(?m)[ ,]"+name+"[ ,]", page(c.name), c.name)
+			}
+		}
+		for _, found := range regexp.MustCompile(`(?m)(?:^    |, )(--?[a-z-]+)`).FindAllStringSubmatch(page(c.name), -1) {
+			if found[1] != "--version" {
+				require.Contains(t, optionNames(flags), found[1], c.name)
+			}
+		}
+	}
+	for _, form := range formNames() {
+		require.Contains(t, page("token"), form)
+	}
+	for _, fault := range faultNames() {
+		require.Contains(t, page("fake"), fault)
+	}
+	for _, r := range resources() {
+		require.Regexp(t, `(?m)^    `+r.name+` `, page("resources"))
+		for _, uri := range r.uris {
+			require.Regexp(t, regexp.QuoteMeta(uri)+`[ ,\n]`, page("resources"))
+		}
+	}
+	for _, r := range reasons() {
+		require.Regexp(t, `[ ,]`+string(r)+`[,\n]`, page("doctor"))
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, test := range []struct {
+		a, b string
+		want int
+	}{
+		{"", "", 0}, {"a", "", 1}, {"", "ab", 2}, {"token", "token", 0}, {"tokne", "token", 1}, {"tken", "token", 1}, {"vualt", "vault", 1}, {"abc", "xyz", 3},
+	} {
+		require.Equal(t, test.want, distance(test.a, test.b), "%s %s", test.a, test.b)
 	}
 }
 
 func TestVersion(t *testing.T) {
 	got := do(t.Context(), wire(nobody), nil, "version")
 	require.Regexp(t, `^azhost \S+( [0-9a-f]+)? go1\S+.* \w+/\w+\n$`, got.stdout)
+	require.Equal(t, got, do(t.Context(), wire(nobody), nil, "--version"))
 }
 
 func TestClaimsOfWhatIsNoToken(t *testing.T) {

@@ -24,11 +24,11 @@ const (
 )
 
 const (
-	probeConnect = 2 * time.Second // as the library's
+	probeConnect = 2 * time.Second // the library's default
 	probeTimeout = 5 * time.Second
 )
 
-// address returns the endpoint that the library asks.
+// address returns the endpoint that the library uses.
 func (d *doctor) address(host azhost.Source) string {
 	env := d.facts.env
 	switch {
@@ -46,8 +46,7 @@ func (d *doctor) address(host azhost.Source) string {
 	return env.IdentityEndpoint
 }
 
-// endpoint asks the endpoint for nothing in particular, and reports whether it answers. Every
-// host refuses such a request, which is an answer.
+// endpoint sends the host a request that it has to reject, and reports whether it responds.
 func (d *doctor) endpoint(ctx context.Context, host azhost.Source) {
 	const check = "endpoint"
 	address := d.address(host)
@@ -58,28 +57,23 @@ func (d *doctor) endpoint(ctx context.Context, host azhost.Source) {
 		if u, isURL := errors.AsType[*url.Error](err); isURL {
 			err = u.Err
 		}
-		todo := "The variable above points there. Does the program still run where the platform started it?"
-		switch host {
-		case azhost.SourceIMDS:
-			todo = "On an Azure VM, let this program reach the address directly: look at firewalls, routes and network namespaces. Elsewhere there is none."
-		case azhost.SourceAzureArc:
-			todo = "Start the Arc agent: sudo systemctl start himdsd (Linux), Start-Service himds (Windows). Then see azcmagent show."
-		}
-		d.found.add(bad, check, fmt.Sprintf("%s: no answer after %s: %s", where, took(start), printable(err.Error())), todo)
+		d.report.add(bad, check, fmt.Sprintf("%s: no response after %s: %s", where, took(start), printable(err.Error())), "")
 		return
 	}
 	resp.Body.Close()
-	server := printable(resp.Header.Get("Server"))
-	detail := fmt.Sprintf("%s answers in %s (status %d)", where, took(start), resp.StatusCode)
-	if host == azhost.SourceIMDS && !strings.HasPrefix(server, "IMDS/") {
-		d.found.add(note, check, fmt.Sprintf("%s, but does not call itself IMDS (Server %q)", detail, server),
-			"If something other than Azure owns this address (another cloud, a captive portal, a proxy), there is no managed identity here.")
-		return
+	d.responded, d.status, d.server = true, resp.StatusCode, printable(resp.Header.Get("Server"))
+	detail := fmt.Sprintf("%s responds in %s (status %d)", where, took(start), resp.StatusCode)
+	if host == azhost.SourceIMDS && !d.isIMDS() {
+		detail += fmt.Sprintf(", but doesn't identify itself as IMDS (Server %q)", d.server)
 	}
-	d.found.add(ok, check, detail, "")
+	d.report.add(ok, check, detail, "")
 }
 
-// probe asks without the header that a token request has, through no proxy and after no redirect.
+// isIMDS reports whether what responded calls itself IMDS.
+func (d *doctor) isIMDS() bool { return strings.HasPrefix(d.server, "IMDS/") }
+
+// probe sends a request without the header of a token request. It uses no proxy and follows no
+// redirect.
 func (d *doctor) probe(ctx context.Context, address string) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -89,7 +83,7 @@ func (d *doctor) probe(ctx context.Context, address string) (*http.Response, err
 			Proxy:                  nil,
 			DialContext:            (&net.Dialer{Timeout: probeConnect}).DialContext,
 			DisableKeepAlives:      true,
-			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, // nothing is sent that anybody may not know
+			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true}, // the request holds no secret
 			MaxResponseHeaderBytes: 64 << 10,
 		}
 	}
@@ -99,3 +93,5 @@ func (d *doctor) probe(ctx context.Context, address string) (*http.Response, err
 	}
 	return client(transport).Do(req)
 }
+
+func took(start time.Time) time.Duration { return time.Since(start).Round(time.Millisecond) }

@@ -6,7 +6,6 @@ package main
 import (
 	"errors"
 	"flag"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -14,15 +13,17 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// request is what to ask which host for: the flags that token and doctor share.
+// request is which token to request from which host: the options that token and doctor share.
 type request struct {
-	resource, clientID, objectID, resourceID string
-	source, endpoint, arcKeyDirectory        string
-	timeout                                  time.Duration
+	resource, cloud                   string
+	clientID, objectID, resourceID    string
+	source, endpoint, arcKeyDirectory string
+	timeout                           time.Duration
 }
 
-func (r *request) flags(flags *flag.FlagSet, resource string, timeout time.Duration) {
-	flags.StringVar(&r.resource, "resource", resource, "")
+func (r *request) flags(flags *flag.FlagSet, timeout time.Duration) {
+	flags.StringVar(&r.resource, "resource", "", "")
+	flags.StringVar(&r.cloud, "cloud", "public", "")
 	flags.StringVar(&r.clientID, "client-id", "", "")
 	flags.StringVar(&r.objectID, "object-id", "", "")
 	flags.StringVar(&r.resourceID, "resource-id", "", "")
@@ -32,8 +33,25 @@ func (r *request) flags(flags *flag.FlagSet, resource string, timeout time.Durat
 	flags.DurationVar(&r.timeout, "timeout", timeout, "")
 }
 
-// check looks for what no host needs to be asked about.
-func (r *request) check() error {
+// resolve completes the request with the operand, and checks what doesn't need a host.
+func (r *request) resolve(args arguments, usual string) error {
+	operand, err := args.one()
+	switch {
+	case err != nil:
+		return err
+	case operand != "" && r.resource != "":
+		return usagef("unexpected argument %q; --resource already names the resource", operand)
+	case operand != "":
+		r.resource = operand
+	case r.resource == "":
+		r.resource = usual
+	}
+	if r.resource == "" {
+		return usagef("the resource is missing; write for example \"azhost token vault\" or \"azhost token https://vault.azure.net\"")
+	}
+	if r.resource, err = resolveResource(r.resource, r.cloud); err != nil {
+		return err
+	}
 	selectors := 0
 	for _, id := range []string{r.clientID, r.objectID, r.resourceID} {
 		if id != "" {
@@ -41,31 +59,37 @@ func (r *request) check() error {
 		}
 	}
 	switch {
-	case r.target() == "" || strings.ContainsFunc(r.resource, func(c rune) bool { return c <= ' ' || c == 0x7f }):
-		return usageError{fmt.Errorf("--resource %q names no resource; write for example --resource https://vault.azure.net", r.resource)}
 	case selectors > 1:
-		return usageError{errors.New("only one of --client-id, --object-id and --resource-id selects the identity")}
+		return usagef("use only one of --client-id, --object-id, and --resource-id")
 	case r.timeout <= 0:
-		return usageError{fmt.Errorf("--timeout %s is not positive", r.timeout)}
+		return usagef("--timeout %s isn't positive", r.timeout)
 	}
-	return nil
+	if r.source == "" {
+		return nil
+	}
+	for _, known := range sources() {
+		if strings.EqualFold(r.source, known) {
+			r.source = known
+			return nil
+		}
+	}
+	return usagef("--source %q isn't a host; it is one of %s%s", r.source, strings.Join(sources(), ", "), didYouMean(r.source, sources()))
 }
 
-// target is the resource without the suffix that makes a scope of it.
+func sources() []string {
+	return []string{
+		string(azhost.SourceIMDS), string(azhost.SourceAzureArc), string(azhost.SourceAppService),
+		string(azhost.SourceServiceFabric), string(azhost.SourceCloudShell), string(azhost.SourceAzureML),
+	}
+}
+
+// target is the resource without the suffix of a scope.
 func (r *request) target() string { return strings.TrimSuffix(r.resource, "/.default") }
 
-// options returns the options that the flags stand for.
+// options returns the credential's options.
 func (r *request) options(transport http.RoundTripper) *azhost.ManagedIdentityCredentialOptions {
 	o := &azhost.ManagedIdentityCredentialOptions{
 		Source: azhost.Source(r.source), Endpoint: r.endpoint, ArcKeyDirectory: r.arcKeyDirectory,
-	}
-	for _, known := range []azhost.Source{
-		azhost.SourceIMDS, azhost.SourceAzureArc, azhost.SourceAppService,
-		azhost.SourceServiceFabric, azhost.SourceCloudShell, azhost.SourceAzureML,
-	} {
-		if strings.EqualFold(r.source, string(known)) {
-			o.Source = known
-		}
 	}
 	switch {
 	case r.clientID != "":
@@ -89,14 +113,14 @@ func client(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// credential makes the credential. An error that the flags are to blame for is a usageError.
+// credential creates the credential. The error is a usageError if the options are the reason.
 func credential(o *azhost.ManagedIdentityCredentialOptions) (*azhost.ManagedIdentityCredential, error) {
 	cred, err := azhost.NewManagedIdentityCredential(o)
 	if err == nil {
 		return cred, nil
 	}
 	if _, bare := azhost.NewManagedIdentityCredential(nil); bare != nil && bare.Error() == err.Error() {
-		return nil, err // it is the machine
+		return nil, err // the environment is invalid
 	}
-	return nil, usageError{err}
+	return nil, usageError{errors.New(strings.TrimPrefix(err.Error(), "azhost: "))}
 }

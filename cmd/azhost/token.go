@@ -5,16 +5,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 )
@@ -22,116 +20,91 @@ import (
 // tokenTimeout leaves room for IMDS's documented schedule of retries, up to 128 s of pauses.
 const tokenTimeout = 150 * time.Second
 
-func runToken(ctx context.Context, args []string, p process) error {
-	var r request
-	flags := flag.NewFlagSet("token", flag.ContinueOnError)
-	r.flags(flags, "", tokenTimeout)
-	form := flags.String("o", "token", "")
-	if err := parse(flags, args); err != nil {
+// freshClaims ask for a token that no cache holds. The host may still have one of its own.
+const freshClaims = `{"access_token":{}}`
+
+// tokenRun is one run of "azhost token".
+type tokenRun struct {
+	request
+	form, out    string
+	watch, fresh bool
+}
+
+func (r *tokenRun) flags(flags *flag.FlagSet) {
+	r.request.flags(flags, tokenTimeout)
+	flags.StringVar(&r.form, "o", "token", "")
+	flags.StringVar(&r.form, "output", "token", "")
+	flags.StringVar(&r.out, "out", "", "")
+	flags.BoolVar(&r.watch, "watch", false, "")
+	flags.BoolVar(&r.fresh, "fresh", false, "")
+}
+
+func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
+	if err := r.resolve(args, ""); err != nil {
 		return err
 	}
-	if r.resource == "" {
-		return usageError{errors.New("--resource is missing; write for example --resource https://vault.azure.net")}
+	if !slices.Contains(formNames(), r.form) {
+		return usagef("--output %q isn't a format; it is one of %s%s", r.form, strings.Join(formNames(), ", "), didYouMean(r.form, formNames()))
 	}
-	if err := r.check(); err != nil {
+	if r.watch && r.out == "" {
+		return usagef("--watch needs --out, the file to write")
+	}
+	write, err := r.writer()
+	if err != nil {
 		return err
-	}
-	write := forms()[*form]
-	if write == nil {
-		return usageError{fmt.Errorf("-o %q is none of token, json, header, env, exec-credential", *form)}
 	}
 	cred, err := credential(r.options(p.transport))
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
+	opts := policy.TokenRequestOptions{Scopes: []string{r.resource}}
+	if r.fresh {
+		opts.Claims = freshClaims
+	}
+	if r.watch {
+		return r.keepFile(ctx, p, cred, opts, write)
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
 	defer cancel()
 	stop := p.progress(cred.Source())
-	token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{r.resource}})
+	token, err := cred.GetToken(bounded, opts)
 	stop()
+	if err != nil {
+		if r.form == googleForm && ctx.Err() == nil {
+			return writeGoogleFailure(p.out, err)
+		}
+		return r.failed(err, p, cred.Source())
+	}
+	text, err := write(answer{token, r.target(), cred.Source()})
 	if err != nil {
 		return err
 	}
-	return write(p.stdout, answer{token, r.target(), cred.Source()})
-}
-
-// answer is a token and what it is for.
-type answer struct {
-	azcore.AccessToken
-	resource string
-	source   azhost.Source
-}
-
-// forms are the values of -o.
-func forms() map[string]func(io.Writer, answer) error {
-	return map[string]func(io.Writer, answer) error{
-		"token": func(w io.Writer, a answer) error {
-			_, err := fmt.Fprintln(w, a.Token)
-			return err
-		},
-		"header": func(w io.Writer, a answer) error {
-			_, err := fmt.Fprintln(w, "Authorization: Bearer "+a.Token)
-			return err
-		},
-		"env": func(w io.Writer, a answer) error {
-			_, err := fmt.Fprintf(w, "export AZURE_ACCESS_TOKEN=%s\nexport AZURE_ACCESS_TOKEN_EXPIRES_ON=%s\n",
-				quoted(a.Token), quoted(stamp(a.ExpiresOn)))
-			return err
-		},
-		"json":            writeJSONToken,
-		"exec-credential": writeExecCredential,
+	if r.out != "" {
+		return writeFile(r.out, text)
 	}
+	_, err = fmt.Fprintln(p.out, text)
+	return err
 }
 
-func writeJSONToken(w io.Writer, a answer) error {
-	v := struct {
-		AccessToken string        `json:"accessToken"`
-		ExpiresOn   string        `json:"expiresOn"`
-		RefreshOn   string        `json:"refreshOn,omitempty"`
-		Resource    string        `json:"resource"`
-		Source      azhost.Source `json:"source"`
-		TokenType   string        `json:"tokenType"`
-	}{a.Token, stamp(a.ExpiresOn), "", a.resource, a.source, "Bearer"}
-	if !a.RefreshOn.IsZero() {
-		v.RefreshOn = stamp(a.RefreshOn)
+// failed distinguishes a machine without a managed identity from one whose host is down.
+func (r *tokenRun) failed(err error, p process, source azhost.Source) error {
+	if unreachable(err) && p.facts().known(r.request, source) {
+		return statusError{err, exitDown}
 	}
-	return writeJSON(w, v)
-}
-
-// writeExecCredential writes what kubectl wants from a credential plugin.
-func writeExecCredential(w io.Writer, a answer) error {
-	type status struct {
-		ExpirationTimestamp string `json:"expirationTimestamp"`
-		Token               string `json:"token"`
+	if noIdentity(err, source, r.request) {
+		return statusError{err, exitUnavailable}
 	}
-	return writeJSON(w, struct {
-		APIVersion string `json:"apiVersion"`
-		Kind       string `json:"kind"`
-		Status     status `json:"status"`
-	}{"client.authentication.k8s.io/v1", "ExecCredential", status{stamp(a.ExpiresOn), a.Token}})
+	return err
 }
-
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-// stamp is a time as kubectl, jq and people read it.
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// quoted is s for a POSIX shell.
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 const (
 	progressAfter = 2 * time.Second
 	progressEvery = 5 * time.Second
 )
 
-// progress says on a terminal that a wait is a wait. The function that it returns ends that.
+// progress shows on a terminal that the host takes long. The function that it returns ends that.
 func (p process) progress(source azhost.Source) (stop func()) {
-	if !p.terminal {
+	if !p.err.terminal {
 		return func() {}
 	}
 	done := make(chan struct{})
@@ -141,11 +114,38 @@ func (p process) progress(source azhost.Source) (stop func()) {
 		for pause := progressAfter; ; pause = progressEvery {
 			select {
 			case <-time.After(pause):
-				fmt.Fprintf(p.stderr, "azhost: waiting for %s, %s so far\n", source, time.Since(start).Round(time.Second))
+				fmt.Fprintf(p.err, "azhost: waiting for %s (%s)\n", source, time.Since(start).Round(time.Second))
 			case <-done:
 				return
 			}
 		}
 	})
 	return func() { close(done); running.Wait() }
+}
+
+// keepFile writes the token to the file, and each renewal, until ctx ends. It fails if there is no
+// first token; later failures are reported and the file stays as it is.
+func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions, write writer) error {
+	first := true
+	for token, err := range renewals(ctx, cred, opts) {
+		if err == nil {
+			var text string
+			if text, err = write(answer{token, r.target(), cred.Source()}); err == nil {
+				err = writeFile(r.out, text)
+			}
+			if err == nil {
+				fmt.Fprintf(p.err, "azhost token: wrote %s, which expires at %s\n", r.out, stamp(token.ExpiresOn))
+				first = false
+				continue
+			}
+		}
+		if first {
+			return r.failed(err, p, cred.Source())
+		}
+		fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
+	}
+	if signal, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && signal.code() == exitTerminated {
+		return nil // the usual end of a service
+	}
+	return context.Cause(ctx)
 }

@@ -11,21 +11,37 @@ import (
 	"runtime/debug"
 )
 
-func runVersion(_ context.Context, args []string, p process) error {
-	if err := parse(flag.NewFlagSet("version", flag.ContinueOnError), args); err != nil {
+// versionRun is one run of "azhost version".
+type versionRun struct{}
+
+func (*versionRun) flags(*flag.FlagSet) {}
+
+func (*versionRun) run(_ context.Context, args arguments, p process) error {
+	if err := args.none(); err != nil {
 		return err
 	}
-	version, revision := "(devel)", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		if info.Main.Version != "" {
-			version = info.Main.Version
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value
-			}
+	version, revision := version()
+	if revision != "" {
+		revision = " " + revision
+	}
+	_, err := fmt.Fprintf(p.out, "azhost %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	return err
+}
+
+// version returns the version that azhost was built from, and its revision if that is known.
+func version() (version, revision string) {
+	version = "(devel)"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, ""
+	}
+	if info.Main.Version != "" {
+		version = info.Main.Version
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
 		}
 	}
-	_, err := fmt.Fprintf(p.stdout, "azhost %s%s %s %s/%s\n", version, revision, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+	return version, revision
 }

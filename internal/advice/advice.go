@@ -56,6 +56,7 @@ const (
 	Blocked       = "This machine is on Azure, so a firewall, route, or proxy is blocking the Instance Metadata Service"
 	PodBlocked    = "In a Kubernetes pod, the cluster may restrict access to the Instance Metadata Service; use workload identity"
 	Impostor      = "This is not a response from IMDS: another service is using its address"
+	NoAnswer      = "IMDS may be overloaded, or a firewall, proxy, or another service may be holding the connection"
 	AnsweredOnce  = "IMDS responded at this address earlier"
 	AgentStopped  = "Start the Arc agent: the himds service on Windows, himdsd.service on Linux. Then run azcmagent show"
 	AgentStatus   = "Run azcmagent show to see the agent's status"
@@ -146,12 +147,12 @@ func imds(f Failure) string {
 		return Impostor + ". " + NotAzure
 	case f.Problem != Refusal && f.Answered:
 		return AnsweredOnce
+	case f.Problem == Unanswered:
+		return NoAnswer
 	case f.Problem != Refusal && f.Pod:
 		return PodBlocked
 	case f.Problem != Refusal && f.OnAzure:
 		return Blocked
-	case f.Problem == Unanswered:
-		return "Something accepted the connection. " + NotAzure
 	case f.Problem != Refusal:
 		return NotAzure
 	case (f.Status == 403 || f.Status == 421) && f.Empty:

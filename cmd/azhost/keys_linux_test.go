@@ -1,0 +1,53 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/stretchr/testify/require"
+)
+
+// TestDoctorNamesWhatRefuses runs azhost as a user who may not read the agent's keys.
+func TestDoctorNamesWhatRefuses(t *testing.T) {
+	noHost(t)
+	arc := azhosttest.NewArc(t)
+	closed := filepath.Dir(arc.KeyDirectory()) // as if it were /var/opt/azcmagent
+	require.NoError(t, os.Chmod(closed, 0o700))
+	cmd := azhostCommand(t.Context(), "doctor", "--json", "--source", "AzureArc", "--endpoint", arc.Endpoint(), "--arc-key-directory", arc.KeyDirectory())
+	if os.Getuid() == 0 {
+		cmd.Path = "/proc/self/exe" // whose directory others may have no access to
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	} else {
+		require.NoError(t, os.Chmod(arc.KeyDirectory(), 0))
+		t.Cleanup(func() { require.NoError(t, os.Chmod(arc.KeyDirectory(), 0o700)) })
+	}
+	out, err := cmd.Output()
+	require.Error(t, err)
+	require.Equal(t, exitFailed, cmd.ProcessState.ExitCode(), "%s", out)
+	text := normalized(string(out), arc.KeyDirectory(), closed)
+	text = regexp.MustCompile(`/\S+ \(d\S+, owner \S+, group \S+\) refuses access to user .+? \(uid \d+\)`).
+		ReplaceAllString(text, "/KEYS (drwx------, owner root, group root) refuses access to user orders (uid 1000)")
+	var r report
+	require.NoError(t, json.Unmarshal([]byte(text), &r))
+	require.Equal(t, reasonKeyUnreadable, r.Reason)
+	requireForms(t, "doctor-arc-keys-unreadable", func(c console, verbose bool) { require.NoError(t, r.write(c, verbose)) })
+}
+
+func TestReadable(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, readable(dir))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "x.key"), nil, 0o600))
+	require.NoError(t, readable(dir))
+	require.ErrorIs(t, readable(filepath.Join(dir, "none")), fs.ErrNotExist)
+	require.Contains(t, userName(), "(uid ")
+	require.Regexp(t, `^drwx.{6}, owner \S+, group \S+$`, ownership(dir))
+}

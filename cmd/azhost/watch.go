@@ -1,0 +1,64 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+const watchInterval = 5 * time.Second
+
+// watchChanges examines the machine every five seconds until ctx ends, and prints the verdict when
+// it changes.
+func (r *doctorRun) watchChanges(ctx context.Context, p process) error {
+	type state struct {
+		reason   reason
+		host     string
+		identity string
+	}
+	var last state
+	for {
+		// Claims bypass the cache, so that every examination requests a token.
+		d, err := r.examine(ctx, p, policy.TokenRequestOptions{Claims: freshClaims})
+		if err != nil {
+			return err
+		}
+		if now := (state{d.report.Reason, d.report.Host, d.identity}); now != last {
+			if err := r.printChange(p, d); err != nil {
+				return err
+			}
+			last = now
+		}
+		select {
+		case <-time.After(watchInterval):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (r *doctorRun) printChange(p process, d *doctor) error {
+	if r.json {
+		e := json.NewEncoder(p.out)
+		e.SetEscapeHTML(false)
+		return e.Encode(struct {
+			Time string `json:"time"`
+			report
+		}{stamp(time.Now()), d.report})
+	}
+	color := green
+	if !d.report.OK {
+		color = red
+	}
+	head := stamp(time.Now()) + "  "
+	text := p.out.wrap(d.report.Verdict, head, strings.Repeat(" ", len(head)))
+	_, err := fmt.Fprint(p.out, head, p.out.paint(color, text[len(head):len(text)-1]), "\n")
+	return err
+}

@@ -1,0 +1,99 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"math"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestPauseReachesTheQueue: an attempt that already waits for its turn waits for the end of a pause
+// that the host asks for meanwhile.
+func TestPauseReachesTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(true)
+		start := time.Now()
+		for range maxRate { // so that the next one waits for a second
+			leave, err := g.enter(t.Context(), time.Minute)
+			require.NoError(t, err)
+			leave()
+		}
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			g.pauseFor(time.Minute)
+		}()
+		leave, err := g.enter(t.Context(), time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, 500*time.Millisecond+time.Minute, time.Since(start))
+		leave()
+	})
+}
+
+// TestLongerPauseStands: a host that asks for a minute and then for a second gets its minute.
+func TestLongerPauseStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(false)
+		start := time.Now()
+		g.pauseFor(time.Minute)
+		g.pauseFor(time.Second)
+		leave, err := g.enter(t.Context(), time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, time.Minute, time.Since(start))
+		leave()
+	})
+}
+
+// TestTurnEndsWithItsContext: and its place goes to the next in the queue, with its second.
+func TestTurnEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(true)
+		g.pauseFor(time.Hour)
+		require.Equal(t, maxQuiet, g.quietFor())
+		for range 2 * maxRate {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			start := time.Now()
+			_, err := g.enter(ctx, time.Minute)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			require.Equal(t, time.Second, time.Since(start))
+			cancel()
+		}
+		require.Empty(t, g.slots)
+		require.Len(t, g.rate, maxRate)
+	})
+}
+
+// TestLeaseEnds: an attempt that does not return keeps its slot for its timeout and ten seconds, but
+// never for longer than a flight may take.
+func TestLeaseEnds(t *testing.T) {
+	for timeout, want := range map[time.Duration]time.Duration{
+		time.Minute:    70 * time.Second,
+		flightDeadline: 190 * time.Second,
+		24 * time.Hour: 190 * time.Second,
+		math.MaxInt64:  190 * time.Second,
+	} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGate(true)
+				start := time.Now()
+				leave, err := g.enter(t.Context(), timeout)
+				require.NoError(t, err)
+				time.Sleep(time.Second)
+				for range maxAttempts { // one more than there are slots left
+					_, err := g.enter(t.Context(), flightDeadline)
+					require.NoError(t, err)
+				}
+				require.Equal(t, want, time.Since(start))
+				leave() // late, and without effect
+				require.Len(t, g.slots, maxAttempts)
+				require.Len(t, g.rate, maxRate-maxAttempts)
+				time.Sleep(time.Hour)
+			})
+		})
+	}
+}
