@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package laptop is the part of the examples that you don't need to copy: it parses their command
-// lines, and lets them run on a machine outside Azure against a fake service and a fake Azure VM.
+// Package laptop is the part of the examples that you don't need to copy. It lets them run on a
+// machine outside Azure against a fake service and a fake Azure VM.
 //
 // The fakes listen on loopback and answer under the services' real names. They check the signature,
 // expiry, and audience of every token, and reject a token with the status, the challenge, and the
@@ -42,6 +42,22 @@ type Service struct {
 
 // Close stops the service and the VM.
 func (s *Service) Close() { s.close() }
+
+// Start returns the service that a program calls. If target, the value of the flag that names the
+// service, is empty, Start starts fake and points target at it. Otherwise the program calls the real
+// service with the identity of the machine that it runs on, so every field of the result is zero or
+// points to a zero value, and Close does nothing.
+func Start(target *string, fake func() (*Service, error)) (*Service, error) {
+	if *target != "" {
+		return &Service{Machine: &azhost.ManagedIdentityCredentialOptions{}, close: func() {}}, nil
+	}
+	s, err := fake()
+	if err != nil {
+		return nil, err
+	}
+	*target = s.target
+	return s, nil
+}
 
 // start starts a VM and a service. handler returns the service's handler, which checks tokens with
 // the VM.
