@@ -72,7 +72,7 @@ func (s *arc) explain(resp *http.Response, err error) error {
 }
 
 // exchange is the pipeline policy that answers the agent's challenge. It runs at every attempt of
-// the retry policy, so that every attempt gets a challenge of its own: a key is good for 60 s
+// the retry policy, so that every attempt gets its own challenge: a key is good for 60 s
 // after its challenge, and a pause between attempts may take longer.
 type exchange struct {
 	agentDir string // where the agent writes its keys

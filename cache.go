@@ -21,7 +21,7 @@ import (
 //	   ├─ stale                  flight.go       start a refresh unless one runs; the token at once
 //	   ├─ dying                  cache.go        wait up to 2 s for the refresh that runs; its token, else the old one
 //	   └─ expired, or claims     flight.go       join or start a flight; wait for it or for ctx
-//	        │  a goroutine of its own, context.Background, 3 minutes, a span of its own
+//	        │  its own goroutine and span, context.Background, 3 minutes
 //	        ▼
 //	      client.fetch           client.go       build the message, send it, read the token
 //	        azcore's pipeline                    the caller's per-call policies

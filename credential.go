@@ -115,21 +115,21 @@ type ManagedIdentityCredentialOptions struct {
 	ConnectTimeout time.Duration
 
 	// Logger receives what was detected and why (Info), each token acquired (Info), each attempt
-	// (Debug), and failures (Warn), never a secret. Lines are written on a goroutine of their own, so a
+	// (Debug), and failures (Warn), never a secret. Lines are written on their own goroutine, so a
 	// slow handler delays no caller; a program that exits at once may lose the last ones. If Logger is
 	// nil and the environment variable AZURE_SDK_GO_LOGGING is "all", the lines go to standard error, as
 	// those of the Azure SDK do.
 	Logger *slog.Logger
 
 	// Observe, if set, is called once for every finished request for a token that this credential
-	// started, background refreshes included, on a goroutine of its own, after the callers have gone on.
+	// started, background refreshes included, on its own goroutine, after the callers have gone on.
 	// Count requests by outcome here. Credentials that share a cache share requests, so a request is
 	// reported to the credential whose call started it.
 	Observe func(Event)
 
 	// UnavailableError, if set, creates an additional error for [CredentialUnavailableError] to wrap.
 	// Pass azidentity.NewCredentialUnavailableError, and azidentity.ChainedTokenCredential continues
-	// with its next credential. The chain then returns an error of its own type with this error's text;
+	// with its next credential. The chain then returns its own type of error with this error's text;
 	// errors.As finds neither of azhost's error types through it, so log here what you need of them.
 	UnavailableError func(message string) error
 }

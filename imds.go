@@ -92,7 +92,7 @@ func (s *imds) explain(resp *http.Response, err error) error {
 
 // offersIdentity reports whether a refusal leaves it open that the machine has an identity. As with
 // azidentity, a chain moves on after 400 to a request that selects none, and after Docker Desktop's
-// 403; an error of Microsoft Entra's is about an identity that is there.
+// 403; an error from Microsoft Entra ID is about an existing identity.
 func (s *imds) offersIdentity(resp *http.Response) bool {
 	body := payload(resp)
 	e, _ := tokenjson.ParseError(body)

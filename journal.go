@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// journal writes the log lines of one flight in their order, on a goroutine of its own: a handler
+// journal writes the log lines of one flight in order, on its own goroutine: a handler
 // that is slow, never returns, panics or asks for a token itself keeps no caller waiting. The zero
 // journal writes nothing.
 type journal struct {

@@ -28,7 +28,7 @@ const (
 	lastMinute = time.Minute
 
 	// pauseMin and pauseMax bound the pause after a failed background refresh: often enough to
-	// use the host as soon as it is back, rarely enough not to disturb one that is unwell.
+	// use the host as soon as it is back, rarely enough not to disturb one that is failing.
 	pauseMin = 30 * time.Second
 	pauseMax = 5 * time.Minute
 
@@ -38,7 +38,7 @@ const (
 )
 
 // instant is a moment on both clocks of the machine. The wall clock runs on while the machine is
-// suspended, the monotonic clock does not jump when somebody sets the time.
+// suspended, the monotonic clock does not jump when the time is set.
 type instant struct {
 	wall int64 // nanoseconds since 1970
 	mono int64 // nanoseconds since the cache was made
@@ -61,7 +61,7 @@ func (t instant) after(now instant) time.Duration {
 }
 
 // earlier returns the moment that is reached once a or b is. The clocks may each say that another
-// one comes first: they part when the machine sleeps and when somebody sets the time.
+// one comes first: they part when the machine sleeps and when its time is set.
 func earlier(a, b instant) instant {
 	return instant{min(a.wall, b.wall), min(a.mono, b.mono)}
 }
