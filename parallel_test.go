@@ -31,7 +31,10 @@ type counter struct {
 }
 
 func (h *counter) requester(claims bool) *requester {
-	return from(func(context.Context) (azcore.AccessToken, error) {
+	return from(func(ctx context.Context) (azcore.AccessToken, error) {
+		if !progressOf(ctx).begin() {
+			return azcore.AccessToken{}, ctx.Err()
+		}
 		n := h.n.Add(1)
 		if !claims {
 			if now := h.atOnce.Add(1); now > h.most.Load() {
