@@ -125,34 +125,33 @@ func TestParallelInvalidate(t *testing.T) {
 	}
 }
 
-// TestParallelClaims: a call that begins after claims were answered gets no token that an ordinary
-// request had brought before, and no token of other claims that the cache had then.
+// TestParallelClaims: a call that begins after claims were answered gets no token of an ordinary request
+// that was sent before those claims came.
 func TestParallelClaims(t *testing.T) {
 	c := newCache(false)
 	h := &counter{refresh: 300 * time.Microsecond, delay: 300 * time.Microsecond}
 	ordinary, answering := h.requester(false), h.requester(true)
 	_, err := c.get(t.Context(), "r", "", ordinary)
 	require.NoError(t, err)
-	var answered atomic.Int64 // the newest token of claims that a caller has
+	var refused atomic.Int64 // requests up to this one were sent before claims that are answered
 	var all sync.WaitGroup
 	for caller := range 3 {
 		all.Go(func() {
 			for n := range 200 {
+				sent := h.n.Load()
 				token, err := c.get(t.Context(), "r", fmt.Sprint(caller, n), answering)
 				require.NoError(t, err)
-				got, ok := numberOf(t, token)
-				require.True(t, ok)
-				for {
-					before := answered.Load()
-					if got <= before || answered.CompareAndSwap(before, got) {
-						break
-					}
+				got, claims := numberOf(t, token)
+				require.True(t, claims)
+				require.Greater(t, got, sent)
+				for before := refused.Load(); sent > before && !refused.CompareAndSwap(before, sent); {
+					before = refused.Load()
 				}
 			}
 		})
 		all.Go(func() {
 			for range 2_000 {
-				before := answered.Load()
+				before := refused.Load()
 				token, err := c.get(t.Context(), "r", "", ordinary)
 				require.NoError(t, err)
 				if n, claims := numberOf(t, token); !claims {
