@@ -38,11 +38,18 @@ func answered(resp *http.Response) string {
 		}
 		return unstopped(text)
 	}
-	// A response that was to have a token may have one, but not on a page of HTML.
-	if line := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText); line != "" && utf8.Valid(body) && (resp.StatusCode/100 != 2 || strings.HasPrefix(line, "<")) {
+	if line := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText); line != "" && utf8.Valid(body) && (!mayHaveToken(resp) || strings.HasPrefix(line, "<") && !tokenMember.MatchString(line)) {
 		text += ": " + line
 	}
 	return unstopped(text)
+}
+
+// tokenMember is how a token looks in JSON that may be broken.
+var tokenMember = regexp.MustCompile(`(?i)"access_token"\s*:`)
+
+// mayHaveToken reports whether a response may have a token, which no error has.
+func mayHaveToken(resp *http.Response) bool {
+	return resp.StatusCode/100 == 2 || tokenMember.Match(payload(resp))
 }
 
 // unstopped removes the full stop at the end of a text from elsewhere, because advice may follow.

@@ -78,7 +78,7 @@ var (
 // answer is what an error keeps of a response. Failures are remembered, and there may be many, so the
 // body is bounded.
 type answer struct {
-	body       []byte        // nil after a success, whose body may hold a token
+	body       []byte        // nil if it may have a token
 	retryAfter time.Duration // how long the host asks to be left alone
 }
 
@@ -91,7 +91,7 @@ func keep(resp *http.Response) (*http.Response, answer) {
 		return nil, answer{}
 	}
 	var a answer
-	if resp.StatusCode/100 != 2 {
+	if !mayHaveToken(resp) {
 		body := bodyWithoutSecret(resp)
 		a.body = bytes.Clone(body[:min(len(body), maxKept)])
 	}
