@@ -27,14 +27,14 @@ func hostTroubles() map[string]*trouble {
 	client := azhost.ClientID(a.ClientID)
 	return map[string]*trouble{
 		advice.NotAzure: here(by(always(refusedDial))),
-		"Something accepted the connection. This machine isn't an Azure VM": here(by(transporter(hang))),
-		advice.Blocked: here(byKnown(always(refusedDial))),
+		advice.NoAnswer: here(by(transporter(hang))),
+		advice.Blocked:  here(byKnown(always(refusedDial))),
 		advice.PodBlocked: here(func(o *occasion) error {
 			o.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 			return by(always(refusedDial))(o)
 		}),
 		advice.AnsweredOnce: here(second(refusedDial)),
-		advice.Impostor:     here(fault(azhosttest.Portal())),
+		advice.Impostor:     here(by(always(answer(200, "<html>Sign in</html>")))),
 
 		advice.WebProxy:             here(byKnown(always(answer(502, "Bad gateway")))),
 		advice.NoForwarding:         here(refusal(400, "invalid_request", "The request has the header X-Forwarded-For")),
