@@ -240,7 +240,9 @@ func (c *ManagedIdentityCredential) cacheFor(opts policy.TokenRequestOptions) *c
 // still the cached token, it is dropped, so the next call of GetToken asks the host; that happens at
 // most once a minute for a resource. The request says so where the host can hear it: it bypasses the
 // Arc agent's cache and gives Service Fabric the token's hash. Other hosts may return the same token
-// until their own cache has expired. Any other token, or "", has no effect. Invalidate doesn't wait.
+// until their own cache has expired. Any other token, or "", has no effect. Invalidate doesn't wait. It is
+// for programs that call GetToken themselves: the clients of the Azure SDK keep a copy of the token, and
+// drop that when a service responds with 401.
 func (c *ManagedIdentityCredential) Invalidate(token string) {
 	if token == "" {
 		return

@@ -21,7 +21,8 @@ import (
 // An error says that a request failed while there was no valid token; the loop then goes on, after the
 // pauses of the cache's refreshes: 30 s, growing to 5 min. A token that is invalidated or replaced by
 // another caller's claims counts as renewed. Tokens sends no requests but those of that schedule, and
-// shares them with all other callers. Claims in opts are used for the first token alone.
+// shares them with all other callers. Claims in opts are used for the first token alone. On
+// Service Fabric, set EnableCAE for the tokens that the clients of the Azure SDK ask for.
 func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.TokenRequestOptions) iter.Seq2[azcore.AccessToken, error] {
 	return func(yield func(azcore.AccessToken, error) bool) {
 		if ctx == nil {
