@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// The way of a call:
+// What happens in a call:
 //
 //	GetToken                     credential.go   one scope, one "/.default" off
 //	├─ cache.hit                 cache.go        no lock: before due, the token
@@ -53,7 +53,7 @@ type cache struct {
 	swept   instant // when the last sweep was
 }
 
-// entry is what the cache knows of one resource beside its state.
+// entry is what the cache knows about one resource, in addition to its state.
 type entry struct {
 	resource string
 	state    *state        // never nil; as in cache.states, once a flight has finished
@@ -90,8 +90,7 @@ func (s *state) renewIn(d time.Duration, now instant) *state {
 }
 
 const (
-	// maxEntries bounds the cache, but for running flights and a tenth beyond them: no program
-	// uses this many resources for good.
+	// maxEntries limits the cache; entries with running flights can exceed it.
 	maxEntries = 20_000
 	// sweepEvery is how often a flight that finishes removes the entries that have died meanwhile.
 	sweepEvery = 10 * time.Minute
@@ -149,7 +148,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 				f.background = true
 			}
 			f.waiters++ // the cache: no caller that leaves ends a refresh
-			c.store(e, s.renewIn(abandonedAfter, now))
+			c.store(e, s.renewIn(stuckAfter, now))
 		}
 		wait := f != nil && f.outcome == running && s.dying.reached(now)
 		c.mu.Unlock()
@@ -239,9 +238,9 @@ func (c *cache) drop(token string) {
 	})
 }
 
-// wait returns when a valid token other than the given one is cached. Without a pause it also returns
-// when the given one is due for renewal, expired or dropped; with one, when that is over. It ends with
-// ctx. A timer stands still while the machine is suspended, so it looks once a minute.
+// wait returns when a valid token other than the given one is cached, or when ctx is done. If pause is 0,
+// it also returns when the given token is due for refresh, has expired, or was dropped; otherwise, when
+// the pause is over. It checks once a minute, because timers stop while the machine is suspended.
 func (c *cache) wait(ctx context.Context, resource, token string, pause time.Duration) {
 	end, gone := time.Now().Add(pause), ctx.Done()
 	for ctx.Err() == nil {

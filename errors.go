@@ -21,7 +21,7 @@ import (
 // (a minute).
 //
 // Match it with errors.As. Its text is for people and may change; the same failure has the same text.
-// It never contains a token, a challenge key or a header.
+// It never contains a token, an Arc key, or a secret header.
 type AuthenticationFailedError struct {
 	// RawResponse is the host's last response, or nil if there was none. Each caller has its own copy,
 	// whose body can be read (at most 16 KiB are kept; the body of a response with a token is empty).

@@ -25,7 +25,8 @@ type journal struct {
 	closed bool
 }
 
-// maxLines bounds what waits for a handler that does not return; no flight writes more.
+// maxLines bounds the lines that wait for a slow handler. Further lines are dropped; no flight on a host's
+// own schedule writes this many.
 const maxLines = 64
 
 func (j *journal) write(level slog.Level, message string, attrs ...any) {

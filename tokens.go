@@ -13,16 +13,16 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Tokens returns the token that [ManagedIdentityCredential.GetToken] returns for opts, and then each
-// renewed one as soon as it is there, until ctx is done or the loop breaks. It keeps the token fresh
-// while it is used: for connection pools, files, and programs that are idle for longer than a token
-// lives. The first value warms the cache up.
+// Tokens yields the token that [ManagedIdentityCredential.GetToken] returns for opts, and then each new
+// token when it arrives, until ctx is done or the loop breaks. The token is refreshed while the loop
+// runs. Use it for connection pools, for token files, and in programs that are idle for longer than a
+// token's lifetime. To fill the cache at startup, take the first value.
 //
-// An error says that a request failed while there was no valid token; the loop then goes on, after the
-// pauses of the cache's refreshes: 30 s, growing to 5 min. A token that is invalidated or replaced by
-// another caller's claims counts as renewed. Tokens sends no requests but those of that schedule, and
-// shares them with all other callers. Claims in opts are used for the first token alone. On
-// Service Fabric, set EnableCAE for the tokens that the clients of the Azure SDK ask for.
+// If a request fails while there is no valid token, Tokens yields the error and tries again after a pause
+// that grows from 30 s to 5 min. It ends after one error if ctx is nil or opts has no valid scope. Claims
+// in opts apply until the first token arrives. When Invalidate or another caller's claims replace the
+// token, Tokens yields the new one. Its requests are shared with all other callers.
+// On Service Fabric, set EnableCAE to get the tokens that the Azure SDK's clients request.
 func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.TokenRequestOptions) iter.Seq2[azcore.AccessToken, error] {
 	return func(yield func(azcore.AccessToken, error) bool) {
 		if ctx == nil {

@@ -88,7 +88,7 @@ var byCode = map[string]string{
 
 var aadsts = regexp.MustCompile(`AADSTS(\d+)`)
 
-// For returns what to do about f, without a full stop at its end; "" if that is not known.
+// For returns advice for f, without a period at the end, or "" if there is none.
 func For(f Failure) string {
 	if code := aadsts.FindStringSubmatch(f.Code + " " + f.Text); code != nil {
 		return byCode[code[1]]
