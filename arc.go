@@ -24,7 +24,7 @@ type arc struct {
 // checkArc sets in.wrong if the directory of the agent's keys is unknown.
 func checkArc(in *setup) error {
 	if keyfile.Directory(in.env.ProgramData) == "" && in.identity.keyDir == "" && in.wrong == nil {
-		in.wrong = errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set. Set ArcKeyDirectory")
+		in.wrong = errors.New("the directory of the Arc agent's keys is unknown on this system. Set ArcKeyDirectory or, on Windows, %ProgramData%")
 	}
 	return nil
 }

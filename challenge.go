@@ -24,7 +24,7 @@ import (
 func readKey(header http.Header, agentDir, mountedDir string) (string, error) {
 	realm, err := challenge.Realm(header.Values("WWW-Authenticate"))
 	if err != nil {
-		return "", fmt.Errorf("the Arc agent's challenge cannot be used: %w", err)
+		return "", fmt.Errorf("the Arc agent's challenge is invalid: %w", err)
 	}
 	name, err := keyfile.Name(realm, agentDir, mountedDir)
 	if err != nil {
@@ -71,5 +71,5 @@ func remedy(goos string, err error, path string, mounted bool) string {
 	case missing:
 		return ". In a container: " + strings.ToLower(mount[:1]) + mount[1:] + " and set ArcKeyDirectory"
 	}
-	return who + fmt.Sprintf(". Run as root, or add this user to the group %[1]s (sudo usermod -aG %[1]s USER) and log in again (restart a service)", group)
+	return who + fmt.Sprintf(". Run as root, or add this user to the group %[1]s (sudo usermod -aG %[1]s USER) and log in again. If this is a service, restart it", group)
 }

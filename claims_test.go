@@ -97,7 +97,7 @@ func TestRefusedTokenComesBack(t *testing.T) {
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, 6, r.count())
-		require.Equal(t, 4, strings.Count(r.logged.String(), "the host returned the token that a service refused"), r.logged.String())
+		require.Equal(t, 4, strings.Count(r.logged.String(), "the host returned the token that a service rejected"), r.logged.String())
 		require.NotContains(t, r.logged.String(), "the same")
 	})
 }

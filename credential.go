@@ -217,7 +217,7 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 		defer func() { end(err) }()
 	}
 	if ctx.Value(progressKey{}) != nil {
-		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called by a policy or Transport of the request for a token, which would wait for itself")
+		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called by a policy or Transport of its own token request, which would deadlock")
 	}
 	resource, err := resourceOf(opts.Scopes)
 	if err != nil {
@@ -269,7 +269,7 @@ func resourceOf(scopes []string) (string, error) {
 	resource := strings.TrimSuffix(scope, defaultScope)
 	switch {
 	case resource == "" || resource == ".":
-		return "", fmt.Errorf("scope %q names no resource; write for example https://vault.azure.net/.default", scope)
+		return "", fmt.Errorf("scope %q has no resource. Use a scope such as https://vault.azure.net/.default", scope)
 	case len(scope) > maxScope:
 		return "", fmt.Errorf("scope of %d bytes; at most %d are accepted", len(scope), maxScope)
 	case strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\uFFFD' }):

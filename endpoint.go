@@ -63,21 +63,21 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s is not a URL: %w", name, bare(err))
 	}
 	if strings.Contains(endpoint, "@") {
-		return nil, errors.New(name + " has user information, which a token endpoint does not take") // and which no error quotes
+		return nil, errors.New(name + " contains user information. Remove it") // and which no error quotes
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("%s %.200q is not an http or https URL", name, endpoint)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("%s %.200q names no host", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q has no host name", name, endpoint)
 	case u.Fragment != "" || name != h.endpoint && (u.RawQuery != "" || u.ForceQuery):
 		return nil, fmt.Errorf("%s has a query or fragment. Set the URL alone; azhost adds the request's parameters", name)
 	case h.source == SourceAzureArc && !loopback(u):
-		return nil, fmt.Errorf("%s %.200q is not on this machine. The Arc agent is asked at localhost or a loopback address only, because the key is sent there", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q is not a loopback address. Use localhost or a loopback address, because azhost sends the Arc agent's key there", name, endpoint)
 	case h.source == SourceAzureArc && strings.Trim(u.Path, "/") == "":
-		return nil, fmt.Errorf("%s %.200q has no path. The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q has no path. Set it to http://localhost:40342/metadata/identity/oauth2/token, the Arc agent's endpoint", name, endpoint)
 	case h.source == SourceServiceFabric && u.Scheme != "https":
-		return nil, fmt.Errorf("%s %.200q is not an https URL, so there is no certificate to check", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q is not an https URL. Use https, so that azhost can check the host's certificate", name, endpoint)
 	}
 	return u, nil
 }
@@ -89,7 +89,7 @@ func (h host) secretValue() (string, error) {
 	case value == "":
 		return "", fmt.Errorf("%s is not set. %s sets it for apps that it hosts", h.secret, h.label)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "", fmt.Errorf("%s has a control character, which no header can carry", h.secret)
+		return "", fmt.Errorf("%s contains a control character, which an HTTP header cannot contain", h.secret)
 	}
 	return value, nil
 }

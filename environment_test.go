@@ -190,7 +190,7 @@ func TestIDThatCannotBeOne(t *testing.T) {
 			require.ErrorContains(t, err, " ID")
 			_, ok := id.(azhost.ResourceID)
 			if strings.Contains(name, " as ") {
-				require.ErrorContains(t, err, map[bool]string{false: "use ResourceID", true: "use ClientID or ObjectID"}[ok])
+				require.ErrorContains(t, err, map[bool]string{false: "Use ResourceID", true: "Use ClientID or ObjectID"}[ok])
 			}
 		})
 	}

@@ -79,7 +79,7 @@ func ExampleNewManagedIdentityCredential() {
 		Source: azhost.SourceIMDS,
 	})
 	fmt.Println(cred, err)
-	// Output: <nil> azhost: the resource ID "00000000-0000-0000-0000-000000000000" in ID is a GUID; use ClientID or ObjectID
+	// Output: <nil> azhost: the resource ID "00000000-0000-0000-0000-000000000000" in ID is a GUID. Use ClientID or ObjectID
 }
 
 // The logger says at once which host was found and why. The other lines come with the requests.

@@ -281,14 +281,14 @@ func (f *flight) report(resource string) {
 	case tokenAcquired:
 		j.write(slog.LevelInfo, "azhost: token acquired", append(attrs, "expires", f.token.ExpiresOn)...)
 		if f.token.Token == f.refused {
-			j.write(slog.LevelWarn, "azhost: the host returned the token that a service refused; the service may refuse it again", "resource", resource)
+			j.write(slog.LevelWarn, "azhost: the host returned the token that a service rejected; the service may reject it again", "resource", resource)
 		}
 	case noToken:
-		j.write(slog.LevelWarn, "azhost: no token", append(attrs, "error", f.err)...)
+		j.write(slog.LevelWarn, "azhost: token request failed", append(attrs, "error", f.err)...)
 	case refreshFailed:
 		j.write(slog.LevelWarn, "azhost: refresh failed; the cached token is still valid", append(attrs, "pause", f.pause.Round(time.Millisecond).String(), "error", f.err)...)
 	case abandoned:
-		j.write(slog.LevelWarn, "azhost: no token, and no caller was waiting for it any more", append(attrs, "error", f.err)...)
+		j.write(slog.LevelWarn, "azhost: token request failed after its last caller had left", append(attrs, "error", f.err)...)
 	}
 	j.close()
 	f.observed(resource)

@@ -119,7 +119,7 @@ func TestAbandonedFlightIsLogged(t *testing.T) {
 		want string
 	}{
 		"token":   {nil, `level=INFO msg="azhost: token acquired"`},
-		"failure": {errors.New("down"), `level=WARN msg="azhost: no token, and no caller was waiting for it any more"`},
+		"failure": {errors.New("down"), `level=WARN msg="azhost: token request failed after its last caller had left"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {

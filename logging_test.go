@@ -163,7 +163,7 @@ func TestOutcomeWithoutACallerIsLogged(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Empty(t, the(logged(), "azhost: attempt"))
 		time.Sleep(30 * time.Second)
-		warned := the(logged(), "azhost: no token, and no caller was waiting for it any more")
+		warned := the(logged(), "azhost: token request failed after its last caller had left")
 		require.Len(t, warned, 1)
 		require.Equal(t, "WARN", warned[0]["level"])
 		require.Equal(t, vault, warned[0]["resource"])

@@ -80,10 +80,10 @@ func (r *protocol) token(resp *http.Response, log *journal) (azcore.AccessToken,
 	case echo != "":
 		return azcore.AccessToken{}, r.failed(resp, nil, "the token is for the identity with %s %.200q, not %q%s", r.kind, withoutSecret(echo, secretOf(resp.Request)), r.id, r.advice(resp, advice.Failure{Problem: advice.OtherIdentity}))
 	case r.mustEcho:
-		return azcore.AccessToken{}, r.failed(resp, nil, "the answer doesn't say that its token is for the identity with %s %q%s", r.kind, r.id, r.advice(resp, advice.Failure{Problem: advice.NoEcho}))
+		return azcore.AccessToken{}, r.failed(resp, nil, "the response doesn't confirm that the token is for the identity with %s %q%s", r.kind, r.id, r.advice(resp, advice.Failure{Problem: advice.NoEcho}))
 	}
 	if t.ClockSkew != 0 {
-		log.write(slog.LevelWarn, "azhost: the host's clock differs from this machine's", "host is ahead by", t.ClockSkew.String())
+		log.write(slog.LevelWarn, "azhost: the host's clock differs from this machine's", "host_ahead_by", t.ClockSkew.String())
 	}
 	token := azcore.AccessToken{Token: t.AccessToken, ExpiresOn: t.ExpiresOn}
 	if t.RefreshIn > 0 {

@@ -215,7 +215,7 @@ func spread(d, limit time.Duration) time.Duration {
 	return d + rand.N(room)
 }
 
-// statusOf returns the status of an answer, even of one that was cut short; 0 if there was none.
+// statusOf returns the status of an answer, even of one was cut short; 0 if there was none.
 func statusOf(resp *http.Response, err error) int {
 	if partial, ok := errors.AsType[*answerError](err); ok {
 		return partial.status

@@ -109,16 +109,16 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		if u, err := resp.Location(); err == nil {
 			to = withoutSecret(place(u), secret)
 		}
-		return nil, final{reject(fmt.Errorf("a redirect (status %d) to %s, which is not followed", resp.StatusCode, to))}
+		return nil, final{reject(fmt.Errorf("refusing to follow a redirect (status %d) to %s", resp.StatusCode, to))}
 	}
 	var body bytes.Buffer
 	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for any usual answer
 	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, reject(fmt.Errorf("an answer (status %d) that was cut short: %w", resp.StatusCode, bare(err)))
+		return nil, reject(fmt.Errorf("the response (status %d) was cut short: %w", resp.StatusCode, bare(err)))
 	case body.Len() > maxBody:
-		return nil, final{reject(fmt.Errorf("an answer (status %d) of more than 1 MiB", resp.StatusCode))}
+		return nil, final{reject(fmt.Errorf("the response (status %d) is larger than 1 MiB", resp.StatusCode))}
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body.Bytes()))
 	resp.Header = headerWithoutSecret(resp.Header, secret)

@@ -38,10 +38,10 @@ func hostTroubles() map[string]*trouble {
 
 		advice.WebProxy:             here(byKnown(always(answer(502, "Bad gateway")))),
 		advice.NoForwarding:         here(refusal(400, "invalid_request", "The request has the header X-Forwarded-For")),
-		"which is not followed":     here(fault(azhosttest.Fault{Status: 302, Header: http.Header{"Location": {"http://portal.example"}}})),
+		"not followed":              here(fault(azhosttest.Fault{Status: 302, Header: http.Header{"Location": {"http://portal.example"}}})),
 		"410 Gone":                  here(byKnown(always(answer(410, "")))),
 		"429 Too Many Requests":     here(byKnown(always(answer(429, "", "Retry-After: 1")))),
-		"that was cut short":        here(fault(azhosttest.Fault{Cut: true})),
+		"was cut short":             here(fault(azhosttest.Fault{Cut: true})),
 		advice.EntraBusy:            here(refusal(500, "unknown", "AADSTS90033: A transient error has occurred.")),
 		"503 Service Unavailable":   here(byKnown(always(answer(503, "Restarting")))),
 		"500 Internal Server Error": here(fault(azhosttest.ServerError())),
@@ -149,7 +149,7 @@ func arcTroubles() map[string]*trouble {
 func answerTroubles() map[string]*trouble {
 	const rest = `,"expires_in":3600}`
 	return map[string]*trouble{
-		"of more than 1 MiB":                                                 here(byKnown(always(answer(200, strings.Repeat("x", 1<<20+1))))),
+		"is larger than 1 MiB":                                               here(byKnown(always(answer(200, strings.Repeat("x", 1<<20+1))))),
 		"the answer is empty":                                                here(body("")),
 		"the answer is a page of HTML or XML, not JSON":                      here(body("<html>")),
 		"the answer is not valid JSON":                                       here(body("{")),

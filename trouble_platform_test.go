@@ -109,13 +109,13 @@ func platformTroubles() map[string]*trouble {
 		"but another host's take precedence":           here(options(atIMDS, "IDENTITY_ENDPOINT", "x", "IDENTITY_HEADER", "x", "IMDS_ENDPOINT", "x")),
 		"but another host's variables take precedence": elsewhere, // which takes an agent
 
-		"is not set. App Service sets it for apps that it hosts":                         here(variables(azhost.SourceAppService)),
-		"has a control character, which no header can carry":                             here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "a\nb")),
-		"is not an https URL, so there is no certificate to check":                       here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("0", 40))),
-		"is not the SHA-1 of a certificate, 40 hexadecimal digits":                       here(variables("", "IDENTITY_ENDPOINT", "https://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", "0123")),
-		"doesn't match IDENTITY_SERVER_THUMBPRINT, so nothing was sent":                  overASocket(onFabricServer(func(*occasion) http.HandlerFunc { return fabricToken }, "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", 20))),
-		"The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token": here(variables("", "IDENTITY_ENDPOINT", "http://localhost:40342", "IMDS_ENDPOINT", "http://localhost:40342")),
-		"the directory of the Arc agent's keys is unknown":                               only(!onLinux, variables(azhost.SourceAzureArc, "ProgramData", "")),
+		"is not set. App Service sets it for apps that it hosts":                          here(variables(azhost.SourceAppService)),
+		"contains a control character, which an HTTP header cannot contain":               here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "a\nb")),
+		"is not an https URL. Use https, so that azhost can check the host's certificate": here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("0", 40))),
+		"is not the SHA-1 of a certificate, 40 hexadecimal digits":                        here(variables("", "IDENTITY_ENDPOINT", "https://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", "0123")),
+		"doesn't match IDENTITY_SERVER_THUMBPRINT, so nothing was sent":                   overASocket(onFabricServer(func(*occasion) http.HandlerFunc { return fabricToken }, "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", 20))),
+		"The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token":  here(variables("", "IDENTITY_ENDPOINT", "http://localhost:40342", "IMDS_ENDPOINT", "http://localhost:40342")),
+		"the directory of the Arc agent's keys is unknown":                                only(!onLinux, variables(azhost.SourceAzureArc, "ProgramData", "")),
 
 		"Transport must be nil or an *http.Client": here(func(o *occasion) error {
 			_, err := onPlatform(o.T, azhost.SourceServiceFabric, nil, func(opts *azhost.ManagedIdentityCredentialOptions) { opts.Transport = always(goodToken) })

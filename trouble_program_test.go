@@ -21,20 +21,20 @@ func programTroubles() map[string]*trouble {
 	}
 	return map[string]*trouble{
 		"in ID is empty; for the system-assigned identity, leave ID nil": selected(azhost.ClientID("")),
-		"in ID has a variable that was not expanded":                     selected(azhost.ClientID("${AZURE_CLIENT_ID}")),
+		"in ID has an unexpanded variable":                               selected(azhost.ClientID("${AZURE_CLIENT_ID}")),
 		"in ID has white space or quotes":                                selected(azhost.ResourceID(`"/subscriptions/s"`)),
 		"in ID has a slash; use ResourceID for a resource ID":            selected(azhost.ClientID("/subscriptions/s")),
-		"in ID is a GUID; use ClientID or ObjectID":                      selected(azhost.ResourceID("00000000-0000-0000-0000-000000000001")),
-		"negative ConnectTimeout":                                        here(options(azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -1})),
+		"in ID is a GUID. Use ClientID or ObjectID":                      selected(azhost.ResourceID("00000000-0000-0000-0000-000000000001")),
+		"ConnectTimeout is negative":                                     here(options(azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -1})),
 		"unknown Source":                                                 here(options(azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"})),
 		`ArcKeyDirectory "keys" is not an absolute path`:                 here(options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "keys"})),
-		"is not on this machine. The Arc agent is asked at localhost or a loopback address only, because the key is sent there": here(endpoint(azhost.SourceAzureArc, "http://10.0.0.4/x")),
-		"is not a URL":                here(endpoint(azhost.SourceIMDS, "http://[::1")),
-		"is not an http or https URL": here(endpoint(azhost.SourceIMDS, "localhost:80")),
-		"names no host":               here(endpoint(azhost.SourceIMDS, "http:///x")),
-		"has user information, which a token endpoint does not take": here(endpoint(azhost.SourceIMDS, "http://me@localhost/")),
-		"has a query or fragment":                                    here(endpoint(azhost.SourceIMDS, "http://localhost/?a=b")),
-		"the *http.Client in Transport is nil": here(func(*occasion) error {
+		"is not a loopback address. Use localhost or a loopback address, because azhost sends the Arc agent's key there": here(endpoint(azhost.SourceAzureArc, "http://10.0.0.4/x")),
+		"is not a URL":                         here(endpoint(azhost.SourceIMDS, "http://[::1")),
+		"is not an http or https URL":          here(endpoint(azhost.SourceIMDS, "localhost:80")),
+		"has no host name":                     here(endpoint(azhost.SourceIMDS, "http:///x")),
+		"contains user information. Remove it": here(endpoint(azhost.SourceIMDS, "http://me@localhost/")),
+		"has a query or fragment":              here(endpoint(azhost.SourceIMDS, "http://localhost/?a=b")),
+		"Transport is a nil *http.Client": here(func(*occasion) error {
 			var opts azhost.ManagedIdentityCredentialOptions
 			opts.Transport = (*http.Client)(nil)
 			_, err := azhost.NewManagedIdentityCredential(&opts)
@@ -42,7 +42,7 @@ func programTroubles() map[string]*trouble {
 		}),
 
 		"GetToken requires exactly one scope":                       here(scoped()),
-		"names no resource":                                         here(scoped("/.default")),
+		"has no resource":                                           here(scoped("/.default")),
 		"at most 2048 are accepted":                                 here(scoped(strings.Repeat("s", 2049))),
 		"contains white space, control characters or invalid UTF-8": here(scoped("https://vault.azure.net\n")),
 		"GetToken was called with a nil context": here(func(o *occasion) error {

@@ -260,7 +260,7 @@ func (d *doctor) keys() {
 			"This root user is one of a container or a user namespace. Run the container with the host's group "+group+" (--group-add), or without a user namespace.")
 	case isRefused:
 		d.report.add(bad, check, printable(err.Error()),
-			fmt.Sprintf("Add the user to the group %s and log in again (restart a service), or run as root.", group))
+			fmt.Sprintf("Add the user to the group %s and log in again. If this is a service, restart it, or run as root.", group))
 	default:
 		d.report.add(bad, check, printable(err.Error()), "")
 	}
