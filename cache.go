@@ -61,7 +61,6 @@ type entry struct {
 	finished instant       // when the last flight did, or when Invalidate dropped the token
 	refused  string        // the token that Invalidate dropped, until another one is stored; "" for none
 	dropped  instant       // when that was
-	watchers int           // that wait for changed
 	changed  chan struct{} // closed by the next store; nil until one waits for it
 }
 
@@ -150,7 +149,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 			f.waiters++ // the cache: no caller that leaves ends a refresh
 			c.store(e, s.renewIn(stuckAfter, now))
 		}
-		wait := f != nil && f.outcome == running && s.dying.reached(now)
+		wait := f != nil && s.dying.reached(now) // not for one that has failed: it is done
 		c.mu.Unlock()
 		if !wait {
 			return s.token, nil
@@ -259,16 +258,12 @@ func (c *cache) wait(ctx context.Context, resource, token string, pause time.Dur
 			e.changed = make(chan struct{})
 		}
 		changed := e.changed
-		e.watchers++
 		c.mu.Unlock()
 		select {
 		case <-changed:
 		case <-time.After(min(d, time.Minute)):
 		case <-gone:
 		}
-		c.mu.Lock()
-		e.watchers--
-		c.mu.Unlock()
 	}
 }
 
@@ -277,7 +272,7 @@ func (c *cache) wait(ctx context.Context, resource, token string, pause time.Dur
 func (c *cache) sweep(now instant) {
 	remove := func(condemned func(*entry) bool) {
 		maps.DeleteFunc(c.entries, func(resource string, e *entry) bool {
-			dead := e.watchers == 0 && e.idle(now) && condemned(e)
+			dead := e.idle(now) && condemned(e)
 			if dead {
 				c.states.Delete(resource)
 			}

@@ -220,3 +220,35 @@ func TestFullOfFlights(t *testing.T) {
 	c.sweep(now.add(2 * time.Hour))
 	require.Empty(t, c.entries)
 }
+
+// TestDropLooksAgain: what Invalidate was to drop may have been replaced or swept when its turn comes.
+func TestDropLooksAgain(t *testing.T) {
+	for name, change := range map[string]func(*cache){
+		"replaced": func(c *cache) {
+			e := c.entries["r"]
+			own := *e.state
+			own.token.Token = "newer"
+			c.store(e, &own)
+		},
+		"swept": func(c *cache) { delete(c.entries, "r") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := primed(t, time.Hour, 0)
+			r.cache.mu.Lock()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				r.drop("r#1")
+			}()
+			time.Sleep(20 * time.Millisecond) // in which it comes as far as the lock
+			change(r.cache)
+			r.cache.mu.Unlock()
+			<-done
+			if name == "replaced" {
+				token, ok := r.valid("r")
+				require.True(t, ok)
+				require.Equal(t, "newer", token.Token)
+			}
+		})
+	}
+}

@@ -231,7 +231,7 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	var renew, dying, life time.Duration
 	f.token, renew, dying, life = scheduled(f.token, now, rand.Float64())
 	// The host answers: what failed a moment ago may be tried again.
-	e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old == f || old.outcome != running })
+	e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old.outcome != running })
 	if f.overtaken && e.state.valid(at) {
 		return
 	}
@@ -251,7 +251,7 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
 	valid := e.state.valid(at)
 	switch {
-	case f.waiters == 0 && (f.claims != "" || valid):
+	case f.claims != "" && f.waiters == 0:
 		return abandoned
 	case f.claims != "":
 		return noToken

@@ -383,3 +383,21 @@ func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 		require.ErrorContains(t, err, "no token within 3m0s")
 	})
 }
+
+// TestLateTokenOfALeftFlight: a request that ends with a token although its last caller had left, before
+// any attempt, as one of a policy that answers by itself may, does not replace the token of its successor.
+func TestLateTokenOfALeftFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := r.get(ctx, "r", "", from(func(context.Context) (azcore.AccessToken, error) {
+			time.Sleep(time.Minute)
+			return azcore.AccessToken{Token: "late", ExpiresOn: time.Now().Add(time.Hour)}, nil
+		}))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, "r#1", r.token(t).Token)
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "r#1", r.token(t).Token)
+	})
+}
