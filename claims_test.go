@@ -256,3 +256,23 @@ func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
 		slow.Wait()
 	})
 }
+
+// TestFailureOfAnOlderRefreshDelaysNothing: that it is still remembered does not keep a token of claims
+// from being renewed in time.
+func TestFailureOfAnOlderRefreshDelaysNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.takes, r.down = 4400*time.Millisecond, errors.New("down") })
+		time.Sleep(56 * time.Minute)
+		r.token(t)
+		synctest.Wait()
+		r.set(func() { r.takes, r.down, r.life = time.Millisecond, nil, 5*time.Second })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		time.Sleep(4600 * time.Millisecond)
+		_, err = r.want(t.Context(), "r", "")
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.Equal(t, 4, r.count())
+	})
+}

@@ -237,7 +237,7 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	}
 	if f.claims != "" { // no ordinary flight that is running knows better, nor one with older claims
 		for _, other := range e.flights {
-			other.overtaken = other.overtaken || other.claims == "" || other.number < f.number
+			other.overtaken = other.claims == "" || other.number < f.number
 		}
 	}
 	if f.token.Token != e.refused {

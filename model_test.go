@@ -41,23 +41,24 @@ func (e *modelEntry) valid(now moment) bool { return e.token != "" && !e.expiry.
 
 // modelFlight is a request, from its start to its end.
 type modelFlight struct {
-	n          int // which it is, from 0
-	resource   string
-	claims     string
-	plan       plan
-	attempt    int           // that is under way, or the next one
-	attempting bool          //
-	next       time.Duration // when the attempt or the pause ends
-	started    time.Duration
-	gone       bool // no call joins it any more
-	overtaken  bool
-	kept       bool // it is a refresh
-	background bool
-	callers    []*modelCall
-	over       bool // with result
-	result     string
-	until      moment // a failure is remembered until then
-	returned   bool   // from its Transport
+	n           int // which it is, from 0
+	resource    string
+	claims      string
+	plan        plan
+	attempt     int           // that is under way, or the next one
+	attempting  bool          //
+	next        time.Duration // when the attempt or the pause ends
+	started     time.Duration
+	startedMono time.Duration
+	gone        bool // no call joins it any more
+	overtaken   bool
+	kept        bool // it is a refresh
+	background  bool
+	callers     []*modelCall
+	over        bool // with result
+	result      string
+	until       moment // a failure is remembered until then
+	returned    bool   // from its Transport
 }
 
 // modelCall is a call that has not returned.
@@ -95,6 +96,7 @@ type modelEvent struct {
 	result     string
 	attempts   int
 	background bool
+	took       time.Duration
 }
 
 // jitter is what the cache has chosen at random, which the model checks and then knows.
@@ -186,7 +188,7 @@ func (m *model) joinable(e *modelEntry, claims string) *modelFlight {
 }
 
 func (m *model) start(e *modelEntry, resource, claims string) *modelFlight {
-	f := &modelFlight{n: len(m.flights), resource: resource, claims: claims, started: m.now, plan: m.plans(len(m.flights), resource)}
+	f := &modelFlight{n: len(m.flights), resource: resource, claims: claims, started: m.now, startedMono: m.at().mono, plan: m.plans(len(m.flights), resource)}
 	refused := e.refused
 	if claims != "" {
 		refused = e.token
@@ -305,7 +307,9 @@ func (m *model) finish(f *modelFlight, result string, retryAfter time.Duration) 
 		if !f.overtaken || !e.valid(now) {
 			dying := f.plan.life - min(time.Minute, f.plan.life/10)
 			for _, o := range e.flights {
-				o.overtaken = o.overtaken || f.claims != "" && (o.claims == "" || o.n < f.n)
+				if f.claims != "" {
+					o.overtaken = o.claims == "" || o.n < f.n
+				}
 			}
 			if e.refused != result {
 				e.refused = ""
@@ -326,7 +330,7 @@ func (m *model) finish(f *modelFlight, result string, retryAfter time.Duration) 
 			}
 		}
 	}
-	m.events = append(m.events, modelEvent{m.now, f.n, result, f.madeAttempts(), f.background})
+	m.events = append(m.events, modelEvent{m.now, f.n, result, f.madeAttempts(), f.background, now.mono - f.startedMono})
 	if m.swept.plus(10 * time.Minute).passed(now) {
 		m.sweep()
 	}

@@ -118,7 +118,7 @@ func (r *modelRun) requester() *requester {
 			if e.Err == nil {
 				result = r.plan(n, e.Resource).token
 			}
-			r.events = append(r.events, modelEvent{time.Since(r.start), n, resultOf(result, e.Err), e.Attempts, e.Background})
+			r.events = append(r.events, modelEvent{time.Since(r.start), n, resultOf(result, e.Err), e.Attempts, e.Background, e.Duration})
 		},
 	}
 }
