@@ -203,6 +203,18 @@ func TestSweptEntry(t *testing.T) {
 	})
 }
 
+// TestFullCacheLosesATenth: of what could still be of use, a full cache gives up no more than that.
+func TestFullCacheLosesATenth(t *testing.T) {
+	c := newCache(false)
+	now := c.at(time.Now())
+	for n := range maxEntries {
+		c.entry(fmt.Sprint(n), now).state = &state{expiry: now.add(time.Hour)}
+	}
+	require.Len(t, c.entries, maxEntries)
+	c.entry("one more", now)
+	require.Len(t, c.entries, maxEntries*9/10+1)
+}
+
 // TestFullOfFlights: entries that cannot be removed are not looked at for every further one.
 func TestFullOfFlights(t *testing.T) {
 	c := newCache(false)
@@ -217,8 +229,11 @@ func TestFullOfFlights(t *testing.T) {
 	}
 	require.Less(t, sweeps, 15)
 	require.Len(t, c.entries, maxEntries*3/2)
+	c.sweep(now)
+	require.Equal(t, maxEntries*3/2*11/10, c.limit)
 	c.sweep(now.add(2 * time.Hour))
 	require.Empty(t, c.entries)
+	require.Equal(t, maxEntries, c.limit)
 }
 
 // TestDropLooksAgain: what Invalidate was to drop may have been replaced or swept when its turn comes.

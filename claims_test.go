@@ -213,6 +213,8 @@ func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
 		require.Equal(t, "r#1", r.token(t).Token)
 		synctest.Wait()
 		require.Equal(t, 2, r.count(), "renewed before it is due")
+		require.Contains(t, r.logged.String(), "azhost: no token")
+		require.NotContains(t, r.logged.String(), "no caller was waiting")
 	})
 }
 
