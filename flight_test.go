@@ -401,3 +401,17 @@ func TestLateTokenOfALeftFlight(t *testing.T) {
 		require.Equal(t, "r#1", r.token(t).Token)
 	})
 }
+
+// TestPanicIsLogged: with the stack, which no error has.
+func TestPanicIsLogged(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.fetch = func(context.Context, string) (azcore.AccessToken, error) { panic("policy bug") } })
+		_, err := r.want(t.Context(), "r", "")
+		require.ErrorContains(t, err, "a policy or Transport panicked: policy bug")
+		require.NotContains(t, err.Error(), ".go:")
+		synctest.Wait()
+		require.Contains(t, r.logged.String(), `msg="azhost: panic while requesting a token" panic="policy bug" stack=`)
+		require.Contains(t, r.logged.String(), "flight_test.go")
+	})
+}
