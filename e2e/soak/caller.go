@@ -83,8 +83,12 @@ func (t *target) ask(ctx context.Context, credential *azhost.ManagedIdentityCred
 	}
 	if err != nil {
 		t.errors.Add(1)
-		if held.After(start.Add(margin)) {
-			t.violate(&t.errorsWhileHeld, "error with a token valid until %s at %s: %v", held, start, err)
+		switch end := start.Add(took); {
+		case held.After(start.Add(dying)), held.After(end):
+			t.violate(&t.errorsWhileHeld, "error from %s to %s with a token valid until %s: %v", start, end, held, err)
+		case held.After(start.Add(margin)):
+			// It waited for a refresh, for half of what was left, and the machine slept through the other half.
+			t.errorsDying.Add(1)
 		}
 		return
 	}

@@ -17,7 +17,8 @@ import (
 type figures struct {
 	name string
 
-	calls, credentials, errors, tokens, requests    atomic.Int64
+	calls, credentials, tokens, requests            atomic.Int64
+	errors, errorsDying                             atomic.Int64 // all, and those whose token expired during the call
 	errorsWhileHeld, expired, foreign, unmade, fast atomic.Int64 // violations
 	longest, longestDying, longestHeld              atomic.Int64 // in nanoseconds, of calls without a valid token, with a dying one, with any other
 
@@ -65,6 +66,7 @@ func (f *figures) print() bool {
 	row("  requests to the host", f.requests.Load())
 	row("  different tokens returned", f.tokens.Load())
 	row("  errors with no valid token held", f.errors.Load()-f.errorsWhileHeld.Load())
+	row("  of them with one when the call began", f.errorsDying.Load())
 	row("  longest call without a valid token", time.Duration(f.longest.Load()).Round(time.Millisecond))
 	row("  longest call with one in its last tenth", time.Duration(f.longestDying.Load()).Round(time.Millisecond))
 	row("  longest call with one before that", time.Duration(f.longestHeld.Load()).Round(time.Microsecond))

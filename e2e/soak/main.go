@@ -55,16 +55,18 @@ func soak(duration time.Duration, goroutines int, seed uint64) (bool, error) {
 	}
 	fmt.Printf("%d callers, %d resources, tokens of %s, for %s, seed %d\n\n", goroutines, resources, tokenLifetime, duration, seed)
 	start := time.Now()
+	lateness := watch(ctx)
 	figures, err := run(ctx, duration, goroutines, seed)
 	if err != nil {
 		return false, err
 	}
-	elapsed := time.Since(start)
+	elapsed, late := time.Since(start), lateness()
 	after, err := settle(before)
 	if err != nil {
 		return false, err
 	}
 	fmt.Printf("%-44s %12s\n", "ran for", elapsed.Round(time.Second))
+	fmt.Printf("%-44s %12s\n", "most that a timer of 10 ms was late", late.Round(time.Millisecond))
 	wellBehaved := true
 	for _, f := range figures {
 		wellBehaved = f.print() && wellBehaved
