@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/azhost/azhost"
 )
 
@@ -99,6 +102,25 @@ func BenchmarkHitObserved(b *testing.B) {
 	})
 	cred := filled(b, unpaced(b, func(azhost.Event) {}), all)
 	b.Run("azhost", func(b *testing.B) { hits(b, cred, all) })
+}
+
+// BenchmarkHitTraced asks for a cached token with a TracingProvider, which gets a span for each call.
+func BenchmarkHitTraced(b *testing.B) {
+	all := scopes("traced", 1)
+	provider := tracing.NewProvider(func(string, string) tracing.Tracer {
+		return tracing.NewTracer(func(ctx context.Context, _ string, _ *tracing.SpanOptions) (context.Context, tracing.Span) {
+			return ctx, tracing.NewSpan(tracing.SpanImpl{})
+		}, nil)
+	}, nil)
+	traced := policy.ClientOptions{Transport: memory{}, TracingProvider: provider}
+	ours, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ClientOptions: traced})
+	check(b, err)
+	theirs, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: traced})
+	check(b, err)
+	for i, cred := range []azcore.TokenCredential{ours, theirs} {
+		filled(b, cred, all)
+		b.Run(peers[i].name, func(b *testing.B) { hits(b, cred, all) })
+	}
 }
 
 func hits(b *testing.B, cred azcore.TokenCredential, all []policy.TokenRequestOptions) {
