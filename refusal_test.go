@@ -40,16 +40,27 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 		})
 	}
 	field(t, "after it allowed another request", nil, func(t *testing.T) {
-		vm := azhosttest.NewVM(t)
-		o := vm.InMemory() // an Endpoint at which nothing is known
-		cred, err := azhost.NewManagedIdentityCredential(o)
+		cred := onVM(t, &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return goodToken(req)
+			}
+			return denied(req)
+		}})
+		_, err := token(t.Context(), cred)
 		require.NoError(t, err)
-		_, err = token(t.Context(), cred)
-		require.NoError(t, err)
-		vm.Fail(azhosttest.Denied())
 		_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"another"}})
 		requireFailed(t, err)
 		require.ErrorContains(t, err, advice.AllowList)
+	})
+	field(t, "the fake", nil, func(t *testing.T) {
+		vm := azhosttest.NewVM(t)
+		vm.Fail(azhosttest.Denied())
+		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
+		require.NoError(t, err)
+		_, err = token(t.Context(), cred)
+		requireFailed(t, err)
+		require.ErrorContains(t, err, advice.AllowList)
+		vm.RequireRequests(t, 1)
 	})
 	for _, status := range []int{502, 503} { // the agent is allowed to retry IMDS, so it is, too
 		field(t, fmt.Sprintf("out of the agent's reach, %d", status), nil, func(t *testing.T) {
