@@ -59,9 +59,15 @@ type entry struct {
 	state    *state        // never nil; as in cache.states, once a flight has finished
 	flights  []*flight     // those that run, and those that failed a moment ago
 	finished instant       // when the last flight did, or when Invalidate dropped the token
-	refused  string        // the token that Invalidate dropped, until another one is stored; "" for none
-	dropped  instant       // when that was
+	dropped  *drop         // the last token that Invalidate dropped; nil before that
 	changed  chan struct{} // closed by the next store; nil until one waits for it
+}
+
+// drop is a token that a service rejected, and when it was dropped. It is apart from entry, because few
+// resources have one.
+type drop struct {
+	token string // "" once another token is stored
+	at    instant
 }
 
 // state is a token, its schedule and its health. It is immutable: every change is a new one. The
@@ -73,9 +79,9 @@ type state struct {
 	dying  instant // from here on calls wait for it, but not for long
 	expiry instant
 
-	acquired time.Time // when the token arrived
-	failures int       // ordinary flights that have failed since
-	err      error     // of the last of them
+	acquired int64 // when the token arrived, in nanoseconds since 1970; 0: not yet
+	failures int   // ordinary flights that have failed since
+	err      error // of the last of them
 }
 
 // valid reports whether there is a token that has not expired.
@@ -229,8 +235,8 @@ func (c *cache) drop(token string) {
 		defer c.mu.Unlock()
 		now := c.at(time.Now())
 		e := c.entries[resource.(string)]
-		if e != nil && e.state.token.Token == token && e.dropped.add(dropEvery).reached(now) {
-			e.refused, e.dropped, e.finished = token, now, now
+		if e != nil && e.state.token.Token == token && (e.dropped == nil || e.dropped.at.add(dropEvery).reached(now)) {
+			e.dropped, e.finished = &drop{token, now}, now
 			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
 		}
 		return true

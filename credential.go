@@ -208,7 +208,7 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 	}
 	defer func() { // in ctx, the tracer or UnavailableError
 		if r := recover(); r != nil {
-			err = failed(nil, nil, "panic in the caller's context, tracer or UnavailableError: %v", r)
+			err = failed(nil, nil, "panic in the caller's context, tracer or UnavailableError: %s", panicText(r))
 		}
 	}()
 	if c.traced {

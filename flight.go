@@ -113,8 +113,11 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 	attempts, cancel := context.WithTimeoutCause(context.Background(), flightDeadline, errTooLong)
 	ctx, stop := context.WithCancel(attempts)
 	f := &flight{
-		number: c.flights, claims: claims, refused: e.refused, started: now, done: make(chan struct{}), requester: r, stop: stop,
+		number: c.flights, claims: claims, started: now, done: make(chan struct{}), requester: r, stop: stop,
 		until: instant{wall: math.MaxInt64, mono: math.MaxInt64},
+	}
+	if e.dropped != nil {
+		f.refused = e.dropped.token
 	}
 	if claims != "" {
 		f.refused = e.state.token.Token
@@ -231,7 +234,9 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	var renew, dying, life time.Duration
 	f.token, renew, dying, life = scheduled(f.token, now, rand.Float64())
 	// The host answers: what failed a moment ago may be tried again.
-	e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old.outcome != running })
+	if e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old.outcome != running }); len(e.flights) == 0 {
+		e.flights = nil // a token that is cached for hours keeps no array for them
+	}
 	if f.overtaken && e.state.valid(at) {
 		return
 	}
@@ -240,10 +245,10 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 			other.overtaken = other.claims == "" || other.number < f.number
 		}
 	}
-	if f.token.Token != e.refused {
-		e.refused = ""
+	if e.dropped != nil && f.token.Token != e.dropped.token {
+		e.dropped.token = ""
 	}
-	c.store(e, &state{token: f.token, renew: at.add(renew), dying: at.add(dying), expiry: at.add(life), acquired: now})
+	c.store(e, &state{token: f.token, renew: at.add(renew), dying: at.add(dying), expiry: at.add(life), acquired: at.wall})
 }
 
 // keepFailure counts a failure, and lets the token that it was to replace live on. The caller holds
@@ -275,7 +280,11 @@ func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
 
 // report tells the log and the observer what a flight has come to, once its callers have gone on.
 func (f *flight) report(resource string) {
+	f.observed(resource)
 	j := f.progress.journal
+	if j.log == nil {
+		return
+	}
 	attrs := []any{"resource", resource, "after", f.took.Round(time.Millisecond).String(), "attempts", f.progress.count()}
 	switch f.outcome {
 	case tokenAcquired:
@@ -291,5 +300,4 @@ func (f *flight) report(resource string) {
 		j.write(slog.LevelWarn, "azhost: token request failed after its last caller had left", append(attrs, "error", f.err)...)
 	}
 	j.close()
-	f.observed(resource)
 }

@@ -41,8 +41,11 @@ func (c *ManagedIdentityCredential) Health() iter.Seq[Health] {
 			cache.states.Range(func(resource, value any) bool {
 				s := value.(*state)
 				h := Health{
-					Resource: resource.(string), AcquiredOn: s.acquired, ExpiresOn: s.token.ExpiresOn,
+					Resource: resource.(string), ExpiresOn: s.token.ExpiresOn,
 					Failures: s.failures, Err: delivered(s.err, c.unavailableError),
+				}
+				if s.acquired != 0 {
+					h.AcquiredOn = time.Unix(0, s.acquired).UTC()
 				}
 				if s.renew.wall != 0 {
 					h.RefreshOn = time.Unix(0, s.renew.wall).UTC()

@@ -163,9 +163,9 @@ func TestForeignResponseOffAzureIsUnavailableAtOnce(t *testing.T) {
 	}
 }
 
-// TestPatienceIsSpentOnce: while IMDS is gone for good, each call makes one attempt, for five minutes
+// TestScheduleIsSpentOnceInFiveMinutes: while IMDS is gone for good, each call makes one attempt, for five minutes
 // or until something answers.
-func TestPatienceIsSpentOnce(t *testing.T) {
+func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
 	for name, gone := range map[string]func(*http.Request) (*http.Response, error){
 		"packets dropped": droppedDial, "connection refused": refusedDial, "connection reset": reset, "updating": answer(410, ""), "failing": answer(500, "no"),
 	} {

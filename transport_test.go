@@ -197,7 +197,7 @@ func TestNoSecretIsWritten(t *testing.T) {
 		})
 	}
 	text := written.String()
-	for _, want := range []string{"ManagedIdentityCredential.GetToken", "token acquired", "no token", "Authorization"} {
+	for _, want := range []string{"ManagedIdentityCredential.GetToken", "token acquired", "token request failed", "Authorization"} {
 		require.True(t, strings.Contains(text, want), "%s: the test no longer sees what it searches", want)
 	}
 	if before, after, found := strings.Cut(text, "canary"); found {
