@@ -6,6 +6,7 @@ package azhost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"time"
@@ -113,7 +114,7 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case resp.StatusCode == http.StatusOK:
+	case resp.StatusCode/100 == 2:
 		// An agent answers with a token only to the key.
 		return nil, final{errors.New("received a token without a challenge; another program may be listening on the Arc agent's port")}
 	case resp.StatusCode != http.StatusUnauthorized:
@@ -125,7 +126,11 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 	}
 	proven := req.Clone(req.Raw().Context())
 	proven.Raw().Header.Set("Authorization", "Basic "+key)
-	return proven.Next()
+	resp, err = proven.Next()
+	if err == nil && resp.StatusCode/100 == 2 && resp.StatusCode != http.StatusOK {
+		return nil, final{fmt.Errorf("the Arc agent answered %d, which is not how it returns a token", resp.StatusCode)}
+	}
+	return resp, err
 }
 
 var _ policy.Policy = exchange{}

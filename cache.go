@@ -70,6 +70,14 @@ type drop struct {
 	at    instant
 }
 
+// refused returns the token that Invalidate dropped, until another one is stored; "" for none.
+func (e *entry) refused() string {
+	if e.dropped == nil {
+		return ""
+	}
+	return e.dropped.token
+}
+
 // state is a token, its schedule and its health. It is immutable: every change is a new one. The
 // zero state has no token.
 type state struct {

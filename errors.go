@@ -95,9 +95,7 @@ func keep(resp *http.Response) (*http.Response, answer) {
 		body := bodyWithoutSecret(resp)
 		a.body = bytes.Clone(body[:min(len(body), maxKept)])
 	}
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable {
-		a.retryAfter = min(retryAfter(resp.Header), maxQuiet)
-	}
+	a.retryAfter = min(pauseAsked(resp), maxQuiet)
 	return stripped(resp), a
 }
 

@@ -4,6 +4,7 @@
 package azhost
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -116,11 +117,9 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 		number: c.flights, claims: claims, started: now, done: make(chan struct{}), requester: r, stop: stop,
 		until: instant{wall: math.MaxInt64, mono: math.MaxInt64},
 	}
-	if e.dropped != nil {
-		f.refused = e.dropped.token
-	}
+	f.refused = e.refused()
 	if claims != "" {
-		f.refused = e.state.token.Token
+		f.refused = cmp.Or(e.state.token.Token, f.refused)
 	}
 	f.progress = &progress{ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)

@@ -23,8 +23,8 @@ type gate struct {
 	answered bool       // the host itself has answered here
 	spent    time.Time  // until then each request is one attempt, after a whole schedule has failed
 	silent   bool       // that schedule ended without an answer
-	quiet    time.Time  // send nothing before this time, as Retry-After requested
-	refusal  *refusal   // what requests get until then; nil while a schedule is still waiting it out
+	quiet    time.Time  // until then no one asks: a Retry-After
+	refusal  *refusal   // what requests get until then
 }
 
 // refusal is an answer that asks for a pause.
@@ -108,22 +108,12 @@ func (g *gate) quietFor() time.Duration {
 	return time.Until(g.quiet)
 }
 
-// pauseFor stops requests to the host for d.
-func (g *gate) pauseFor(d time.Duration) {
+// pauseFor keeps requests from the host for d. Those that begin meanwhile get resp.
+func (g *gate) pauseFor(d time.Duration, resp *http.Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.refusal = nil
 	if end := time.Now().Add(min(d, maxQuiet)); end.After(g.quiet) {
-		g.quiet = end
-	}
-}
-
-// refuse makes requests fail with resp during the host's pause instead of waiting for its end.
-func (g *gate) refuse(resp *http.Response) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if time.Now().Before(g.quiet) {
-		g.refusal = &refusal{resp.StatusCode, resp.Header, bodyWithoutSecret(resp)}
+		g.quiet, g.refusal = end, &refusal{resp.StatusCode, resp.Header, bodyWithoutSecret(resp)}
 	}
 }
 

@@ -6,6 +6,7 @@ package azhost
 import (
 	"context"
 	"math"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,7 +27,7 @@ func TestPauseReachesTheQueue(t *testing.T) {
 		}
 		go func() {
 			time.Sleep(500 * time.Millisecond)
-			g.pauseFor(time.Minute)
+			g.pauseFor(time.Minute, refusedBy429)
 		}()
 		leave, err := g.enter(t.Context(), time.Minute)
 		require.NoError(t, err)
@@ -40,8 +41,8 @@ func TestLongerPauseStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(false)
 		start := time.Now()
-		g.pauseFor(time.Minute)
-		g.pauseFor(time.Second)
+		g.pauseFor(time.Minute, refusedBy429)
+		g.pauseFor(time.Second, refusedBy429)
 		leave, err := g.enter(t.Context(), time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, time.Minute, time.Since(start))
@@ -53,7 +54,7 @@ func TestLongerPauseStands(t *testing.T) {
 func TestTurnEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(true)
-		g.pauseFor(time.Hour)
+		g.pauseFor(time.Hour, refusedBy429)
 		require.Equal(t, maxQuiet, g.quietFor())
 		for range 2 * maxRate {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -97,3 +98,5 @@ func TestLeaseEnds(t *testing.T) {
 		})
 	}
 }
+
+var refusedBy429 = &http.Response{StatusCode: 429, Header: http.Header{}, Body: http.NoBody, Request: &http.Request{}}

@@ -44,7 +44,7 @@ func (s *imds) request(ctx context.Context, w want) (*policy.Request, error) {
 // Azure host may respond instead, with a Server header such as Microsoft-IIS.
 func (s *imds) genuine(resp *http.Response, err error) bool {
 	if partial, ok := errors.AsType[*answerError](err); ok {
-		return strings.HasPrefix(partial.server, "IMDS/") || strings.HasPrefix(partial.server, "Microsoft-")
+		return strings.HasPrefix(partial.resp.Header.Get("Server"), "IMDS/") || strings.HasPrefix(partial.resp.Header.Get("Server"), "Microsoft-")
 	}
 	if err != nil || resp == nil {
 		return false

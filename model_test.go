@@ -190,7 +190,7 @@ func (m *model) joinable(e *modelEntry, claims string) *modelFlight {
 func (m *model) start(e *modelEntry, resource, claims string) *modelFlight {
 	f := &modelFlight{n: len(m.flights), resource: resource, claims: claims, started: m.now, startedMono: m.at().mono, plan: m.plans(len(m.flights), resource)}
 	refused := e.refused
-	if claims != "" {
+	if claims != "" && e.token != "" {
 		refused = e.token
 	}
 	m.flights = append(m.flights, f)

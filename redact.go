@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -47,8 +48,16 @@ func withoutSecret(text, secret string) string {
 	return strings.ReplaceAll(text, secret, removed)
 }
 
-// headerWithoutSecret returns the header without the secret, for logging and tracing. It keeps Date and
-// Retry-After, which azhost reads later.
+// errWithoutSecret returns err, or its text without the secret: net/http quotes what it cannot parse.
+func errWithoutSecret(err error, secret string) error {
+	if text := bare(err).Error(); secret != "" && strings.Contains(text, secret) {
+		return errors.New(withoutSecret(text, secret))
+	}
+	return err
+}
+
+// headerWithoutSecret returns a header for the pipeline, whose logging and tracing write it. A time or
+// a pause stays, because it is read after that.
 func headerWithoutSecret(header http.Header, secret string) http.Header {
 	if secret == "" {
 		return header

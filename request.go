@@ -122,11 +122,11 @@ func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
 // failed and unavailable return errors that begin with the request's method and URL. The URL is the one
 // that was used, because a platform's endpoint may have changed since it was found.
 func (r *protocol) failed(resp *http.Response, cause error, format string, args ...any) error {
-	return failed(resp, cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
+	return failed(cmp.Or(resp, rejected(cause)), cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
 
 func (r *protocol) unavailable(resp *http.Response, cause error, format string, args ...any) error {
-	return unavailable(resp, cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
+	return unavailable(cmp.Or(resp, rejected(cause)), cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
 
 // decided says which variables selected the host, because a leftover variable selects the wrong one.

@@ -101,9 +101,6 @@ func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 			progress.last.Store(&failure{p.source.explain(resp, err)})
 		}
 		if !again || !progress.end() {
-			if resp != nil && retryAfter(resp.Header) > 0 {
-				p.gate.refuse(resp)
-			}
 			return resp, err
 		}
 		select {
@@ -129,16 +126,25 @@ func (p *retry) attempt(ctx context.Context, req *policy.Request, progress *prog
 		return nil, errNoAttempt
 	}
 	resp, err := req.Clone(context.WithoutCancel(ctx)).Next()
-	if resp != nil && (resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusServiceUnavailable) {
-		if d := retryAfter(resp.Header); d > 0 {
-			p.gate.pauseFor(d)
-		}
+	if resp != nil && resp.Request == nil { // a policy of the caller's answered
+		resp.Request = req.Raw()
+	}
+	if d := pauseAsked(resp); d > 0 {
+		p.gate.pauseFor(d, resp)
 	}
 	return resp, err
 }
 
-// timeout is the pipeline policy that limits an attempt. It runs below azcore's retry policy, which would
-// drop the response or error when its own context ends.
+// pauseAsked returns how long an answer that refuses for now asks to be left alone, 0 for all others.
+func pauseAsked(resp *http.Response) time.Duration {
+	if resp == nil || resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
+		return 0
+	}
+	return retryAfter(resp.Header)
+}
+
+// timeout is the pipeline policy that bounds an attempt. It stands below azcore's retry policy, which
+// would drop an answer, and the reason for there being none, when its own context has ended.
 type timeout time.Duration
 
 // Do implements [policy.Policy].
@@ -175,7 +181,7 @@ func (p *retry) pause(n int, resp *http.Response, err error, retriable bool) (ti
 		return 0, false
 	case n > int(p.options.MaxRetries):
 		if n > 1 {
-			p.gate.spend(resp != nil)
+			p.gate.spend(statusOf(resp, err) != 0)
 		}
 		return 0, false
 	}
@@ -223,7 +229,7 @@ func spread(d, limit time.Duration) time.Duration {
 // statusOf returns the status of an answer, even of one was cut short; 0 if there was none.
 func statusOf(resp *http.Response, err error) int {
 	if partial, ok := errors.AsType[*answerError](err); ok {
-		return partial.status
+		return partial.resp.StatusCode
 	}
 	if err != nil || resp == nil {
 		return 0

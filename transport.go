@@ -81,8 +81,9 @@ type transport struct{ next policy.Transporter }
 // Do implements [policy.Transporter].
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	resp, err := t.next.Do(req)
+	secret := secretOf(req)
 	if err != nil {
-		return nil, &noAnswer{req.URL, err}
+		return nil, &noAnswer{req.URL, errWithoutSecret(err, secret)}
 	}
 	if resp == nil {
 		return nil, final{errors.New("the Transport returned neither a response nor an error")}
@@ -97,9 +98,10 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	if resp.Request == nil || resp.Request.URL == nil {
 		resp.Request = req
 	}
-	secret := secretOf(req)
 	reject := func(err error) error {
-		return &answerError{server: resp.Header.Get("Server"), status: resp.StatusCode, err: err}
+		own := *resp
+		own.Header, own.Body = headerWithoutSecret(resp.Header, secret), http.NoBody
+		return &answerError{resp: &own, err: err}
 	}
 	if resp.Request.Response != nil {
 		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(resp.Request.URL), secret)))}
@@ -116,7 +118,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, reject(fmt.Errorf("the response (status %d) was cut short: %w", resp.StatusCode, bare(err)))
+		return nil, reject(fmt.Errorf("the response (status %d) was cut short: %w", resp.StatusCode, errWithoutSecret(bare(err), secret)))
 	case body.Len() > maxBody:
 		return nil, final{reject(fmt.Errorf("the response (status %d) is larger than 1 MiB", resp.StatusCode))}
 	}
@@ -136,9 +138,16 @@ func (e *noAnswer) Unwrap() error { return e.err }
 
 // answerError is the error of a response that was rejected or not read completely.
 type answerError struct {
-	server string // its Server header
-	status int
-	err    error
+	resp *http.Response // without its body
+	err  error
+}
+
+// rejected returns the answer that err is about, nil if there is none.
+func rejected(err error) *http.Response {
+	if partial, ok := errors.AsType[*answerError](err); ok {
+		return partial.resp
+	}
+	return nil
 }
 
 func (e *answerError) Error() string { return e.err.Error() }
