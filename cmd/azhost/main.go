@@ -17,8 +17,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"github.com/azhost/azhost"
 )
 
 // The exit statuses, which help/azhost.txt documents.
@@ -206,9 +204,6 @@ func (p process) exit(ctx context.Context, name string, err error) int {
 	}
 	if hasStatus {
 		return status.code
-	}
-	if _, ok := errors.AsType[*azhost.CredentialUnavailableError](err); ok {
-		return exitUnavailable
 	}
 	return exitFailed
 }

@@ -85,10 +85,16 @@ func (r *report) write(c console, verbose bool) error {
 	return err
 }
 
-// repeated reports whether a finding says nothing that the token's finding does not say as well.
+// repeated reports whether a problem says nothing that another one does not say as well.
 func (r *report) repeated(f finding) bool {
-	token := r.find("token")
-	return f.Name == "endpoint" && token != nil && token.Status == bad
+	isBad := func(name string) bool { other := r.find(name); return other != nil && other.Status == bad }
+	switch f.Name {
+	case "endpoint":
+		return isBad("token")
+	case "token":
+		return isBad("key-directory") && (r.Reason == reasonKeyUnreadable || r.Reason == reasonKeyMissing)
+	}
+	return false
 }
 
 // section writes a heading and the findings that show selects, if there are any.

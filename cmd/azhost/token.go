@@ -13,15 +13,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 )
 
 // tokenTimeout leaves room for IMDS's documented schedule of retries, up to 128 s of pauses.
 const tokenTimeout = 150 * time.Second
-
-// freshClaims ask for a token that no cache holds. The host may still have one of its own.
-const freshClaims = `{"access_token":{}}`
 
 // tokenRun is one run of "azhost token".
 type tokenRun struct {
@@ -58,22 +56,15 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 		return err
 	}
 	opts := policy.TokenRequestOptions{Scopes: []string{r.resource}}
-	if r.fresh {
-		opts.Claims = freshClaims
-	}
 	if r.watch {
 		return r.keepFile(ctx, p, cred, opts, write)
 	}
-	bounded, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
-	defer cancel()
-	stop := p.progress(cred.Source())
-	token, err := cred.GetToken(bounded, opts)
-	stop()
+	token, err := r.getToken(ctx, p, cred, opts)
 	if err != nil {
 		if r.form == googleForm && ctx.Err() == nil {
 			return writeGoogleFailure(p.out, err)
 		}
-		return r.failed(err, p, cred.Source())
+		return r.failed(err, cred.Source())
 	}
 	text, err := write(answer{token, r.target(), cred.Source()})
 	if err != nil {
@@ -86,15 +77,24 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 	return err
 }
 
-// failed distinguishes a machine without a managed identity from one whose host is down.
-func (r *tokenRun) failed(err error, p process, source azhost.Source) error {
-	if unreachable(err) && p.facts().known(r.request, source) {
-		return statusError{err, exitDown}
+// getToken requests the token within the time of --timeout.
+func (r *tokenRun) getToken(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
+	defer cancel()
+	stop := p.progress(cred.Source())
+	defer stop()
+	token, err := cred.GetToken(ctx, opts)
+	if err == nil && r.fresh {
+		cred.Invalidate(token.Token) // so that the next request bypasses the host's cache
+		token, err = cred.GetToken(ctx, opts)
 	}
-	if noIdentity(err, source, r.request) {
-		return statusError{err, exitUnavailable}
-	}
-	return err
+	return token, err
+}
+
+// failed adds the exit status to an error.
+func (r *tokenRun) failed(err error, source azhost.Source) error {
+	reason, _, _ := explain(err, source, r.identity())
+	return statusError{err, reason.exitCode()}
 }
 
 const (
@@ -127,7 +127,12 @@ func (p process) progress(source azhost.Source) (stop func()) {
 // first token; later failures are reported and the file stays as it is.
 func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions, write writer) error {
 	first := true
-	for token, err := range renewals(ctx, cred, opts) {
+	if r.fresh { // which the first token is then
+		if _, err := r.getToken(ctx, p, cred, opts); err != nil {
+			return r.failed(err, cred.Source())
+		}
+	}
+	for token, err := range cred.Tokens(ctx, opts) {
 		if err == nil {
 			var text string
 			if text, err = write(answer{token, r.target(), cred.Source()}); err == nil {
@@ -140,7 +145,7 @@ func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.Managed
 			}
 		}
 		if first {
-			return r.failed(err, p, cred.Source())
+			return r.failed(err, cred.Source())
 		}
 		fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
 	}

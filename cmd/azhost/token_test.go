@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/internal/detect"
 	"github.com/stretchr/testify/require"
 )
 
@@ -94,8 +95,8 @@ func TestTokenExitStatuses(t *testing.T) {
 		stderr string
 	}{
 		{"a token", vm(), nil, nil, exitOK, ""},
-		{"nothing there", func(*testing.T) wire { return nobody }, nil, nil, exitUnavailable, "connection refused"},
-		{"an agent that is down", func(*testing.T) wire { return nobody }, nil, []string{"--source", "AzureArc", "--endpoint", arcAddress, "--arc-key-directory", "/keys"}, exitDown, "connection refused"},
+		{"nothing there", func(*testing.T) wire { return refuse }, nil, nil, exitUnavailable, "connection refused"},
+		{"an agent that is down", func(*testing.T) wire { return refuse }, nil, []string{"--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", "/keys"}, exitDown, "connection refused"},
 		{"a foreign response", vm(azhosttest.Portal()), nil, nil, exitUnavailable, "169.254.169.254"},
 		{"no identity", none, nil, nil, exitUnavailable, "identity"},
 		{"no such identity", vm(), nil, []string{"--client-id", "x"}, exitFailed, "identity"},
@@ -112,8 +113,9 @@ func TestTokenExitStatuses(t *testing.T) {
 				t.Setenv(name, value)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				args := append([]string{"token", "--resource", vault, "--source", "IMDS", "--endpoint", imdsEndpoint}, test.args...)
+				args := append([]string{"token", "--resource", vault, "--source", "IMDS", "--endpoint", detect.IMDSTokenEndpoint}, test.args...)
 				got := do(t.Context(), test.wire(t), nil, args...)
+				settle()
 				require.Equal(t, test.code, got.code, got.stderr)
 				require.Contains(t, got.stderr, test.stderr)
 				require.NotContains(t, got.stderr, "eyJ")
@@ -140,6 +142,7 @@ func TestInterruptEndsTheWait(t *testing.T) {
 			start := time.Now()
 			require.Equal(t, want, do(ctx, wire(vm.Do), nil, "token", "vault", "--source", "IMDS"))
 			require.Equal(t, time.Second, time.Since(start))
+			settle()
 		})
 	}
 }
@@ -161,7 +164,7 @@ func TestLongWaitsShowProgressOnATerminal(t *testing.T) {
 				vm := azhosttest.NewVM(t)
 				vm.SetLatency(test.latency)
 				got := do(t.Context(), wire(vm.Do), func(p *process) { p.err.terminal = test.terminal },
-					"token", "--resource", vault, "--source", "IMDS", "--endpoint", imdsEndpoint)
+					"token", "--resource", vault, "--source", "IMDS", "--endpoint", detect.IMDSTokenEndpoint)
 				require.Equal(t, exitOK, got.code)
 				require.Equal(t, test.want, got.stderr)
 			})
@@ -320,7 +323,7 @@ func TestTokenWatches(t *testing.T) {
 func TestTokenWatchNeedsAFirstToken(t *testing.T) {
 	noHost(t)
 	file := filepath.Join(t.TempDir(), "token")
-	got := do(t.Context(), wire(nobody), nil, "token", "vault", "--out", file, "--watch")
+	got := do(t.Context(), wire(refuse), nil, "token", "vault", "--out", file, "--watch")
 	require.Equal(t, exitUnavailable, got.code)
 	require.NoFileExists(t, file)
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
 const watchInterval = 5 * time.Second
@@ -25,8 +23,7 @@ func (r *doctorRun) watchChanges(ctx context.Context, p process) error {
 	}
 	var last state
 	for {
-		// Claims bypass the cache, so that every examination requests a token.
-		d, err := r.examine(ctx, p, policy.TokenRequestOptions{Claims: freshClaims})
+		d, err := r.examine(ctx, p)
 		if err != nil {
 			return err
 		}
