@@ -25,6 +25,7 @@ const doctorTimeout = 20 * time.Second
 type doctorRun struct {
 	request
 	json, verbose, watch bool
+	answered             bool // IMDS has, to an earlier examination of this run
 }
 
 func (r *doctorRun) flags(flags *flag.FlagSet) {
@@ -65,7 +66,7 @@ func (r *doctorRun) run(ctx context.Context, args arguments, p process) error {
 func (r *doctorRun) examine(ctx context.Context, p process) (*doctor, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
 	defer cancel()
-	d := &doctor{process: p, request: r.request, facts: p.facts()}
+	d := &doctor{process: p, request: r.request, facts: p.facts(), answered: r.answered}
 	d.report.Version, _ = version()
 	if err := d.examine(bounded); err != nil {
 		return nil, err
@@ -81,6 +82,7 @@ type doctor struct {
 	process
 	request   request
 	facts     facts
+	answered  bool // as in doctorRun
 	report    report
 	source    azhost.Source
 	responded bool   // the endpoint did, to the probe
@@ -138,7 +140,7 @@ func (d *doctor) failed(r reason, what, remedy string) {
 // options returns those of a credential that makes one attempt, to report the present state.
 func (d *doctor) options() *azhost.ManagedIdentityCredentialOptions {
 	o := d.request.options(d.transport)
-	if o.Source == "" && (d.source == azhost.SourceAzureArc || d.facts.azureVM) {
+	if o.Source == "" && (d.source == azhost.SourceAzureArc || d.facts.azureVM || d.answered) {
 		o.Source = d.source
 	}
 	o.Retry.MaxRetries, o.Retry.TryTimeout = -1, d.request.timeout/2

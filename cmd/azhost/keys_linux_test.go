@@ -4,7 +4,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,8 +35,7 @@ func TestDoctorNamesWhatRefuses(t *testing.T) {
 	text := normalized(string(out), arc.KeyDirectory(), closed)
 	text = regexp.MustCompile(`/\S+ \(mode \d+, owner \S+, group \S+\) denies access to uid \d+ \(user .+?, groups .+?\)`).
 		ReplaceAllString(text, "/KEYS (mode 0700, owner root, group root) denies access to uid 1000 (user orders, groups orders)")
-	var r report
-	require.NoError(t, json.Unmarshal([]byte(text), &r))
+	r := examined(t, result{stdout: text})
 	require.Equal(t, reasonKeyUnreadable, r.Reason)
 	requireForms(t, "doctor-arc-keys-unreadable", func(c console, verbose bool) { require.NoError(t, r.write(c, verbose)) })
 }

@@ -27,6 +27,7 @@ func (r *doctorRun) watchChanges(ctx context.Context, p process) error {
 		if err != nil {
 			return err
 		}
+		r.answered = r.answered || d.isIMDS()
 		if now := (state{d.report.Reason, d.report.Host, d.identity}); now != last {
 			if err := r.printChange(p, d); err != nil {
 				return err
