@@ -210,15 +210,18 @@ func TestFakeInATerminal(t *testing.T) {
 			requireGolden(t, "fake-"+kind+"-idle", normalized(piped, keys))
 		}
 	}
-	command := []string{"fake", "appservice", "-v", "--fault", "throttled", "--", os.Args[0], "token", "vault", "-o", "header"}
+	// With a command, both write to the same terminal.
+	command := []string{"fake", "appservice", "-v", "--fault", "403", "--", os.Args[0], "token", "vault"}
+	var golden strings.Builder
 	for _, columns := range []uint16{80, 120} {
 		shown, code := inTerminal(t, columns, nil, "", "", command...)
-		require.Equal(t, exitOK, code, shown)
-		requireGolden(t, "fake-command", normalized(shown))
+		require.Equal(t, exitFailed, code, shown)
+		fmt.Fprintf(&golden, "== terminal, %d columns\n%s", columns, normalized(shown))
 	}
 	piped, code := inPipe(t, nil, command...)
-	require.Equal(t, exitOK, code, piped)
-	requireGolden(t, "fake-command", normalized(piped))
+	require.Equal(t, exitFailed, code, piped)
+	fmt.Fprintf(&golden, "== pipe\n%s", normalized(piped))
+	requireGolden(t, "fake-command", golden.String())
 }
 
 // interruptedInPipe runs a fake until it is ready, and interrupts it.

@@ -60,12 +60,8 @@ func (r *report) find(name string) *finding {
 // write writes the verdict, what is wrong, and what to do. Verbose adds the checks that passed.
 func (r *report) write(c console, verbose bool) error {
 	var b strings.Builder
-	color := green
-	if !r.OK {
-		color = red
-	}
 	for line := range strings.Lines(c.wrap(r.Verdict, "", "")) {
-		b.WriteString(c.paint(color, strings.TrimSuffix(line, "\n")) + "\n")
+		b.WriteString(c.paint(r.color(), strings.TrimSuffix(line, "\n")) + "\n")
 	}
 	r.section(&b, c, "Problems", func(f finding) bool { return f.Status == bad && (verbose || !r.repeated(f)) })
 	r.section(&b, c, "Notes", func(f finding) bool { return f.Status == note })
@@ -83,6 +79,14 @@ func (r *report) write(c console, verbose bool) error {
 	}
 	_, err := io.WriteString(c, b.String())
 	return err
+}
+
+// color is the verdict's.
+func (r *report) color() style {
+	if r.OK {
+		return green
+	}
+	return red
 }
 
 // repeated reports whether a problem says nothing that another one does not say as well.

@@ -73,7 +73,7 @@ func (r *request) resolve(args arguments, usual string) error {
 			return nil
 		}
 	}
-	return usagef("--source %q isn't a host; it is one of %s%s", r.source, strings.Join(sources(), ", "), didYouMean(r.source, sources()))
+	return oneOf("--source", r.source, "a host", sources())
 }
 
 func sources() []string {

@@ -5,11 +5,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,8 +38,8 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 	if err := r.resolve(args, ""); err != nil {
 		return err
 	}
-	if !slices.Contains(formNames(), r.form) {
-		return usagef("--output %q isn't a format; it is one of %s%s", r.form, strings.Join(formNames(), ", "), didYouMean(r.form, formNames()))
+	if err := oneOf("--output", r.form, "a format", formNames()); err != nil {
+		return err
 	}
 	if r.watch && r.out == "" {
 		return usagef("--watch needs --out, the file to write")
@@ -127,7 +124,7 @@ func (p process) progress(source azhost.Source) (stop func()) {
 // first token; later failures are reported and the file stays as it is.
 func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions, write writer) error {
 	first := true
-	if r.fresh { // which the first token is then
+	if r.fresh { // and so the first token is
 		if _, err := r.getToken(ctx, p, cred, opts); err != nil {
 			return r.failed(err, cred.Source())
 		}
@@ -149,8 +146,5 @@ func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.Managed
 		}
 		fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
 	}
-	if signal, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && signal.code() == exitTerminated {
-		return nil // the usual end of a service
-	}
-	return context.Cause(ctx)
+	return stopped(ctx)
 }

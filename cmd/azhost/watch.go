@@ -51,12 +51,8 @@ func (r *doctorRun) printChange(p process, d *doctor) error {
 			report
 		}{stamp(time.Now()), d.report})
 	}
-	color := green
-	if !d.report.OK {
-		color = red
-	}
 	head := stamp(time.Now()) + "  "
 	text := p.out.wrap(d.report.Verdict, head, strings.Repeat(" ", len(head)))
-	_, err := fmt.Fprint(p.out, head, p.out.paint(color, text[len(head):len(text)-1]), "\n")
+	_, err := fmt.Fprint(p.out, head, p.out.paint(d.report.color(), text[len(head):len(text)-1]), "\n")
 	return err
 }
