@@ -31,16 +31,18 @@ var varying = []struct {
 	{regexp.MustCompile(`"expiration_time": \d+`), `"expiration_time": 1800000000`},
 	{regexp.MustCompile(`issued \S+ from now`), "issued DURATION from now"},
 	{regexp.MustCompile(`\((\d+h\d+m)\d+s\)`), "($1)"},
-	{regexp.MustCompile(`"C:\\\\ProgramData\\\\AzureConnectedMachineAgent\\\\Tokens"`), `"/var/opt/azcmagent/tokens"`},
+	{regexp.MustCompile(`C:\\+ProgramData\\+AzureConnectedMachineAgent\\+Tokens`), "/var/opt/azcmagent/tokens"},
 	{regexp.MustCompile(`x-ms-request-id \\?"[^"]+"`), "x-ms-request-id ID"},
+	{regexp.MustCompile(`/KEYS(?:/|\\{4}|\\{2})`), "/KEYS/"},
 	{regexp.MustCompile(`[/\\]+[0-9a-f]{8}-[0-9a-f-]{27}\.key`), "/NAME.key"},
 }
 
 // normalized replaces what differs from run to run, and the directories.
 func normalized(text string, directories ...string) string {
 	for _, dir := range directories {
-		text = strings.ReplaceAll(text, strings.Trim(strconv.Quote(dir), `"`), "/KEYS")
-		text = strings.ReplaceAll(text, dir, "/KEYS")
+		inJSON := strings.Trim(strconv.Quote(dir), `"`)
+		quotedInJSON := strings.Trim(strconv.Quote(inJSON), `"`)
+		text = strings.NewReplacer(quotedInJSON, "/KEYS", inJSON, "/KEYS", dir, "/KEYS").Replace(text)
 	}
 	for _, v := range varying {
 		text = v.found.ReplaceAllString(text, v.put)

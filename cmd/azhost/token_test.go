@@ -76,7 +76,7 @@ func TestTokenExitStatuses(t *testing.T) {
 	}{
 		{"a token", vm(), nil, nil, exitOK, ""},
 		{"nothing there", func(*testing.T) wire { return refuse }, nil, nil, exitUnavailable, "connection refused"},
-		{"an agent that is down", func(*testing.T) wire { return refuse }, nil, []string{"--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", "/keys"}, exitDown, "connection refused"},
+		{"an agent that is down", func(*testing.T) wire { return refuse }, nil, []string{"--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", os.TempDir()}, exitDown, "connection refused"},
 		{"a foreign response", vm(azhosttest.Portal()), nil, nil, exitUnavailable, "169.254.169.254"},
 		{"no identity", none, nil, nil, exitUnavailable, "identity"},
 		{"no such identity", vm(), nil, []string{"--client-id", "x"}, exitFailed, "identity"},
