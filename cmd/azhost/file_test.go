@@ -87,3 +87,20 @@ func TestTokenWatchNeedsAFirstToken(t *testing.T) {
 	require.Equal(t, exitUnavailable, got.code)
 	require.NoFileExists(t, file)
 }
+
+// TestTokenWatchEndsWhenItCannotWrite: a service manager then starts it again.
+func TestTokenWatchEndsWhenItCannotWrite(t *testing.T) {
+	noHost(t)
+	synctest.Test(t, func(t *testing.T) {
+		vm := azhosttest.NewVM(t)
+		dir := filepath.Join(t.TempDir(), "run")
+		require.NoError(t, os.Mkdir(dir, 0o700))
+		time.AfterFunc(time.Minute, func() { require.NoError(t, os.RemoveAll(dir)) })
+		start := time.Now()
+		got := do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--out", filepath.Join(dir, "token"), "--watch")
+		require.Equal(t, exitFailed, got.code)
+		require.Greater(t, time.Since(start), time.Hour, "the first renewal")
+		require.Contains(t, got.stderr, "azhost token: wrote ")
+		require.Regexp(t, `\nazhost token: open .+\n$`, got.stderr)
+	})
+}

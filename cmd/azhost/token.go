@@ -121,30 +121,31 @@ func (p process) progress(source azhost.Source) (stop func()) {
 }
 
 // keepFile writes the token to the file, and each renewal, until ctx ends. It fails if there is no
-// first token; later failures are reported and the file stays as it is.
+// first token, or if it can't write the file. Later failures of the host are reported.
 func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions, write writer) error {
-	first := true
 	if r.fresh { // and so the first token is
 		if _, err := r.getToken(ctx, p, cred, opts); err != nil {
 			return r.failed(err, cred.Source())
 		}
 	}
+	written := false
 	for token, err := range cred.Tokens(ctx, opts) {
-		if err == nil {
-			var text string
-			if text, err = write(answer{token, r.target(), cred.Source()}); err == nil {
-				err = writeFile(r.out, text)
-			}
-			if err == nil {
-				fmt.Fprintf(p.err, "azhost token: wrote %s, which expires at %s\n", r.out, stamp(token.ExpiresOn))
-				first = false
-				continue
-			}
-		}
-		if first {
+		switch {
+		case err != nil && !written:
 			return r.failed(err, cred.Source())
+		case err != nil:
+			fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
+			continue
 		}
-		fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
+		text, err := write(answer{token, r.target(), cred.Source()})
+		if err == nil {
+			err = writeFile(r.out, text)
+		}
+		if err != nil {
+			return err // the next renewal, which would write again, may be 12 hours away
+		}
+		fmt.Fprintf(p.err, "azhost token: wrote %s, which expires at %s\n", r.out, stamp(token.ExpiresOn))
+		written = true
 	}
 	return stopped(ctx)
 }
