@@ -189,7 +189,7 @@ func TestSweptEntry(t *testing.T) {
 			}
 		})
 		go r.want(t.Context(), "r", "")
-		time.Sleep(abandonedAfter + sweepEvery)
+		time.Sleep(stuckAfter + sweepEvery)
 		r.cache.mu.Lock()
 		r.sweep(r.at(time.Now()))
 		require.Empty(t, r.entries)
@@ -201,6 +201,18 @@ func TestSweptEntry(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, token, r.token(t))
 	})
+}
+
+// TestFullCacheLosesATenth: of what could still be of use, a full cache gives up no more than that.
+func TestFullCacheLosesATenth(t *testing.T) {
+	c := newCache(false)
+	now := c.at(time.Now())
+	for n := range maxEntries {
+		c.entry(fmt.Sprint(n), now).state = &state{expiry: now.add(time.Hour)}
+	}
+	require.Len(t, c.entries, maxEntries)
+	c.entry("one more", now)
+	require.Len(t, c.entries, maxEntries*9/10+1)
 }
 
 // TestFullOfFlights: entries that cannot be removed are not looked at for every further one.
@@ -217,6 +229,41 @@ func TestFullOfFlights(t *testing.T) {
 	}
 	require.Less(t, sweeps, 15)
 	require.Len(t, c.entries, maxEntries*3/2)
+	c.sweep(now)
+	require.Equal(t, maxEntries*3/2*11/10, c.limit)
 	c.sweep(now.add(2 * time.Hour))
 	require.Empty(t, c.entries)
+	require.Equal(t, maxEntries, c.limit)
+}
+
+// TestDropLooksAgain: what Invalidate was to drop may have been replaced or swept when its turn comes.
+func TestDropLooksAgain(t *testing.T) {
+	for name, change := range map[string]func(*cache){
+		"replaced": func(c *cache) {
+			e := c.entries["r"]
+			own := *e.state
+			own.token.Token = "newer"
+			c.store(e, &own)
+		},
+		"swept": func(c *cache) { delete(c.entries, "r") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := primed(t, time.Hour, 0)
+			r.cache.mu.Lock()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				r.drop("r#1")
+			}()
+			time.Sleep(20 * time.Millisecond) // in which it comes as far as the lock
+			change(r.cache)
+			r.cache.mu.Unlock()
+			<-done
+			if name == "replaced" {
+				token, ok := r.valid("r")
+				require.True(t, ok)
+				require.Equal(t, "newer", token.Token)
+			}
+		})
+	}
 }

@@ -17,14 +17,14 @@ import (
 	"github.com/azhost/azhost/internal/keyfile"
 )
 
-// readKey returns the key that an Arc agent's challenge names. The agent writes its keys to
-// agentDir, which may be "" where that is not known; mountedDir is where this program finds them
-// instead, or "". Whoever sent the challenge may not be the agent: only a key file directly in one
-// of the two directories is read.
+// readKey returns the key that an Arc agent's challenge names. The agent writes keys to agentDir ("" if
+// that is unknown). A container may have that directory mounted at mountedDir ("" if not). Another
+// program may have sent the challenge, so the path must be a .key file directly in one of the two. The
+// file is read from mountedDir if that is set.
 func readKey(header http.Header, agentDir, mountedDir string) (string, error) {
 	realm, err := challenge.Realm(header.Values("WWW-Authenticate"))
 	if err != nil {
-		return "", fmt.Errorf("the Arc agent's challenge cannot be used: %w", err)
+		return "", fmt.Errorf("the Arc agent's challenge is invalid: %w", err)
 	}
 	name, err := keyfile.Name(realm, agentDir, mountedDir)
 	if err != nil {
@@ -71,5 +71,5 @@ func remedy(goos string, err error, path string, mounted bool) string {
 	case missing:
 		return ". In a container: " + strings.ToLower(mount[:1]) + mount[1:] + " and set ArcKeyDirectory"
 	}
-	return who + fmt.Sprintf(". Run as root, or add this user to the group %[1]s (sudo usermod -aG %[1]s USER) and log in again (restart a service)", group)
+	return who + fmt.Sprintf(". Run as root, or add this user to the group %[1]s (sudo usermod -aG %[1]s USER) and log in again. If this is a service, restart it", group)
 }

@@ -97,7 +97,7 @@ func TestRefusedTokenComesBack(t *testing.T) {
 		require.NoError(t, err)
 		synctest.Wait()
 		require.Equal(t, 6, r.count())
-		require.Equal(t, 4, strings.Count(r.logged.String(), "the host returned the token that a service refused"), r.logged.String())
+		require.Equal(t, 4, strings.Count(r.logged.String(), "the host returned the token that a service rejected"), r.logged.String())
 		require.NotContains(t, r.logged.String(), "the same")
 	})
 }
@@ -213,6 +213,8 @@ func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
 		require.Equal(t, "r#1", r.token(t).Token)
 		synctest.Wait()
 		require.Equal(t, 2, r.count(), "renewed before it is due")
+		require.Contains(t, r.logged.String(), "azhost: no token")
+		require.NotContains(t, r.logged.String(), "no caller was waiting")
 	})
 }
 
@@ -254,5 +256,25 @@ func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
 		_, err := r.want(t.Context(), "r", "revoked")
 		require.NoError(t, err)
 		slow.Wait()
+	})
+}
+
+// TestFailureOfAnOlderRefreshDelaysNothing: that it is still remembered does not keep a token of claims
+// from being renewed in time.
+func TestFailureOfAnOlderRefreshDelaysNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		r.set(func() { r.takes, r.down = 4400*time.Millisecond, errors.New("down") })
+		time.Sleep(56 * time.Minute)
+		r.token(t)
+		synctest.Wait()
+		r.set(func() { r.takes, r.down, r.life = time.Millisecond, nil, 5*time.Second })
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		time.Sleep(4600 * time.Millisecond)
+		_, err = r.want(t.Context(), "r", "")
+		require.NoError(t, err)
+		time.Sleep(time.Second)
+		require.Equal(t, 4, r.count())
 	})
 }

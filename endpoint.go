@@ -14,8 +14,8 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// findEndpoint sets where the host is asked: at the caller's endpoint, a variable's or the host's own.
-// It returns what is wrong with the options; what is wrong with the environment is GetToken's error.
+// findEndpoint sets the endpoint: from Endpoint, from an environment variable, or the host's default. It
+// returns errors in the options. Errors in the environment go to in.wrong, which GetToken returns.
 func (in *setup) findEndpoint() error {
 	h, id := in.host, &in.identity
 	if h.source != SourceAzureArc {
@@ -52,8 +52,8 @@ func (in *setup) findEndpoint() error {
 	return nil
 }
 
-// parse checks a token endpoint's URL; name says where it comes from. A query is for a platform's
-// variable alone, whose value is the platform's to choose.
+// parse checks the URL of a token endpoint; name is the option or variable that it comes from. Only a
+// platform's variable may have a query.
 func (h host) parse(name, endpoint string) (*url.URL, error) {
 	if endpoint == "" {
 		return nil, fmt.Errorf("%s is not set. %s sets it for apps that it hosts", name, h.label)
@@ -63,21 +63,21 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s is not a URL: %w", name, bare(err))
 	}
 	if strings.Contains(endpoint, "@") {
-		return nil, errors.New(name + " has user information, which a token endpoint does not take") // and which no error quotes
+		return nil, errors.New(name + " contains user information. Remove it") // and which no error quotes
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("%s %.200q is not an http or https URL", name, endpoint)
 	case u.Hostname() == "":
-		return nil, fmt.Errorf("%s %.200q names no host", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q has no host name", name, endpoint)
 	case u.Fragment != "" || name != h.endpoint && (u.RawQuery != "" || u.ForceQuery):
 		return nil, fmt.Errorf("%s has a query or fragment. Set the URL alone; azhost adds the request's parameters", name)
 	case h.source == SourceAzureArc && !loopback(u):
-		return nil, fmt.Errorf("%s %.200q is not on this machine. The Arc agent is asked at localhost or a loopback address only, because the key is sent there", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q is not a loopback address. Use localhost or a loopback address, because azhost sends the Arc agent's key there", name, endpoint)
 	case h.source == SourceAzureArc && strings.Trim(u.Path, "/") == "":
-		return nil, fmt.Errorf("%s %.200q has no path. The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q has no path. Set it to http://localhost:40342/metadata/identity/oauth2/token, the Arc agent's endpoint", name, endpoint)
 	case h.source == SourceServiceFabric && u.Scheme != "https":
-		return nil, fmt.Errorf("%s %.200q is not an https URL, so there is no certificate to check", name, endpoint)
+		return nil, fmt.Errorf("%s %.200q is not an https URL. Use https, so that azhost can check the host's certificate", name, endpoint)
 	}
 	return u, nil
 }
@@ -89,13 +89,13 @@ func (h host) secretValue() (string, error) {
 	case value == "":
 		return "", fmt.Errorf("%s is not set. %s sets it for apps that it hosts", h.secret, h.label)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "", fmt.Errorf("%s has a control character, which no header can carry", h.secret)
+		return "", fmt.Errorf("%s contains a control character, which an HTTP header cannot contain", h.secret)
 	}
 	return value, nil
 }
 
-// loopback reports whether u points to this machine for certain: no name but localhost, which the
-// transport dials as 127.0.0.1 without asking a resolver.
+// loopback reports whether u is certain to point to this machine. Of all names only localhost is, because
+// the transport dials it as 127.0.0.1 without a resolver.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true
@@ -108,7 +108,8 @@ func loopback(u *url.URL) bool {
 // sidecars of their apps.
 var platformNetwork = netip.MustParsePrefix("100.64.0.0/10")
 
-// onMachine reports whether u points to this machine, or to a link that leads to its host alone.
+// onMachine reports whether u has a loopback, link-local, or platform address, which no other machine on
+// the network can read.
 func onMachine(u *url.URL) bool {
 	ip, err := netip.ParseAddr(u.Hostname())
 	return loopback(u) || err == nil && (ip.IsLinkLocalUnicast() || platformNetwork.Contains(ip))

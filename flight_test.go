@@ -293,7 +293,7 @@ func TestStuckTransport(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorContains(t, err, "must honor its context")
-		require.Equal(t, abandonedAfter, time.Since(start))
+		require.Equal(t, stuckAfter, time.Since(start))
 		require.Equal(t, 2, r.count(), "two at a time")
 		r.set(func() { r.fetch = nil })
 		time.Sleep(2 * failureMemory)
@@ -323,7 +323,7 @@ func TestStuckRefresh(t *testing.T) {
 			require.Equal(t, 2, r.count())
 		}
 		r.set(func() { r.fetch = nil })
-		time.Sleep(abandonedAfter + pauseMin + pauseMin/10) // a pause follows, as after any failure
+		time.Sleep(stuckAfter + pauseMin + pauseMin/10) // a pause follows, as after any failure
 		require.Equal(t, "r#1", r.token(t).Token)
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
@@ -381,5 +381,37 @@ func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 		}
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorContains(t, err, "no token within 3m0s")
+	})
+}
+
+// TestLateTokenOfALeftFlight: a request that ends with a token although its last caller had left, before
+// any attempt, as one of a policy that answers by itself may, does not replace the token of its successor.
+func TestLateTokenOfALeftFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := r.get(ctx, "r", "", from(func(context.Context) (azcore.AccessToken, error) {
+			time.Sleep(time.Minute)
+			return azcore.AccessToken{Token: "late", ExpiresOn: time.Now().Add(time.Hour)}, nil
+		}))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, "r#1", r.token(t).Token)
+		time.Sleep(2 * time.Minute)
+		require.Equal(t, "r#1", r.token(t).Token)
+	})
+}
+
+// TestPanicIsLogged: with the stack, which no error has.
+func TestPanicIsLogged(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		r.set(func() { r.fetch = func(context.Context, string) (azcore.AccessToken, error) { panic("policy bug") } })
+		_, err := r.want(t.Context(), "r", "")
+		require.ErrorContains(t, err, "a policy or Transport panicked: policy bug")
+		require.NotContains(t, err.Error(), ".go:")
+		synctest.Wait()
+		require.Contains(t, r.logged.String(), `msg="azhost: panic while requesting a token" panic="policy bug" stack=`)
+		require.Contains(t, r.logged.String(), "flight_test.go")
 	})
 }

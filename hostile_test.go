@@ -5,7 +5,6 @@ package azhost_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -68,7 +67,7 @@ type selfish struct{}
 func (s selfish) Error() string { panic(s) }
 
 // ask calls GetToken on a goroutine that may end, and returns its error, nil after such an end.
-func ask(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err error) {
+func getVault(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -81,28 +80,30 @@ func ask(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err error
 // TestHostileContext: a caller whose context panics gets an error that says so. Those who share the
 // flight with it get the token, whoever came first.
 func TestHostileContext(t *testing.T) {
+	const callersPanic = "panic in the caller's context"
 	boom := func() { panic("boom") }
+	calling := func(method string, after int, do func()) func(context.Context) context.Context {
+		return func(ctx context.Context) context.Context { return &hostileContext{ctx, method, after, do} }
+	}
 	for name, test := range map[string]struct {
-		ctx  func(context.Context) context.Context
-		want string // in its error; "" for a token, or for the end of the goroutine
+		ctx   func(context.Context) context.Context
+		want  string        // in its error; "" for a token, or for the end of the goroutine
+		after time.Duration // when it ends
 	}{
-		"nil":                   {func(context.Context) context.Context { return nil }, "nil context"},
-		"nil pointer":           {func(context.Context) context.Context { return (*hostileContext)(nil) }, "panic in the caller's context"},
-		"Deadline panics":       {func(ctx context.Context) context.Context { return &hostileContext{ctx, "Deadline", 0, boom} }, ""},
-		"Done panics":           {func(ctx context.Context) context.Context { return &hostileContext{ctx, "Done", 0, boom} }, "panic in the caller's context"},
-		"Err panics":            {func(ctx context.Context) context.Context { return &hostileContext{ctx, "Err", 0, boom} }, "panic in the caller's context"},
-		"Err panics at the end": {func(ctx context.Context) context.Context { return &hostileContext{ctx, "Err", 1, boom} }, "panic in the caller's context"},
-		"Value panics":          {func(ctx context.Context) context.Context { return &hostileContext{ctx, "Value", 0, boom} }, "panic in the caller's context"},
-		"Done ends the routine": {func(ctx context.Context) context.Context { return &hostileContext{ctx, "Done", 0, runtime.Goexit} }, ""},
-		"Err ends the routine":  {func(ctx context.Context) context.Context { return &hostileContext{ctx, "Err", 1, runtime.Goexit} }, ""},
-		"Value panics with self": {func(ctx context.Context) context.Context {
-			return &hostileContext{ctx, "Value", 0, func() { panic(errors.New("boom")) }}
-		}, "panic in the caller's context"},
+		"nil":                   {func(context.Context) context.Context { return nil }, "nil context", 10 * time.Second},
+		"nil pointer":           {func(context.Context) context.Context { return (*hostileContext)(nil) }, callersPanic, 10 * time.Second},
+		"Deadline panics":       {calling("Deadline", 0, boom), "", 10 * time.Second},
+		"Done panics":           {calling("Done", 0, boom), callersPanic, 10 * time.Second},
+		"Err panics":            {calling("Err", 0, boom), callersPanic, 10 * time.Second},
+		"Err panics at the end": {calling("Err", 1, boom), callersPanic, time.Second},
+		"Value panics":          {calling("Value", 0, boom), callersPanic, 10 * time.Second},
+		"Done ends the routine": {calling("Done", 0, runtime.Goexit), "", 10 * time.Second},
+		"Err ends the routine":  {calling("Err", 1, runtime.Goexit), "", time.Second},
 		"its cause panics": {func(ctx context.Context) context.Context {
 			own, cancel := context.WithCancelCause(ctx)
 			time.AfterFunc(time.Second, func() { cancel(hostileError{boom}) })
 			return own
-		}, "panic in the caller's context"},
+		}, callersPanic, 10 * time.Second},
 	} {
 		for _, first := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", first: ", first), func(t *testing.T) {
@@ -115,12 +116,9 @@ func TestHostileContext(t *testing.T) {
 					var all sync.WaitGroup
 					hostile := func() {
 						all.Go(func() {
-							limited, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-							if test.ctx(limited) != nil && name == "Err panics at the end" || name == "Err ends the routine" {
-								limited, cancel = context.WithTimeout(t.Context(), time.Second)
-							}
+							limited, cancel := context.WithTimeout(t.Context(), test.after)
 							defer cancel()
-							err := ask(test.ctx(limited), cred)
+							err := getVault(test.ctx(limited), cred)
 							if test.want == "" {
 								require.NoError(t, err)
 							} else {
@@ -146,7 +144,7 @@ func TestHostileContext(t *testing.T) {
 					require.Equal(t, 1, imds.requests())
 
 					time.Sleep(24*time.Hour - 30*time.Second) // the token is dying, and a call waits for its refresh
-					_ = ask(test.ctx(t.Context()), cred)
+					_ = getVault(test.ctx(t.Context()), cred)
 					_, err := token(t.Context(), cred)
 					require.NoError(t, err)
 					time.Sleep(10 * time.Second)
@@ -291,7 +289,7 @@ func withPolicy(where string, f policyFunc) func(*azhost.ManagedIdentityCredenti
 
 // TestTransportThatWaitsForItself: with a context of its own no one can tell who asks, so the request
 // waits for itself until its time is over. Other resources get their tokens, and so does this one when
-// the Transport has come to its senses.
+// the Transport no longer asks.
 func TestTransportThatWaitsForItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cred *azhost.ManagedIdentityCredential

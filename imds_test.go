@@ -175,7 +175,7 @@ func TestIMDSAnswersThatAreNoToken(t *testing.T) {
 		{"truncated JSON", `{` + good, "not valid JSON"},
 		{"array", `[{` + good + `}]`, "not an object"},
 		{"another token type", `{` + good + `,"token_type":"mtls_pop"}`, "token_type"},
-		{"larger than 1 MiB", `{` + good + `,"x":"` + strings.Repeat("x", 1<<20) + `"}`, "more than 1 MiB"},
+		{"larger than 1 MiB", `{` + good + `,"x":"` + strings.Repeat("x", 1<<20) + `"}`, "larger than 1 MiB"},
 		{"another identity", `{` + good + `,"client_id":"22222222"}`, "not \"11111111\""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -211,7 +211,7 @@ func TestPlatformRefusals(t *testing.T) {
 		{"App Service, wrong resource", azhost.SourceAppService, nil, 500, "", []string{"doesn't recognize the resource"}},
 		{"App Service, odd status", azhost.SourceAppService, nil, 418, "", []string{"418"}},
 		{"Cloud Shell, wrong audience", azhost.SourceCloudShell, nil, 400, `{"error":{"code":"AudienceNotSupported","message":"Audience x"}}`,
-			[]string{"Cloud Shell: POST", "AudienceNotSupported: Audience x", "some resources only"}},
+			[]string{"Cloud Shell: POST", "AudienceNotSupported: Audience x", "only some resources"}},
 		{"Cloud Shell, unwell", azhost.SourceCloudShell, nil, 503, "", []string{"503 Service Unavailable"}},
 		{"Azure ML, wrong identity", azhost.SourceAzureML, azhost.ClientID("me"), 400, "", []string{"Check that the identity is assigned to this compute"}},
 		{"Azure ML, wrong secret", azhost.SourceAzureML, nil, 401, "", []string{"Check that MSI_SECRET is"}},
@@ -315,17 +315,17 @@ func TestWrongEnvironment(t *testing.T) {
 	}{
 		{"a word", "", map[string]string{"MSI_ENDPOINT": "test"}, `MSI_ENDPOINT "test" is not an http or https URL`},
 		{"in quotes", "", map[string]string{"IDENTITY_ENDPOINT": `"http://localhost:1/token"`, "IDENTITY_HEADER": "x"}, `IDENTITY_ENDPOINT `},
-		{"with a user", "", map[string]string{"IDENTITY_ENDPOINT": "http://canary@localhost/", "IDENTITY_HEADER": "x"}, "IDENTITY_ENDPOINT has user information"},
-		{"an Arc agent elsewhere", "", map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4/token", "IMDS_ENDPOINT": "http://10.0.0.4"}, "IDENTITY_ENDPOINT \"http://10.0.0.4/token\" is not on this machine"},
+		{"with a user", "", map[string]string{"IDENTITY_ENDPOINT": "http://canary@localhost/", "IDENTITY_HEADER": "x"}, "IDENTITY_ENDPOINT contains user information"},
+		{"an Arc agent elsewhere", "", map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4/token", "IMDS_ENDPOINT": "http://10.0.0.4"}, "IDENTITY_ENDPOINT \"http://10.0.0.4/token\" is not a loopback address"},
 		{"an Arc agent without a path", "", map[string]string{"IDENTITY_ENDPOINT": "http://localhost:40342", "IMDS_ENDPOINT": "http://localhost:40342"}, "http://localhost:40342/metadata/identity/oauth2/token"},
 		{"no header", azhost.SourceAppService, map[string]string{"IDENTITY_ENDPOINT": "http://localhost/"}, "IDENTITY_HEADER is not set. App Service sets it"},
 		{"a blank header", azhost.SourceAppService, map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": " \n"}, "IDENTITY_HEADER is not set. App Service sets it"},
-		{"a header in two lines", azhost.SourceAppService, map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": "canary\nx"}, "IDENTITY_HEADER has a control character"},
+		{"a header in two lines", azhost.SourceAppService, map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": "canary\nx"}, "IDENTITY_HEADER contains a control character"},
 		{"no endpoint", azhost.SourceAppService, map[string]string{"IDENTITY_HEADER": "x"}, "IDENTITY_ENDPOINT is not set. App Service sets it"},
 		{"no secret", azhost.SourceAzureML, map[string]string{"MSI_ENDPOINT": "http://localhost/"}, "MSI_SECRET is not set. Azure ML sets it"},
 		{"Service Fabric over plain HTTP", "", map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 40)}, "is not an https URL"},
 		{"a thumbprint that is short", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 38)}, "40 hexadecimal digits"},
-		{"a thumbprint that is none", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y"}, "IDENTITY_SERVER_THUMBPRINT is not the SHA-1"},
+		{"a thumbprint that is none", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y"}, "IDENTITY_SERVER_THUMBPRINT is not a SHA-1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET"} {

@@ -37,7 +37,7 @@ func checkServiceFabric(in *setup) error {
 	}
 	client, ok := in.options.Transport.(*http.Client)
 	if !ok {
-		return fmt.Errorf("on Service Fabric, Transport must be nil or an *http.Client, to which the check of the host's certificate can be added; it is a %T", in.options.Transport)
+		return fmt.Errorf("on Service Fabric, Transport must be nil or an *http.Client, not a %T, so that azhost can check the host's certificate", in.options.Transport)
 	}
 	_, err := pinned(client)
 	return err
@@ -73,18 +73,18 @@ func pinned(base *http.Client) (*http.Client, error) {
 	}
 	t, ok := rt.(*http.Transport)
 	if !ok || t == nil {
-		return nil, fmt.Errorf("on Service Fabric, the Transport of an *http.Client must be nil or an *http.Transport, to which the check of the host's certificate can be added; it is a %T", rt)
+		return nil, fmt.Errorf("on Service Fabric, an *http.Client's Transport must be nil or an *http.Transport, not a %T, so that azhost can check the host's certificate", rt)
 	}
 	//lint:ignore SA1019 the deprecated one decides about certificates too
 	if t.DialTLS != nil || t.DialTLSContext != nil {
-		return nil, errors.New("on Service Fabric, Transport must leave dialing TLS to net/http, where the check of the host's certificate is added; leave out DialTLS and DialTLSContext")
+		return nil, errors.New("on Service Fabric, Transport must not set DialTLS or DialTLSContext, because azhost checks the host's certificate")
 	}
 	t = t.Clone()
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{}
 	}
 	if c := t.TLSClientConfig; c.VerifyPeerCertificate != nil || c.VerifyConnection != nil {
-		return nil, errors.New("on Service Fabric, Transport must leave the check of the host's certificate to this package; leave out VerifyPeerCertificate and VerifyConnection")
+		return nil, errors.New("on Service Fabric, Transport must not set VerifyPeerCertificate or VerifyConnection, because azhost checks the host's certificate")
 	}
 	t.TLSClientConfig.InsecureSkipVerify = true // the cluster has signed the certificate itself
 	t.TLSClientConfig.VerifyConnection = verifyThumbprint
@@ -130,7 +130,7 @@ func thumbprint() ([]byte, error) {
 	}, detect.Getenv("IDENTITY_SERVER_THUMBPRINT"))
 	sum, err := hex.DecodeString(digits)
 	if err != nil || len(sum) != sha1.Size {
-		return nil, errors.New("IDENTITY_SERVER_THUMBPRINT is not the SHA-1 of a certificate, 40 hexadecimal digits")
+		return nil, errors.New("IDENTITY_SERVER_THUMBPRINT is not a SHA-1 thumbprint of 40 hexadecimal digits")
 	}
 	return sum, nil
 }

@@ -173,7 +173,7 @@ func TestServiceFabricRedirect(t *testing.T) {
 	for _, client := range []*http.Client{nil, {}} {
 		_, err := token(t.Context(), onFabric(t, client))
 		requireFailed(t, err)
-		require.ErrorContains(t, err, `to "https://elsewhere.example/token", which is not followed`)
+		require.ErrorContains(t, err, `refusing to follow a redirect (status 307) to "https://elsewhere.example/token"`)
 	}
 }
 
@@ -207,18 +207,18 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 	}{
 		{"plain HTTP by option", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "http://localhost:2377/token" }, "not an https URL"},
 		{"another transport", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = always(goodToken) }, "Transport must be nil or an *http.Client"},
-		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "the *http.Client in Transport is nil"},
+		{"a nil client", nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = (*http.Client)(nil) }, "Transport is a nil *http.Client"},
 		{"another round tripper", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: http.NewFileTransport(http.Dir("."))}
 		}, "must be nil or an *http.Transport"},
 		{"TLS dialled by the caller", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: &http.Transport{DialTLSContext: dial}}
-		}, "leave out DialTLS"},
+		}, "must not set DialTLS"},
 		{"a check of the caller's", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
 				VerifyConnection: func(tls.ConnectionState) error { return nil },
 			}}}
-		}, "leave out VerifyPeerCertificate"},
+		}, "must not set VerifyPeerCertificate"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			setHost(t, azhost.SourceServiceFabric)

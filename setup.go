@@ -36,8 +36,8 @@ type setup struct {
 	perTry    policy.Policy // of the host, at every attempt
 }
 
-// newCredential checks o and finds the host. What only a request needs is made with the first one,
-// because there are programs that make a credential for every use.
+// newCredential checks o and detects the host. It postpones everything that only requests need, because
+// some programs create a credential for each use.
 func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	in := &setup{options: &o, env: detect.Read()}
 	log := loggerOf(o.Logger)
@@ -118,10 +118,10 @@ func (in *setup) checkOptions() error {
 		in.identity.kind, in.identity.id = kind, id
 	}
 	if client, ok := o.Transport.(*http.Client); ok && client == nil {
-		return errors.New("the *http.Client in Transport is nil; for the default one, leave Transport nil")
+		return errors.New("Transport is a nil *http.Client. To use the default client, leave Transport nil")
 	}
 	if o.ConnectTimeout < 0 {
-		return fmt.Errorf("negative ConnectTimeout %s; zero means the default of %s", o.ConnectTimeout, defaultConnectTimeout)
+		return fmt.Errorf("ConnectTimeout is negative: %s. Use zero for the default of %s", o.ConnectTimeout, defaultConnectTimeout)
 	}
 	switch dir := o.ArcKeyDirectory; {
 	case dir == "":
@@ -136,20 +136,20 @@ func (in *setup) checkOptions() error {
 
 var guid = regexp.MustCompile(`^\{?[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\}?$`)
 
-// checkID refuses what cannot be an ID: it would only be missed by the host, as an identity that does
-// not exist. Any other word is allowed, because tests use words.
+// checkID rejects text that cannot be an ID. The host would only report that the identity does not exist.
+// All other text is allowed, because tests use names instead of GUIDs.
 func checkID(kind idKind, id string) error {
 	switch {
 	case id == "":
-		return fmt.Errorf("the %s in ID is empty; for the system-assigned identity, leave ID nil", kind)
+		return fmt.Errorf("ID: the %s is empty. For the system-assigned identity, leave ID nil", kind)
 	case strings.Contains(id, "${"):
-		return fmt.Errorf("the %s %.200q in ID has a variable that was not expanded", kind, id)
+		return fmt.Errorf("ID: the %s %.200q contains an unexpanded variable", kind, id)
 	case strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xa0 || r == '"' || r == '\'' || r == '`' }):
-		return fmt.Errorf("the %s %.200q in ID has white space or quotes", kind, id)
+		return fmt.Errorf("ID: the %s %.200q contains white space or quotes", kind, id)
 	case kind != byResourceID && strings.Contains(id, "/"):
-		return fmt.Errorf("the %s %.200q in ID has a slash; use ResourceID for a resource ID", kind, id)
+		return fmt.Errorf("ID: the %s %.200q contains a slash. Use ResourceID for a resource ID", kind, id)
 	case kind == byResourceID && guid.MatchString(id):
-		return fmt.Errorf("the resource ID %.200q in ID is a GUID; use ClientID or ObjectID", id)
+		return fmt.Errorf("ID: the resource ID %.200q is a GUID. Use ClientID or ObjectID", id)
 	}
 	return nil
 }

@@ -83,20 +83,20 @@ func TestConstructorRefuses(t *testing.T) {
 		{"empty client ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("")}, "leave ID nil"},
 		{"empty object ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ObjectID("")}, "leave ID nil"},
 		{"empty resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ResourceID("")}, "leave ID nil"},
-		{"client ID in quotes", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID(`"a"`)}, "white space or quotes"},
-		{"client ID with a newline", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("a\n")}, "white space or quotes"},
-		{"client ID from a template", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("${AZURE_CLIENT_ID}")}, "a variable that was not expanded"},
-		{"client ID that is a resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("/subscriptions/s")}, "use ResourceID"},
-		{"object ID that is a resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ObjectID("/subscriptions/s")}, "use ResourceID"},
-		{"resource ID that is a client ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ResourceID("6a8a3b3e-6bd3-4f4e-8c1d-6f0f3f4a2d11")}, "is a GUID; use ClientID or ObjectID"},
-		{"a nil client", azhost.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: (*http.Client)(nil)}}, "the *http.Client in Transport is nil"},
+		{"client ID in quotes", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID(`"a"`)}, "contains white space or quotes"},
+		{"client ID with a newline", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("a\n")}, "contains white space or quotes"},
+		{"client ID from a template", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("${AZURE_CLIENT_ID}")}, "an unexpanded variable"},
+		{"client ID that is a resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("/subscriptions/s")}, "Use ResourceID"},
+		{"object ID that is a resource ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ObjectID("/subscriptions/s")}, "Use ResourceID"},
+		{"resource ID that is a client ID", azhost.ManagedIdentityCredentialOptions{ID: azhost.ResourceID("6a8a3b3e-6bd3-4f4e-8c1d-6f0f3f4a2d11")}, "is a GUID. Use ClientID or ObjectID"},
+		{"a nil client", azhost.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: (*http.Client)(nil)}}, "Transport is a nil *http.Client"},
 		{"unknown source", azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"}, `unknown Source "Mainframe"`},
-		{"negative timeout", azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -time.Second}, "negative ConnectTimeout -1s"},
+		{"negative timeout", azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -time.Second}, "ConnectTimeout is negative: -1s"},
 		{"relative key directory", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "tokens"}, "not an absolute path"},
 		{"endpoint without scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "169.254.169.254/metadata"}, "not an http or https URL"},
 		{"endpoint that is no URL", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://[::1"}, "not a URL"},
 		{"endpoint of a file", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "file:///etc/passwd"}, "not an http or https URL"},
-		{"endpoint without host", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http:///token"}, "names no host"},
+		{"endpoint without host", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http:///token"}, "has no host name"},
 		{"endpoint with query", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://localhost/token?api-version=1"}, "query"},
 		{"endpoint with user and another scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "htps://u:canary@localhost/token"}, "user information"},
 		{"endpoint with user and no scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "u:canary@localhost/token"}, "user information"},
@@ -141,7 +141,7 @@ func TestArcEndpointMustBeLoopback(t *testing.T) {
 			if ok {
 				require.NoError(t, err)
 			} else {
-				require.ErrorContains(t, err, "is not on this machine")
+				require.ErrorContains(t, err, "is not a loopback address")
 			}
 		})
 	}

@@ -43,8 +43,9 @@ func NewDefaultAzureCredential(options *DefaultAzureCredentialOptions) (*Default
 	if err != nil {
 		return nil, err
 	}
-	sources := []azcore.TokenCredential{newManagedIdentity(o.ClientOptions)}
-	switch selected, set := os.LookupEnv("AZURE_TOKEN_CREDENTIALS"); {
+	selected, set := os.LookupEnv("AZURE_TOKEN_CREDENTIALS")
+	sources := []azcore.TokenCredential{newManagedIdentity(o.ClientOptions, set)}
+	switch {
 	case strings.EqualFold(selected, "ManagedIdentityCredential"):
 	case !set, selected == "prod":
 		production, configured := unconfigured(o)

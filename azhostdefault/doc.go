@@ -28,10 +28,9 @@
 //
 //   - If another cloud's metadata service answers at IMDS's address, the search goes on at once.
 //     azidentity fails, and retries a 404 for about 100 seconds before that.
-//   - On a known Azure VM, azhost waits for an IMDS that is late or updating, for about
-//     100 seconds. azidentity skips an IMDS that hasn't answered within 1 second.
-//   - Elsewhere, azhost skips an IMDS that no connection reaches within 2 seconds. If
-//     ClientOptions has a Transport, that Transport's own timeout applies instead.
+//   - If no connection reaches IMDS, the search goes on after 2 seconds instead of 1, or after the
+//     timeout of the Transport in ClientOptions. If AZURE_TOKEN_CREDENTIALS is prod, no other
+//     credential follows, so on an Azure VM azhost waits for IMDS, for about 100 seconds.
 //   - If AZURE_TOKEN_CREDENTIALS is ManagedIdentityCredential and the machine has none,
 //     azhost's error makes an outer chain move on.
 //   - Tokens are cached and refreshed as package azhost documents. Unless ClientOptions has a

@@ -6,6 +6,7 @@ package azhostdefault
 import (
 	"context"
 	"errors"
+	"net/http"
 	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -14,12 +15,12 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// managedIdentity is azhost's credential with azidentity's error types.
-type managedIdentity struct {
-	*azhost.ManagedIdentityCredential
-}
+// managedIdentity is azhost's credential with azidentity's error types. If there are two, the first
+// makes one attempt and the second waits for the host.
+type managedIdentity []*azhost.ManagedIdentityCredential
 
-func newManagedIdentity(o azcore.ClientOptions) azcore.TokenCredential {
+// newManagedIdentity returns the credential. Last means that no other credential follows.
+func newManagedIdentity(o azcore.ClientOptions, last bool) azcore.TokenCredential {
 	options := azhost.ManagedIdentityCredentialOptions{
 		ClientOptions:    o,
 		UnavailableError: azidentity.NewCredentialUnavailableError,
@@ -31,13 +32,29 @@ func newManagedIdentity(o azcore.ClientOptions) azcore.TokenCredential {
 	if err != nil {
 		return missing("ManagedIdentityCredential", err)
 	}
-	return managedIdentity{cred}
+	if last || cred.Source() != azhost.SourceIMDS || o.Retry.MaxRetries < 0 {
+		return managedIdentity{cred}
+	}
+	// A developer's VM, a build agent or a pod may have no access to IMDS, for which azhost would wait.
+	options.Retry.MaxRetries = -1
+	once, err := azhost.NewManagedIdentityCredential(&options)
+	if err != nil {
+		return missing("ManagedIdentityCredential", err)
+	}
+	return managedIdentity{once, cred}
 }
 
-func (m managedIdentity) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	token, err := m.ManagedIdentityCredential.GetToken(ctx, opts)
-	if failed, ok := errors.AsType[*azhost.AuthenticationFailedError](err); ok {
+func (m managedIdentity) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (token azcore.AccessToken, err error) {
+	for _, cred := range m {
+		token, err = cred.GetToken(ctx, opts)
+		failed, ok := errors.AsType[*azhost.AuthenticationFailedError](err)
+		if !ok {
+			return token, err
+		}
 		err = &failure{failed}
+		if ctx.Err() != nil || failed.RawResponse != nil && failed.RawResponse.StatusCode <= http.StatusForbidden {
+			return token, err // waiting wouldn't help
+		}
 	}
 	return token, err
 }

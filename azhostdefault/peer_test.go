@@ -13,11 +13,14 @@ import (
 	"fmt"
 	"maps"
 	"math/big"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -120,12 +123,13 @@ func newCertificate(t *testing.T) string {
 }
 
 // Every combination of the variables that configure the credentials, for each selection that
-// doesn't consist of developer tools. az is signed in.
+// doesn't consist of developer tools. az is signed in. Off Azure, the default selection is left out:
+// there it is "prod", and then az for every combination.
 func TestSameForEveryEnvironment(t *testing.T) {
 	certificate := newCertificate(t)
-	all := product(
-		[]setting{{}, {"AZURE_TOKEN_CREDENTIALS": "prod"}, {"AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"},
-			{"AZURE_TOKEN_CREDENTIALS": "WorkloadIdentityCredential"}, {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"}},
+	selections := values("AZURE_TOKEN_CREDENTIALS",
+		"prod", "EnvironmentCredential", "WorkloadIdentityCredential", "ManagedIdentityCredential")
+	rest := product(
 		values("AZURE_CLIENT_ID", "", user.ClientID, tenant),
 		values("AZURE_TENANT_ID", "", tenant, "not a tenant"),
 		[]setting{
@@ -138,34 +142,41 @@ func TestSameForEveryEnvironment(t *testing.T) {
 		},
 		values("AZURE_FEDERATED_TOKEN_FILE", newFile(t, []byte("assertion"))),
 	)
-	for _, name := range []string{"off Azure", "on Azure"} {
+	for name, selections := range map[string][]setting{"off Azure": selections[1:], "on Azure": selections} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, machines[name])
 			r.are(t, signedIn)
 			seen := map[string]bool{}
-			for _, s := range all {
+			for _, s := range product(selections, rest) {
 				t.Run(fmt.Sprint(s), func(t *testing.T) {
 					setenv(t, s)
 					seen[r.same(t, azidentity.DefaultAzureCredentialOptions{}, policy.TokenRequestOptions{}).Token] = true
 				})
 			}
-			want := []string{"", "Entra", "az"} // "" is an error
+			want := []string{"", "Entra"} // "" is an error
 			if name == "on Azure" {
-				want = append(want, managed+" "+system.ObjectID, managed+" "+user.ObjectID)
+				want = append(want, "az", managed+" "+system.ObjectID, managed+" "+user.ObjectID)
 			}
 			require.ElementsMatch(t, want, slices.Collect(maps.Keys(seen)))
 		})
 	}
 }
 
-// Every selection, with every state of the developer tools.
+// Every selection, with every state of the developer tools. Off Azure and without an identity, only
+// those selections that ask for one.
 func TestSameForEverySelection(t *testing.T) {
+	asking := values("AZURE_TOKEN_CREDENTIALS", "prod", "ManagedIdentityCredential", "managedidentitycredential")
+	selections := map[string][]setting{
+		"off Azure":   asking,
+		"no identity": asking,
+		"on Azure": append(asking, values("AZURE_TOKEN_CREDENTIALS",
+			"", "dev", "DEV", "Prod", "dev;prod", "EnvironmentCredential", "WorkloadIdentityCredential",
+			"AzureCLICredential", "AzureDeveloperCLICredential", "AzurePowerShellCredential",
+			"AZURECLICREDENTIAL", "ClientSecretCredential", "DefaultAzureCredential",
+		)[1:]...),
+	}
 	for name, machine := range machines {
-		for _, selected := range values("AZURE_TOKEN_CREDENTIALS",
-			"", "dev", "prod", "DEV", "Prod", "dev;prod", "EnvironmentCredential", "WorkloadIdentityCredential",
-			"ManagedIdentityCredential", "AzureCLICredential", "AzureDeveloperCLICredential", "AzurePowerShellCredential",
-			"managedidentitycredential", "AZURECLICREDENTIAL", "ClientSecretCredential", "DefaultAzureCredential",
-		) {
+		for _, selected := range selections[name] {
 			t.Run(fmt.Sprint(name, selected), func(t *testing.T) {
 				r := newRig(t, machine)
 				setenv(t, selected)
@@ -185,11 +196,12 @@ func TestSameForEverySelection(t *testing.T) {
 func TestSameForEveryOption(t *testing.T) {
 	type options = azidentity.DefaultAzureCredentialOptions
 	allowed := setting{"AZURE_ADDITIONALLY_ALLOWED_TENANTS": thirdTenant + ";" + tenant}
-	configurations := []struct {
+	type configuration struct {
 		name        string
 		environment setting
 		options     options
-	}{
+	}
+	configurations := []configuration{
 		{"none", nil, options{}},
 		{"required", nil, options{RequireAzureTokenCredentials: true}},
 		{"tenant", nil, options{TenantID: otherTenant}},
@@ -200,6 +212,8 @@ func TestSameForEveryOption(t *testing.T) {
 		{"variable", allowed, options{}},
 		{"tenant and variable", allowed, options{TenantID: tenant}},
 		{"tenant, variable and allowed", allowed, options{TenantID: tenant, AdditionallyAllowedTenants: []string{otherTenant}}},
+	}
+	authorities := []configuration{ // have no effect on tools
 		{"no discovery", nil, options{DisableInstanceDiscovery: true}},
 		{"cloud", nil, options{ClientOptions: azcore.ClientOptions{Cloud: cloud.AzureGovernment}}},
 		{"incomplete cloud", nil, options{ClientOptions: azcore.ClientOptions{Cloud: cloud.Configuration{
@@ -230,8 +244,7 @@ func TestSameForEveryOption(t *testing.T) {
 		{"workload without a tenant", "on Azure", []setting{{"AZURE_CLIENT_ID": user.ClientID, "AZURE_FEDERATED_TOKEN_FILE": newFile(t, []byte("assertion"))}}, nil},
 		{"managed identity", "on Azure", nil, nil},
 		{"az", "off Azure", nil, []string{signedIn}},
-		{"azd", "off Azure", nil, []string{absent, signedIn}},
-		{"pwsh", "off Azure", nil, []string{absent, absent, signedIn}},
+		{"all tools", "off Azure", nil, []string{refuses, refuses, signedIn}},
 		{"production", "off Azure", []setting{{"AZURE_TOKEN_CREDENTIALS": "prod"}}, nil},
 	} {
 		t.Run(source.name, func(t *testing.T) {
@@ -240,7 +253,11 @@ func TestSameForEveryOption(t *testing.T) {
 				setenv(t, s)
 			}
 			r.are(t, source.tools...)
-			for _, c := range configurations {
+			all := configurations
+			if source.tools == nil {
+				all = slices.Concat(configurations, authorities)
+			}
+			for _, c := range all {
 				for name, request := range requests {
 					t.Run(c.name+"/"+name, func(t *testing.T) {
 						setenv(t, c.environment)
@@ -309,6 +326,80 @@ func TestAloneOffAzure(t *testing.T) {
 	require.True(t, want.Failed)
 	want.Failed = false
 	require.Equal(t, want, r.try(t, newOwn, azidentity.DefaultAzureCredentialOptions{}, opts))
+}
+
+// silence is a network in which no connection is made.
+type silence struct{ requests int }
+
+func (s *silence) Do(req *http.Request) (*http.Response, error) {
+	s.requests++
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
+}
+
+// containerGroup makes a machine known to be Azure's, as a VM's firmware does.
+var containerGroup = setting{"IDENTITY_HEADER": "secret", "IDENTITY_SERVER_THUMBPRINT": "thumbprint", "IDENTITY_API_VERSION": "2020-05-01"}
+
+// On a machine that is known to be Azure's, a silent IMDS is waited for only if no other credential
+// follows.
+func TestSilentIMDS(t *testing.T) {
+	newTools(t).are(t)
+	setenv(t, containerGroup)
+	for _, row := range []struct {
+		selected setting
+		requests int
+	}{
+		{setting{}, 1},
+		{setting{"AZURE_TOKEN_CREDENTIALS": "prod"}, 6},
+		{setting{"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"}, 6},
+	} {
+		t.Run(fmt.Sprint(row.selected), func(t *testing.T) {
+			setenv(t, row.selected)
+			synctest.Test(t, func(t *testing.T) {
+				var network silence
+				var o azidentity.DefaultAzureCredentialOptions
+				o.Transport = &network
+				cred, err := newOwn(&o)
+				require.NoError(t, err)
+				start := time.Now()
+				_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{newScope()}})
+				require.ErrorContains(t, err, "169.254.169.254")
+				require.Equal(t, row.requests, network.requests)
+				require.Equal(t, row.requests > 1, time.Since(start) > time.Minute)
+			})
+		})
+	}
+}
+
+// An IMDS that responds is waited for, even if other credentials follow. A refusal is final.
+func TestFailingIMDS(t *testing.T) {
+	setenv(t, containerGroup)
+	for name, row := range map[string]struct {
+		fault    azhosttest.Fault
+		requests int
+		err      string
+	}{
+		"updating": {azhosttest.Updating(), 5, ""},
+		"denied":   {azhosttest.Denied(), 1, "403"},
+		"resource": {azhosttest.InvalidResource(), 1, "AADSTS50001"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vm := azhosttest.NewVM(t)
+				vm.Fail(slices.Repeat([]azhosttest.Fault{row.fault}, 4)...)
+				var o azidentity.DefaultAzureCredentialOptions
+				o.Transport = vm
+				cred, err := newOwn(&o)
+				require.NoError(t, err)
+				_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{newScope()}})
+				if row.err == "" {
+					require.NoError(t, err)
+				} else {
+					require.ErrorContains(t, err, row.err)
+				}
+				vm.RequireRequests(t, row.requests)
+			})
+		})
+	}
 }
 
 // Nil options are the zero options.

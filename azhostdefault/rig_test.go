@@ -112,6 +112,10 @@ func (a *azure) Do(req *http.Request) (*http.Response, error) {
 	return a.host.Do(req)
 }
 
+// transport is an azure that no other credential has as its Transport: azhost's credentials with the
+// same one share tokens and failures.
+type transport struct{ *azure }
+
 // entra answers as Microsoft Entra ID does, as far as MSAL asks it.
 func (a *azure) entra(req *http.Request) (*http.Response, error) {
 	status, fields := http.StatusOK, map[string]any{}
@@ -183,7 +187,7 @@ const managed = "managed identity"
 func (a *azure) try(t *testing.T, create constructor, o azidentity.DefaultAzureCredentialOptions, opts policy.TokenRequestOptions) outcome {
 	t.Helper()
 	a.events, a.probed = nil, false
-	o.Transport, o.Retry.MaxRetries = a, -1
+	o.Transport, o.Retry.MaxRetries = &transport{a}, -1
 	var seen outcome
 	cred, err := create(&o)
 	if err != nil {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -14,6 +15,9 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/azhost/azhost"
 )
 
 // lookup is a cache that does nothing but what every cache must: it reads the clock and looks the
@@ -38,7 +42,7 @@ func BenchmarkParallelHit(b *testing.B) {
 			parallel(b, callers, func() (azcore.AccessToken, error) { return l.get(all[0]), nil })
 		})
 		for _, peer := range peers {
-			cred := filled(b, peer.make(b, memory{}), all)
+			cred := filled(b, peer.fill(b), all)
 			b.Run(fmt.Sprintf("callers=%d/%s", callers, peer.name), func(b *testing.B) {
 				parallel(b, callers, func() (azcore.AccessToken, error) { return cred.GetToken(b.Context(), all[0]) })
 			})
@@ -78,24 +82,116 @@ func BenchmarkHit(b *testing.B) {
 			}
 		})
 		for _, peer := range peers {
-			cred := filled(b, peer.make(b, memory{}), all)
-			b.Run(fmt.Sprintf("resources=%d/%s", n, peer.name), func(b *testing.B) {
-				for i := 0; b.Loop(); i++ {
-					token, err := cred.GetToken(b.Context(), all[i%n])
-					if err != nil || token.Token == "" {
-						b.Fatal(err)
-					}
-				}
-			})
+			cred := filled(b, peer.fill(b), all)
+			b.Run(fmt.Sprintf("resources=%d/%s", n, peer.name), func(b *testing.B) { hits(b, cred, all) })
 		}
 	}
+}
+
+// BenchmarkHitObserved asks for a cached token with a credential whose requests are observed and
+// logged, of which a hit is none.
+func BenchmarkHitObserved(b *testing.B) {
+	all := scopes("observed", 1)
+	l := floor(b, all)
+	b.Run("floor", func(b *testing.B) {
+		for b.Loop() {
+			if l.get(all[0]).Token == "" {
+				b.Fatal("no token")
+			}
+		}
+	})
+	cred := filled(b, unpaced(b, func(azhost.Event) {}), all)
+	b.Run("azhost", func(b *testing.B) { hits(b, cred, all) })
+}
+
+// BenchmarkHitTraced asks for a cached token with a TracingProvider, which gets a span for each call.
+func BenchmarkHitTraced(b *testing.B) {
+	all := scopes("traced", 1)
+	provider := tracing.NewProvider(func(string, string) tracing.Tracer {
+		return tracing.NewTracer(func(ctx context.Context, _ string, _ *tracing.SpanOptions) (context.Context, tracing.Span) {
+			return ctx, tracing.NewSpan(tracing.SpanImpl{})
+		}, nil)
+	}, nil)
+	traced := policy.ClientOptions{Transport: memory{}, TracingProvider: provider}
+	ours, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ClientOptions: traced})
+	check(b, err)
+	theirs, err := azidentity.NewManagedIdentityCredential(&azidentity.ManagedIdentityCredentialOptions{ClientOptions: traced})
+	check(b, err)
+	for i, cred := range []azcore.TokenCredential{ours, theirs} {
+		filled(b, cred, all)
+		b.Run(peers[i].name, func(b *testing.B) { hits(b, cred, all) })
+	}
+}
+
+func hits(b *testing.B, cred azcore.TokenCredential, all []policy.TokenRequestOptions) {
+	for i := 0; b.Loop(); i++ {
+		token, err := cred.GetToken(b.Context(), all[i%len(all)])
+		if err != nil || token.Token == "" {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkUse makes a credential, asks it for a token that is cached, and drops it, as programs do
+// that make one for every connection or call.
+func BenchmarkUse(b *testing.B) {
+	client, opts := loopback(b, newIMDS(b)), scopes("use", 1)[0]
+	for _, peer := range peers {
+		_, err := peer.make(b, client).GetToken(b.Context(), opts)
+		check(b, err)
+		b.Run(peer.name, func(b *testing.B) {
+			for b.Loop() {
+				token, err := peer.make(b, client).GetToken(b.Context(), opts)
+				if err != nil || token.Token == "" {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHealth walks through the state of 10,000 resources; the floor, through a map of as many.
+func BenchmarkHealth(b *testing.B) {
+	const n = 10_000
+	all := scopes("health", n)
+	l, cred := floor(b, all), unpaced(b, nil)
+	filled(b, cred, all)
+	b.Run("floor", func(b *testing.B) {
+		for b.Loop() {
+			seen := 0
+			l.tokens.Range(func(_, token any) bool {
+				if token.(*azcore.AccessToken).ExpiresOn.IsZero() {
+					b.Fatal("no token")
+				}
+				seen++
+				return true
+			})
+			if seen != n {
+				b.Fatal(seen)
+			}
+		}
+	})
+	b.Run("azhost", func(b *testing.B) {
+		for b.Loop() {
+			seen := 0
+			for h := range cred.Health() {
+				if h.ExpiresOn.IsZero() {
+					b.Fatal("no token")
+				}
+				seen++
+			}
+			if seen != n {
+				b.Fatal(seen)
+			}
+		}
+	})
 }
 
 // floor returns a lookup whose tokens arrived as those of the libraries do, one request after the
 // other, and lie in memory accordingly.
 func floor(t testing.TB, all []policy.TokenRequestOptions) *lookup {
 	var l lookup
-	cred := peers[0].make(t, memory{})
+	cred := unpaced(t, nil)
 	for _, opts := range all {
 		token, err := cred.GetToken(t.Context(), opts)
 		check(t, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	azruntime "github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
 // counted answers after the time that a host may take which must ask Microsoft Entra itself.
@@ -62,6 +63,53 @@ func herd(b *testing.B, cred azcore.TokenCredential, opts policy.TokenRequestOpt
 	all.Wait()
 }
 
+// BenchmarkHerdThroughClients lets 1,000 goroutines send a request each through Azure SDK clients that
+// share a credential without a token. Each client's bearer token policy has a token cache of its own,
+// and asks for a token once.
+func BenchmarkHerdThroughClients(b *testing.B) {
+	for _, n := range []int{1, 20} {
+		for _, peer := range peers {
+			b.Run(fmt.Sprintf("clients=%d/%s", n, peer.name), func(b *testing.B) {
+				var host counted
+				all := scopes(fmt.Sprint("clients-", n), 10_000)
+				cred := peer.make(b, &host)
+				rounds := 0
+				for b.Loop() {
+					clients := make([]azruntime.Pipeline, n)
+					for i := range clients {
+						clients[i] = newClient(cred, all[herds%len(all)].Scopes)
+					}
+					herds++
+					rounds++
+					var callers sync.WaitGroup
+					for i := range 1000 {
+						callers.Go(func() { use(b, clients[i%n]) })
+					}
+					callers.Wait()
+				}
+				b.ReportMetric(float64(host.requests.Load())/float64(rounds), "requests/herd")
+			})
+		}
+	}
+}
+
+// newClient returns what every Azure SDK client has inside. Its service answers everything.
+func newClient(cred azcore.TokenCredential, scopes []string) azruntime.Pipeline {
+	return azruntime.NewPipeline("benchmarks", "v0.1.0", azruntime.PipelineOptions{
+		PerRetry: []policy.Policy{azruntime.NewBearerTokenPolicy(cred, scopes, nil)},
+	}, &policy.ClientOptions{Transport: memory{}})
+}
+
+func use(b *testing.B, client azruntime.Pipeline) {
+	req, err := azruntime.NewRequest(b.Context(), http.MethodGet, "https://service.example")
+	if err == nil {
+		_, err = client.Do(req)
+	}
+	if err != nil {
+		b.Error(err)
+	}
+}
+
 // BenchmarkMemory reports how much memory a cached token takes beyond its own length, the part
 // included by which Go rounds up the allocation of the token's string.
 func BenchmarkMemory(b *testing.B) {
@@ -72,7 +120,7 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				memories++
 				all := scopes(fmt.Sprint("memory-", memories), n)
-				cred := filled(b, peer.make(b, memory{}), scopes("warm", 1))
+				cred := filled(b, peer.fill(b), scopes("warm", 1))
 				before := heap()
 				filled(b, cred, all)
 				beyond += float64(heap()-before)/n - float64(len(bearer))

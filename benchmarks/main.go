@@ -6,6 +6,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,24 +17,46 @@ import (
 )
 
 func main() {
-	var out bytes.Buffer
-	// A process for each, because azidentity's cache is one for the whole process; and five times
-	// one after the other, so that a machine that slows down meanwhile does so for all in a row.
-	for _, work := range []string{"Hit", "Fetch", "Herd", "Memory"} {
-		for range 5 {
-			args := append([]string{"test", "-run", "^$", "-bench", work, "-benchmem", "-benchtime", "300ms", "-timeout", "30m"}, os.Args[1:]...)
-			cmd := exec.Command("go", args...)
-			cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, os.Stderr), os.Stderr
-			if err := cmd.Run(); err != nil {
-				fmt.Fprintln(os.Stderr, "benchmarks:", err)
-				os.Exit(1)
-			}
-		}
-	}
-	if err := table(os.Stdout, &out); err != nil {
+	against := flag.String("against", "", "benchmarks `folder` of another checkout, to measure in turn with this one")
+	rounds := flag.Int("rounds", 5, "how many processes measure each row")
+	flag.Parse()
+	if err := run(*against, *rounds, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "benchmarks:", err)
 		os.Exit(1)
 	}
+}
+
+// run measures all rows and prints the table of this folder, then that of the other one.
+func run(against string, rounds int, args []string) error {
+	folders := []string{"."}
+	if against != "" {
+		folders = append(folders, against)
+	}
+	results := make([]bytes.Buffer, len(folders))
+	// A process for each, because azidentity's cache is one for the whole process; and one round after
+	// the other, so that a machine that slows down meanwhile does so for all in a row.
+	for _, work := range []string{"Hit", "Use", "Fetch", "Observe", "Herd", "Health", "Memory"} {
+		for range rounds {
+			for i, folder := range folders {
+				all := append([]string{"test", "-run", "^$", "-bench", work, "-benchmem", "-benchtime", "300ms", "-timeout", "30m"}, args...)
+				cmd := exec.Command("go", all...)
+				cmd.Dir = folder
+				cmd.Stdout, cmd.Stderr = io.MultiWriter(&results[i], os.Stderr), os.Stderr
+				if err := cmd.Run(); err != nil {
+					return fmt.Errorf("measure %s in %s: %w", work, folder, err)
+				}
+			}
+		}
+	}
+	for i, folder := range folders {
+		if against != "" {
+			fmt.Printf("\n## %s\n\n", folder)
+		}
+		if err := table(os.Stdout, &results[i]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // measured is a benchmark's values by unit, one for each time that it ran.

@@ -145,7 +145,7 @@ func (d *doctor) keys() {
 	case windows && (denied || errors.Is(err, fs.ErrNotExist)):
 		// To an account outside the group, Windows may report a missing directory.
 		d.report.add(bad, check, dir+" doesn't exist, or this account has no access to it",
-			fmt.Sprintf("Run as an administrator, or add this account to the local group %q and sign in again (restart a service).", group))
+			fmt.Sprintf("Run as an administrator, or add this account to the local group %q, then sign in again or restart the service.", group))
 	case errors.Is(err, fs.ErrNotExist):
 		d.report.add(bad, check, dir+" doesn't exist",
 			"Install and connect the Arc agent. In a container, mount the agent's key directory and pass --arc-key-directory.")
@@ -154,7 +154,7 @@ func (d *doctor) keys() {
 			"This root user is one of a container or a user namespace. Run the container with the host's group "+group+" (--group-add), or without a user namespace.")
 	case denied:
 		d.report.add(bad, check, printable(err.Error()),
-			fmt.Sprintf("Add the user to the group %s and log in again (restart a service), or run as root.", group))
+			fmt.Sprintf("Add the user to the group %s, then log in again or restart the service. Or run as root.", group))
 	default:
 		d.report.add(bad, check, printable(err.Error()), "")
 	}

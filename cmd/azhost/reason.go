@@ -114,7 +114,7 @@ func causes(host azhost.Source, identity string) []cause {
 		{advice.EntraBusy, reasonHostFailing},
 		{advice.APIVersion, reasonRequestFailed},
 		{advice.NoFederation, reasonRequestFailed},
-		{advice.KeyRejected, reasonRequestFailed}, // before its second half
+		{advice.KeyRejected, reasonRequestFailed}, // before its first half
 		{advice.AgentStatus, ""},
 	}
 	if identity != "" {

@@ -70,7 +70,7 @@ func TestReasonsOfErrors(t *testing.T) {
 		want   reason
 		remedy string // a part of it
 	}{
-		{"several identities", rejected(400, `{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}`), nil, reasonSeveralIdentities, "set ID"},
+		{"several identities", rejected(400, `{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}`), nil, reasonSeveralIdentities, "Set ID"},
 		{"a proxy that forwards", rejected(400, `{"error":"invalid_request","error_description":"Required metadata header not specified or X-Forwarded-For present"}`), nil, reasonProxy, "directly"},
 		{"a proxy's page", rejected(502, "Bad gateway"), nil, reasonProxy, "proxy"},
 		{"no token in the response", rejected(200, `{"access_token":""}`), nil, reasonAnswer, "intercepts"},

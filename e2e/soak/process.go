@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -18,9 +19,9 @@ type process struct {
 }
 
 const (
-	// maxGrowth allows for what packages of the standard library keep for ever once they were used.
+	// maxGrowth allows for what packages of the standard library keep once they were used.
 	maxGrowth = 2 << 20
-	// settleWithin is longer than a background refresh may take, which nobody waits for: 3 min.
+	// settleWithin is longer than a request may take that no caller waits for: 3 min.
 	settleWithin = 200 * time.Second
 )
 
@@ -59,6 +60,22 @@ func settle(before process) (process, error) {
 			return after, err
 		}
 	}
+}
+
+// watch returns how late a goroutine that sleeps for 10 ms has woken up at most until then: the machine
+// may be busy with other work, and callers are late with it. That ends the watch.
+func watch(ctx context.Context) (lateness func() time.Duration) {
+	ctx, stop := context.WithCancel(ctx)
+	done := make(chan time.Duration)
+	go func() {
+		const tick = 10 * time.Millisecond
+		var most time.Duration
+		for last := time.Now(); sleep(ctx, tick); last = time.Now() {
+			most = max(most, time.Since(last)-tick)
+		}
+		done <- most
+	}()
+	return func() time.Duration { stop(); return <-done }
 }
 
 func (p process) backTo(before process) bool {

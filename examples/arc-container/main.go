@@ -10,12 +10,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // keys is where compose.yaml mounts the agent's key directory.
@@ -30,21 +29,16 @@ func newCredential(keys, endpoint string) (*azhost.ManagedIdentityCredential, er
 	})
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "arc-container:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("arc-container", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("arc-container", flag.ExitOnError)
+	flags := flag.NewFlagSet("arc-container", flag.ContinueOnError)
 	directory := flags.String("keys", keys, "`directory` where the agent's key directory is mounted")
 	endpoint := flags.String("endpoint", "", "`URL` of the agent's token endpoint (default the usual one on localhost)")
 	resource := flags.String("resource", "https://vault.azure.net", "`URI` of the resource that the token is for")
-	_ = flags.Parse(args)
+	if err := program.Parse(flags, out, args, "gets a token in a container on an Azure Arc-enabled server."); err != nil {
+		return err
+	}
 
 	cred, err := newCredential(*directory, *endpoint)
 	if err != nil {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"os"
 	"regexp"
 	"testing"
@@ -20,6 +21,12 @@ func TestToken(t *testing.T) {
 	require.Equal(t, "a token for https://vault.azure.net, valid for 24h0m0s\n", out.String())
 	agent.RequireResource(t, "https://vault.azure.net")
 	agent.RequireRequests(t, 2)
+}
+
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	require.ErrorIs(t, run(t.Context(), &out, []string{"-h"}), flag.ErrHelp)
+	require.Contains(t, out.String(), "\n  -keys directory\n")
 }
 
 // The compose file is compared line by line, because the root module has no YAML parser.

@@ -10,7 +10,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
@@ -19,6 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armsubscriptions"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/federated/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // newCredential is what to copy. The tenant is that of the resources. The machine's identity must be
@@ -37,12 +37,7 @@ func newCredential(tenant, app, audience string, machine azhost.ManagedIdentityC
 	return azidentity.NewClientAssertionCredential(tenant, app, assert, &azidentity.ClientAssertionCredentialOptions{ClientOptions: options})
 }
 
-func main() {
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "federated:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("federated", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("federated", flag.ContinueOnError)
@@ -50,7 +45,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	app := flags.String("app", "", "client `ID` of the app registration")
 	identity := flags.String("identity", "", "client `ID` of this machine's user-assigned identity")
 	in := flags.String("cloud", "public", "`name` of the cloud: public, usgov or china")
-	if err := flags.Parse(args); err != nil {
+	if err := program.Parse(flags, out, args, "lists the subscriptions that an app can read in another tenant, without a secret of the app."); err != nil {
 		return err
 	}
 	c, ok := clouds[*in]

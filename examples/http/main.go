@@ -12,11 +12,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // newClient returns a client that sends the machine's tokens for resource to host, and to no other.
@@ -31,21 +30,16 @@ func newClient(host, resource string, options *azhost.ManagedIdentityCredentialO
 	}, nil
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "http:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("http", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("http", flag.ExitOnError)
+	flags := flag.NewFlagSet("http", flag.ContinueOnError)
 	url := flags.String("url", "", "`URL` to get (default one that the command serves, with a fake Azure VM)")
 	resource := flags.String("resource", "api://orders", "App ID `URI` of the service that the token is for")
 	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint that works as IMDS does, instead of the machine's own; requires -url")
-	_ = flags.Parse(args)
+	if err := program.Parse(flags, out, args, "calls an HTTPS service with a token."); err != nil {
+		return err
+	}
 	options, base := &azhost.ManagedIdentityCredentialOptions{}, http.DefaultTransport
 	switch {
 	case *url == "" && *endpoint != "":

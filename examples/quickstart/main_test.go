@@ -14,7 +14,7 @@ import (
 func TestQuickstart(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out, false, "https://vault.azure.net"))
-	require.Regexp(t, `^host       AzureArc, a fake at http://127\.0\.0\.1:\d+/metadata/identity/oauth2/token
+	require.Regexp(t, `^host       AzureArc, a fake at http://127\.0\.0\.1:\d+/\w+/metadata/identity/oauth2/token
 resource   https://vault\.azure\.net
 expires    \S+Z, in 24h0m0s
 refreshed  from \S+Z, in the background

@@ -44,35 +44,34 @@ type Failure struct {
 
 // What to do, by failure. Each begins with a verb where there is something to do.
 const (
-	CheckScope    = "Check the scope, including trailing slashes"
 	AssignOne     = "Enable the system-assigned identity, or assign a user-assigned identity and set ID"
-	ChooseOne     = "This machine has several user-assigned identities; set ID to the one to use"
-	AllowList     = "The Metadata Security Protocol's agent on this machine denied the request. Add this program to the allow list (InVMAccessControlProfile); ProxyAgent.Connection.log has the denial"
-	AgentOffline  = "The Metadata Security Protocol's agent on this machine could not reach IMDS; see ProxyAgent.log"
-	WebProxy      = "A web proxy may be in the path; make sure that requests to IMDS don't go through one"
+	ChooseOne     = "Set ID to one of this machine's user-assigned identities"
+	AllowList     = "Add this program to the allow list (InVMAccessControlProfile) of the Metadata Security Protocol's agent, which denied the request; ProxyAgent.Connection.log has the denial"
+	AgentOffline  = "Check ProxyAgent.log: the Metadata Security Protocol's agent on this machine could not reach IMDS"
+	WebProxy      = "Make sure that requests to IMDS don't go through a web proxy"
 	APIVersion    = "This IMDS doesn't support the API version that azhost uses"
-	NoForwarding  = "A proxy forwarded the request, which IMDS rejects; ask IMDS directly"
+	NoForwarding  = "Send requests to IMDS directly; a proxy forwarded this one, and IMDS rejects forwarded requests"
 	NotAzure      = "This machine isn't an Azure VM, or a firewall, route, or proxy is blocking the Instance Metadata Service"
 	Blocked       = "This machine is on Azure, so a firewall, route, or proxy is blocking the Instance Metadata Service"
-	PodBlocked    = "In a Kubernetes pod, the cluster may restrict access to the Instance Metadata Service; use workload identity"
+	PodBlocked    = "Use workload identity: the cluster may restrict its pods' access to the Instance Metadata Service"
 	Impostor      = "This is not a response from IMDS: another service is using its address"
 	NoAnswer      = "IMDS may be overloaded, or a firewall, proxy, or another service may be holding the connection"
 	AnsweredOnce  = "IMDS responded at this address earlier"
 	AgentStopped  = "Start the Arc agent: the himds service on Windows, himdsd.service on Linux. Then run azcmagent show"
 	AgentStatus   = "Run azcmagent show to see the agent's status"
 	AgentOutdated = "Update the Arc agent, which is too old to select a user-assigned identity, or leave ID nil for the system-assigned identity"
-	KeyRejected   = "The Arc agent rejected its own key. Run azcmagent show to see the agent's status"
-	PlatformMoved = "This address comes from Endpoint or the platform's environment variable. Check that the app is running on the platform that set it"
+	KeyRejected   = "Run azcmagent show to see the agent's status; the agent rejected its own key"
+	PlatformMoved = "Check that the app is running on the platform that set its environment variables; this address comes from them or from Endpoint"
 	WrongHeader   = "Check that IDENTITY_HEADER is the value that the platform set for this process"
 	WrongSecret   = "Check that MSI_SECRET is the value that the platform set for this process"
-	AppResource   = "App Service returns this when Microsoft Entra ID doesn't recognize the resource. Check the scope, including trailing slashes"
+	AppResource   = "Check the scope, including trailing slashes; App Service returns this when Microsoft Entra ID doesn't recognize the resource"
 	BindIdentity  = "Check that the application's manifest binds an identity to this service"
-	FabricScope   = "Service Fabric often returns this for a wrong resource. Check the scope, including trailing slashes"
-	ShellScope    = "Cloud Shell supports some resources only. Check the scope, including trailing slashes"
+	FabricScope   = "Check the scope, including trailing slashes; Service Fabric often returns this for a wrong resource"
+	ShellScope    = "Check the scope, including trailing slashes; Cloud Shell supports only some resources"
 	MLIdentity    = "Check that the identity is assigned to this compute and that the resource exists in this tenant"
-	AppNotFound   = "The identity was deleted, or it belongs to another tenant. Assign it again"
+	AppNotFound   = "Assign the identity again, or assign one from this tenant; it was deleted or belongs to another tenant"
 	AppDisabled   = "Enable the identity's enterprise application in Microsoft Entra ID"
-	NoResource    = "Microsoft Entra ID doesn't recognize the resource. Check the scope, including trailing slashes, and that the service exists in this tenant"
+	NoResource    = "Check the scope, including trailing slashes, and that the service exists in this tenant; Microsoft Entra ID doesn't recognize the resource"
 	EntraBusy     = "Microsoft Entra ID is temporarily unavailable; try again"
 	NoFederation  = "Add a federated identity credential whose issuer and subject match the token"
 )
@@ -89,7 +88,7 @@ var byCode = map[string]string{
 
 var aadsts = regexp.MustCompile(`AADSTS(\d+)`)
 
-// For returns what to do about f, without a full stop at its end; "" if that is not known.
+// For returns advice for f, without a period at the end, or "" if there is none.
 func For(f Failure) string {
 	if code := aadsts.FindStringSubmatch(f.Code + " " + f.Text); code != nil {
 		return byCode[code[1]]

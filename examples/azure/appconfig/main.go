@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azappconfig"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // readSetting reads a setting. An empty label selects the setting without a label. On Azure, machine
@@ -39,14 +40,14 @@ func readSetting(ctx context.Context, store, key, label string,
 	return *setting.Value, nil
 }
 
-func main() { laptop.Main("appconfig", run) }
+func main() { program.Main("appconfig", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("appconfig", flag.ContinueOnError)
 	store := flags.String("store", "", "`URL` of the store, such as https://my-store.azconfig.io; if empty, start a fake")
 	key := flags.String("key", "greeting", "`key` of the setting")
 	label := flags.String("label", "", "`label` of the setting; if empty, read the setting without a label")
-	if err := laptop.Parse(flags, out, args, "reads a setting from Azure App Configuration."); err != nil {
+	if err := program.Parse(flags, out, args, "reads a setting from Azure App Configuration."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(store, laptop.AppConfig)

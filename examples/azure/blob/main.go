@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // upAndDown uploads a blob and downloads it. On Azure, machine can be nil and options zero. The
@@ -40,13 +41,13 @@ func upAndDown(ctx context.Context, account, container, name string, content []b
 	return io.ReadAll(body)
 }
 
-func main() { laptop.Main("blob", run) }
+func main() { program.Main("blob", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("blob", flag.ContinueOnError)
 	account := flags.String("account", "", "`URL` of the account, such as https://myaccount.blob.core.windows.net; if empty, start a fake")
 	container := flags.String("container", "examples", "`name` of an existing container")
-	if err := laptop.Parse(flags, out, args, "uploads a blob to Azure Storage and downloads it."); err != nil {
+	if err := program.Parse(flags, out, args, "uploads a blob to Azure Storage and downloads it."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(account, laptop.Blob)

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // newChain returns a chain that tries the managed identity, then the Azure CLI. The chain tries its
@@ -34,13 +35,13 @@ func newChain(machine azhost.ManagedIdentityCredentialOptions) (*azidentity.Chai
 	return azidentity.NewChainedTokenCredential([]azcore.TokenCredential{host, cli}, nil)
 }
 
-func main() { laptop.Main("chain", run) }
+func main() { program.Main("chain", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("chain", flag.ContinueOnError)
 	vault := flags.String("vault", "", "`URL` of the vault, such as https://my-vault.vault.azure.net; if empty, start a fake vault and a fake az")
 	name := flags.String("secret", "greeting", "`name` of the secret")
-	if err := laptop.Parse(flags, out, args, "reads a secret with the managed identity or, without one, as the Azure CLI's user."); err != nil {
+	if err := program.Parse(flags, out, args, "reads a secret with the managed identity or, without one, as the Azure CLI's user."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(vault, func() (*laptop.Service, error) { return laptop.AzureCLI(ctx) })

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/azcosmos"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // item is an item of a container whose partition key is /id.
@@ -55,14 +56,14 @@ func writeAndRead(ctx context.Context, account, database, container string, in i
 	return out, json.Unmarshal(resp.Value, &out)
 }
 
-func main() { laptop.Main("cosmos", run) }
+func main() { program.Main("cosmos", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("cosmos", flag.ContinueOnError)
 	account := flags.String("account", "", "`URL` of the account, such as https://myaccount.documents.azure.com; if empty, start a fake")
 	database := flags.String("database", "examples", "`name` of an existing database")
 	container := flags.String("container", "greetings", "`name` of an existing container whose partition key is /id")
-	if err := laptop.Parse(flags, out, args, "writes an item to Azure Cosmos DB, and reads it."); err != nil {
+	if err := program.Parse(flags, out, args, "writes an item to Azure Cosmos DB, and reads it."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(account, laptop.Cosmos)

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azdatalake/filesystem"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // uploadAndList uploads a file and returns the paths in the file system. On Azure, machine can be
@@ -50,13 +51,13 @@ func uploadAndList(ctx context.Context, fileSystem, path string, content []byte,
 	return names, nil
 }
 
-func main() { laptop.Main("datalake", run) }
+func main() { program.Main("datalake", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("datalake", flag.ContinueOnError)
 	account := flags.String("account", "", "`URL` of the account, such as https://myaccount.dfs.core.windows.net; if empty, start a fake")
 	fileSystem := flags.String("filesystem", "lake", "`name` of an existing file system")
-	if err := laptop.Parse(flags, out, args, "uploads a file to Data Lake Storage Gen2 and lists the file system."); err != nil {
+	if err := program.Parse(flags, out, args, "uploads a file to Data Lake Storage Gen2 and lists the file system."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(account, laptop.DataLake)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // uploadAndList uploads a file and returns the names in the root folder. On Azure, machine and
@@ -35,12 +36,12 @@ func uploadAndList(ctx context.Context, account, path string, content []byte,
 	return s.list(ctx)
 }
 
-func main() { laptop.Main("datalakegen1", run) }
+func main() { program.Main("datalakegen1", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("datalakegen1", flag.ContinueOnError)
 	account := flags.String("account", "", "`URL` of the account, such as https://mystore.azuredatalakestore.net; if empty, start a fake")
-	if err := laptop.Parse(flags, out, args, "uploads a file to Data Lake Storage Gen1 and lists the root folder."); err != nil {
+	if err := program.Parse(flags, out, args, "uploads a file to Data Lake Storage Gen1 and lists the root folder."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(account, laptop.DataLakeGen1)

@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/containers/azcontainerregistry"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // password exchanges a Microsoft Entra access token for a registry refresh token, which is valid for
@@ -49,12 +50,12 @@ func password(ctx context.Context, registry string,
 	return *resp.RefreshToken, nil
 }
 
-func main() { laptop.Main("dockerlogin", run) }
+func main() { program.Main("dockerlogin", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("dockerlogin", flag.ContinueOnError)
 	registry := flags.String("registry", "", "`URL` of the registry, such as https://myregistry.azurecr.io; if empty, start a fake")
-	if err := laptop.Parse(flags, out, args, "prints a password for docker login --username 00000000-0000-0000-0000-000000000000."); err != nil {
+	if err := program.Parse(flags, out, args, "prints a password for docker login --username 00000000-0000-0000-0000-000000000000."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(registry, laptop.Registry)

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // readSecret reads the latest version of a secret. On Azure, machine can be nil and options zero.
@@ -37,14 +38,14 @@ func readSecret(ctx context.Context, vault, name string,
 	return *secret.Value, nil
 }
 
-func main() { laptop.Main("keyvault", run) }
+func main() { program.Main("keyvault", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("keyvault", flag.ContinueOnError)
 	vault := flags.String("vault", "", "`URL` of the vault, such as https://my-vault.vault.azure.net; if empty, start a fake")
 	name := flags.String("secret", "greeting", "`name` of the secret")
 	cloud := flags.String("cloud", "public", "`cloud` of the vault: public, usgov, or china")
-	if err := laptop.Parse(flags, out, args, "reads a secret from Azure Key Vault."); err != nil {
+	if err := program.Parse(flags, out, args, "reads a secret from Azure Key Vault."); err != nil {
 		return err
 	}
 	suffix, ok := map[string]string{"public": ".vault.azure.net", "usgov": ".vault.usgovcloudapi.net", "china": ".vault.azure.cn"}[*cloud]

@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/monitor/ingestion/azlogs"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // record is a record of a stream that declares these two columns.
@@ -46,14 +47,14 @@ func upload(ctx context.Context, endpoint, rule, stream string, records []record
 	return err
 }
 
-func main() { laptop.Main("logs", run) }
+func main() { program.Main("logs", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("logs", flag.ContinueOnError)
 	endpoint := flags.String("endpoint", "", "logs ingestion `URL`, such as https://my-endpoint-abcd.westus-1.ingest.monitor.azure.com; if empty, start a fake")
 	rule := flags.String("rule", laptop.Rule, "immutable `ID` of the data collection rule")
 	stream := flags.String("stream", "Custom-Examples", "`name` of a stream with the columns TimeGenerated and Message")
-	if err := laptop.Parse(flags, out, args, "uploads a record to Azure Monitor."); err != nil {
+	if err := program.Parse(flags, out, args, "uploads a record to Azure Monitor."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(endpoint, laptop.Logs)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/azure"
 	"github.com/openai/openai-go/v3/option"
@@ -52,14 +53,14 @@ func chat(ctx context.Context, out io.Writer, endpoint, deployment, prompt strin
 	return stream.Err()
 }
 
-func main() { laptop.Main("openai", run) }
+func main() { program.Main("openai", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("openai", flag.ContinueOnError)
 	endpoint := flags.String("endpoint", "", "`URL` of the resource, such as https://my-resource.openai.azure.com; if empty, start a fake")
 	deployment := flags.String("deployment", "gpt", "`name` of a deployment of a chat model")
 	prompt := flags.String("prompt", "Say hello.", "`text` to send")
-	if err := laptop.Parse(flags, out, args, "sends a prompt to Azure OpenAI and prints the response as it arrives."); err != nil {
+	if err := program.Parse(flags, out, args, "sends a prompt to Azure OpenAI and prints the response as it arrives."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(endpoint, laptop.OpenAI)

@@ -9,7 +9,7 @@ import (
 
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
-	"github.com/azhost/azhost/examples/azure/internal/readme"
+	"github.com/azhost/azhost/examples/internal/readme"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,5 +54,5 @@ func TestTokenFromAnotherVM(t *testing.T) {
 
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	readme.Test(t, "../README.md", "openai")
+	readme.Run(t, "../README.md", "openai")
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azqueue"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // sendAndReceive sends a message, and returns and deletes the message at the front of the queue. On
@@ -48,13 +49,13 @@ func sendAndReceive(ctx context.Context, queue, text string,
 	return *message.MessageText, nil
 }
 
-func main() { laptop.Main("queue", run) }
+func main() { program.Main("queue", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("queue", flag.ContinueOnError)
 	account := flags.String("account", "", "`URL` of the account, such as https://myaccount.queue.core.windows.net; if empty, start a fake")
 	queue := flags.String("queue", "examples", "`name` of an existing queue")
-	if err := laptop.Parse(flags, out, args, "sends a message to Azure Queue Storage, then receives and deletes the next message."); err != nil {
+	if err := program.Parse(flags, out, args, "sends a message to Azure Queue Storage, then receives and deletes the next message."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(account, laptop.Queue)

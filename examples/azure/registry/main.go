@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/containers/azcontainerregistry"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // listTags returns the tags of a repository. On Azure, machine can be nil and options zero. The client
@@ -41,13 +42,13 @@ func listTags(ctx context.Context, registry, repository string,
 	return tags, nil
 }
 
-func main() { laptop.Main("registry", run) }
+func main() { program.Main("registry", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
 	registry := flags.String("registry", "", "`URL` of the registry, such as https://myregistry.azurecr.io; if empty, start a fake")
 	repository := flags.String("repository", "samples/hello", "`name` of the repository")
-	if err := laptop.Parse(flags, out, args, "lists the tags of a repository in Azure Container Registry."); err != nil {
+	if err := program.Parse(flags, out, args, "lists the tags of a repository in Azure Container Registry."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(registry, laptop.Registry)

@@ -17,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // readGroup reads a resource group. On Azure, machine can be nil. The cloud in options determines
@@ -39,14 +40,14 @@ func readGroup(ctx context.Context, subscription, group string,
 	return &resp.ResourceGroup, nil
 }
 
-func main() { laptop.Main("resourcemanager", run) }
+func main() { program.Main("resourcemanager", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("resourcemanager", flag.ContinueOnError)
 	subscription := flags.String("subscription", "", "`ID` of the subscription; if empty, start a fake")
 	group := flags.String("group", "DevTest", "`name` of the resource group")
 	cloudName := flags.String("cloud", "public", "`cloud` of the subscription: public, usgov, or china")
-	if err := laptop.Parse(flags, out, args, "reads a resource group from Azure Resource Manager."); err != nil {
+	if err := program.Parse(flags, out, args, "reads a resource group from Azure Resource Manager."); err != nil {
 		return err
 	}
 	configuration, ok := map[string]cloud.Configuration{

@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // upAndDown uploads a blob with a SAS from listServiceSAS, and downloads it.
@@ -44,7 +45,7 @@ func upAndDown(ctx context.Context, containerURL, signature, name string, conten
 	return io.ReadAll(body)
 }
 
-func main() { laptop.Main("sas", run) }
+func main() { program.Main("sas", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("sas", flag.ContinueOnError)
@@ -52,7 +53,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	subscription := flags.String("subscription", laptop.Subscription, "`ID` of the account's subscription")
 	group := flags.String("group", laptop.Group, "`name` of the account's resource group, in its exact case")
 	container := flags.String("container", "examples", "`name` of an existing container")
-	if err := laptop.Parse(flags, out, args, "uploads a blob with a SAS from Resource Manager, and downloads it."); err != nil {
+	if err := program.Parse(flags, out, args, "uploads a blob with a SAS from Resource Manager, and downloads it."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(account, laptop.SAS)

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/data/aztables"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // writeAndRead writes an entity and reads it. On Azure, machine can be nil and options zero. The
@@ -44,13 +45,13 @@ func writeAndRead(ctx context.Context, table string, entity aztables.EDMEntity,
 	return read, json.Unmarshal(resp.Value, &read)
 }
 
-func main() { laptop.Main("table", run) }
+func main() { program.Main("table", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("table", flag.ContinueOnError)
 	account := flags.String("account", "", "`URL` of the account, such as https://myaccount.table.core.windows.net; if empty, start a fake")
 	table := flags.String("table", "examples", "`name` of an existing table")
-	if err := laptop.Parse(flags, out, args, "writes an entity to Azure Table Storage, and reads it."); err != nil {
+	if err := program.Parse(flags, out, args, "writes an entity to Azure Table Storage, and reads it."); err != nil {
 		return err
 	}
 	service, err := laptop.Start(account, laptop.Table)

@@ -16,6 +16,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/azure/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // readSecret reads a secret with the identity that id selects: an azhost.ClientID, azhost.ObjectID,
@@ -39,7 +40,7 @@ func readSecret(ctx context.Context, vault, name string, id azhost.ManagedIDKind
 	return *secret.Value, nil
 }
 
-func main() { laptop.Main("userassigned", run) }
+func main() { program.Main("userassigned", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("userassigned", flag.ContinueOnError)
@@ -49,7 +50,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags.Func("client-id", "client `ID` of the identity", func(s string) error { ids = append(ids, azhost.ClientID(s)); return nil })
 	flags.Func("object-id", "object (principal) `ID` of the identity", func(s string) error { ids = append(ids, azhost.ObjectID(s)); return nil })
 	flags.Func("resource-id", "resource `ID` of the identity", func(s string) error { ids = append(ids, azhost.ResourceID(s)); return nil })
-	if err := laptop.Parse(flags, out, args, "reads a secret with a user-assigned identity. Select it with one of the ID flags."); err != nil {
+	if err := program.Parse(flags, out, args, "reads a secret with a user-assigned identity. Select it with one of the ID flags."); err != nil {
 		return err
 	}
 	if len(ids) != 1 {

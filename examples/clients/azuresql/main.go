@@ -12,12 +12,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 	mssql "github.com/microsoft/go-mssqldb"
 	"github.com/microsoft/go-mssqldb/msdsn"
 )
@@ -47,20 +46,15 @@ func open(dsn string, cred azcore.TokenCredential) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "azuresql:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("azuresql", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("azuresql", flag.ExitOnError)
+	flags := flag.NewFlagSet("azuresql", flag.ContinueOnError)
 	dsn := flags.String("dsn", "", "connect to `URL`: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true")
 	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
-	_ = flags.Parse(args)
+	if err := program.Parse(flags, out, args, "signs in to Azure SQL with a token, and prints the login."); err != nil {
+		return err
+	}
 	if *dsn == "" {
 		return errors.New("-dsn is required: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true. SQL Server on a laptop accepts no tokens; go test ./azuresql runs a fake server that does")
 	}

@@ -12,13 +12,12 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/go-sql-driver/mysql"
 )
 
@@ -53,20 +52,15 @@ func open(dsn string, cred azcore.TokenCredential) (*sql.DB, error) {
 	return sql.OpenDB(connector), nil
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "mysql:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("mysql", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("mysql", flag.ExitOnError)
+	flags := flag.NewFlagSet("mysql", flag.ContinueOnError)
 	dsn := flags.String("dsn", "", "connect to `DSN`: USER@tcp(SERVER.mysql.database.azure.com:3306)/NAME?tls=true")
 	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
-	_ = flags.Parse(args)
+	if err := program.Parse(flags, out, args, "signs in to Azure Database for MySQL with a token, and prints the user."); err != nil {
+		return err
+	}
 	if *dsn == "" {
 		return errors.New("-dsn is required: USER@tcp(SERVER.mysql.database.azure.com:3306)/NAME?tls=true. To try a local MariaDB, start mariadbd with --skip-grant-tables, which accepts any password, and use root@tcp(127.0.0.1:3306)/")
 	}

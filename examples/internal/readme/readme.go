@@ -3,26 +3,30 @@
 
 // Package readme lets tests run the commands that the examples' README files show.
 //
-// A table's row shows a command where it has the cell `go run ./PROGRAM ARGUMENTS`; the next cell
-// is what that prints, line by line as `line`<br>`line`, where … stands for any text within a
-// line. Other cells may name flags as `-name`.
+// A table's row shows a command where it has the cell `go run ./PROGRAM ARGUMENTS`, or, for a
+// program that is a separate module, `go run -C MODULE . ARGUMENTS`. The next cell is what that
+// prints, line by line as `line`<br>`line`, where … stands for any text within a line. Other cells
+// may name flags as `-name`.
 package readme
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // Command is a command that a README file shows.
 type Command struct {
-	Program string   // directory, such as "./grpc"
+	Module  string   // directory, such as "cosmos"; "" is the README file's module
+	Program string   // directory in the module, such as "./grpc"
 	Args    []string // split at spaces
 	Prints  string   // the lines, each with its end
 	Flags   []string // that the row names elsewhere, such as "-url"
@@ -42,7 +46,11 @@ func Commands(text string) ([]Command, error) {
 			if len(words) == 0 || i+1 == len(cells) {
 				return nil, fmt.Errorf("readme: not a command and what it prints: %s", line)
 			}
-			c := Command{Program: words[0], Args: words[1:]}
+			var c Command
+			if words[0] == "-C" && len(words) > 2 {
+				c.Module, words = words[1], words[2:]
+			}
+			c.Program, c.Args = words[0], words[1:]
 			for _, part := range strings.Split(cells[i+1], "<br>") {
 				c.Prints += strings.Trim(strings.TrimSpace(part), "`") + "\n"
 			}
@@ -64,52 +72,60 @@ func (c Command) Matches(output string) bool {
 	return regexp.MustCompile("^" + pattern + "$").MatchString(output)
 }
 
-// Run runs every command of ./README.md in directory, with programs that it builds there, and fails the test
-// where one prints something else, or does not know a flag that its row names. It returns the
-// programs. Output to stderr counts, and so may the exit status: a command that shows what a
-// program asks for fails.
-func Run(t *testing.T, directory string) []string {
+// Run builds the programs of a README file's commands for a module, runs the commands in the current
+// directory, which is the module's, and returns the programs. The test fails if a program has no
+// command, a command prints something else, or -h doesn't print the flags that the program's rows
+// name. Output to stderr counts. The exit status is 0, unless the README file shows an error.
+func Run(t *testing.T, file, module string) []string {
 	t.Helper()
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
 	commands, err := Commands(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := t.TempDir()
-	build := []string{"build", "-buildvcs=false", "-o", bin + string(filepath.Separator)}
+	require.NoError(t, err)
+	commands = slices.DeleteFunc(commands, func(c Command) bool { return c.Module != module })
+	require.NotEmpty(t, commands)
+
 	var programs []string
+	flags := make(map[string][]string) // by program
 	for _, c := range commands {
-		programs = append(programs, c.Program)
-	}
-	run := func(name string, args ...string) (string, error) {
-		cmd := exec.CommandContext(t.Context(), name, args...)
-		cmd.Dir = directory
-		out, err := cmd.CombinedOutput()
-		if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
+		if !slices.Contains(programs, c.Program) {
+			programs = append(programs, c.Program)
 		}
-		return string(out), err
+		flags[c.Program] = append(flags[c.Program], c.Flags...)
 	}
-	if out, err := run("go", append(build, programs...)...); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	mains, err := filepath.Glob("*/main.go")
+	require.NoError(t, err)
+	for _, main := range mains {
+		directory := filepath.Dir(main)
+		if _, err := os.Stat(filepath.Join(directory, "go.mod")); err != nil { // the same module
+			require.Contains(t, programs, "./"+directory)
+		}
+	}
+
+	bin := t.TempDir() + string(filepath.Separator)
+	build := []string{"build", "-buildvcs=false", "-ldflags=-s -w", "-o", bin}
+	said, err := exec.CommandContext(t.Context(), "go", append(build, programs...)...).CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	here, err := os.Getwd()
+	require.NoError(t, err)
+	run := func(program string, args ...string) (string, error) {
+		binary := bin + filepath.Base(filepath.Join(here, program))
+		said, err := exec.CommandContext(t.Context(), binary, args...).CombinedOutput()
+		return string(said), err
 	}
 	for _, c := range commands {
 		t.Run(strings.Join(append([]string{c.Program}, c.Args...), " "), func(t *testing.T) {
-			program := filepath.Join(bin, path.Base(c.Program))
-			if out, _ := run(program, c.Args...); !c.Matches(out) {
-				t.Errorf("README.md says:\n%s\nit prints:\n%s", c.Prints, out)
-			}
-			if len(c.Flags) == 0 {
-				return
-			}
-			help, _ := run(program, "-h")
-			for _, flag := range c.Flags {
-				if !regexp.MustCompile(`(?m)^  ` + flag + `( |$)`).MatchString(help) {
-					t.Errorf("README.md names the flag %s, the program knows:\n%s", flag, help)
-				}
+			said, err := run(c.Program, c.Args...)
+			require.True(t, c.Matches(said), "%s says:\n%s\nthe program prints:\n%s", file, c.Prints, said)
+			require.Equal(t, strings.HasPrefix(c.Prints, path.Base(c.Program)+": "), err != nil, "status: %v", err)
+		})
+	}
+	for _, program := range programs {
+		t.Run(program+" -h", func(t *testing.T) {
+			help, err := run(program, "-h")
+			require.NoError(t, err, "%s", help)
+			for _, flag := range flags[program] {
+				require.Regexp(t, `(?m)^  `+flag+`( |$)`, help)
 			}
 		})
 	}

@@ -13,9 +13,13 @@ func TestCommands(t *testing.T) {
 	commands, err := Commands("# Title\n\ngo run ./prose | is not a row | nor this\n\n" +
 		"| want | command | prints | on Azure |\n| --- | --- | --- | --- |\n" +
 		"| one | `go run ./a -x 1` | `first …`<br>`second.` | `-url https://h-o.st`, or `-long-name` |\n" +
+		"| module | `go run -C b . -y` | `prints` | `b` |\n" +
 		"| none | [b](b) | `go` | |\n")
 	require.NoError(t, err)
-	require.Equal(t, []Command{{Program: "./a", Args: []string{"-x", "1"}, Prints: "first …\nsecond.\n", Flags: []string{"-url", "-long-name"}}}, commands)
+	require.Equal(t, []Command{
+		{Program: "./a", Args: []string{"-x", "1"}, Prints: "first …\nsecond.\n", Flags: []string{"-url", "-long-name"}},
+		{Module: "b", Program: ".", Args: []string{"-y"}, Prints: "prints\n"},
+	}, commands)
 
 	_, err = Commands("| one | `go run ./a` |\n")
 	require.ErrorContains(t, err, "not a command and what it prints")

@@ -10,11 +10,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azeventhubs"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/azhost/azhost/examples/messaging/internal/laptop"
 )
 
@@ -40,21 +39,16 @@ func send(ctx context.Context, namespace, hub, body string, machine *azhost.Mana
 	return client.SendEventDataBatch(ctx, batch, nil)
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "eventhubs:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("eventhubs", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("eventhubs", flag.ExitOnError)
+	flags := flag.NewFlagSet("eventhubs", flag.ContinueOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`")
 	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
-	_ = flags.Parse(args)
+	if err := program.Parse(flags, out, args, "sends an event to an event hub."); err != nil {
+		return err
+	}
 
 	var machine *azhost.ManagedIdentityCredentialOptions
 	var options *azeventhubs.ProducerClientOptions

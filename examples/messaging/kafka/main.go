@@ -10,12 +10,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/azhost/azhost/examples/messaging/internal/laptop"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/oauth"
@@ -43,21 +42,16 @@ func newClient(ctx context.Context, namespace string, cred azcore.TokenCredentia
 	return client, nil
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "kafka:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("kafka", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("kafka", flag.ExitOnError)
+	flags := flag.NewFlagSet("kafka", flag.ContinueOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`, which Kafka calls a topic")
 	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
-	_ = flags.Parse(args)
+	if err := program.Parse(flags, out, args, "sends a record to an event hub by the Kafka protocol."); err != nil {
+		return err
+	}
 
 	var machine *azhost.ManagedIdentityCredentialOptions
 	var options []kgo.Opt

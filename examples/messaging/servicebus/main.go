@@ -10,11 +10,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/messaging/azservicebus"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/azhost/azhost/examples/messaging/internal/laptop"
 )
 
@@ -37,21 +36,16 @@ func send(ctx context.Context, namespace, queue, body string, machine *azhost.Ma
 	return sender.SendMessage(ctx, &azservicebus.Message{Body: []byte(body)}, nil)
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "servicebus:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("servicebus", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("servicebus", flag.ExitOnError)
+	flags := flag.NewFlagSet("servicebus", flag.ContinueOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	queue := flags.String("queue", "orders", "send to the queue or topic with this `NAME`")
 	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
-	_ = flags.Parse(args)
+	if err := program.Parse(flags, out, args, "sends a message to a Service Bus queue or topic."); err != nil {
+		return err
+	}
 
 	var machine *azhost.ManagedIdentityCredentialOptions
 	var options *azservicebus.ClientOptions

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package laptop is the part of the examples that you don't need to copy: it parses their command
-// lines, and lets them run on a machine outside Azure against a fake service and a fake Azure VM.
+// Package laptop is the part of the examples that you don't need to copy. It lets them run on a
+// machine outside Azure against a fake service and a fake Azure VM.
 //
 // The fakes listen on loopback and answer under the services' real names. They check the signature,
 // expiry, and audience of every token, and reject a token with the status, the challenge, and the
@@ -11,20 +11,16 @@
 package laptop
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // Service is a fake service and a fake VM whose tokens the service accepts. It is safe for
@@ -43,6 +39,22 @@ type Service struct {
 // Close stops the service and the VM.
 func (s *Service) Close() { s.close() }
 
+// Start returns the service that a program calls. If target, the value of the flag that names the
+// service, is empty, Start starts fake and points target at it. Otherwise the program calls the real
+// service with the identity of the machine that it runs on, so every field of the result is zero or
+// points to a zero value, and Close does nothing.
+func Start(target *string, fake func() (*Service, error)) (*Service, error) {
+	if *target != "" {
+		return &Service{Machine: &azhost.ManagedIdentityCredentialOptions{}, close: func() {}}, nil
+	}
+	s, err := fake()
+	if err != nil {
+		return nil, err
+	}
+	*target = s.target
+	return s, nil
+}
+
 // start starts a VM and a service. handler returns the service's handler, which checks tokens with
 // the VM.
 func start(url string, handler func(*azhosttest.VM) http.Handler) (*Service, error) {
@@ -50,21 +62,15 @@ func start(url string, handler func(*azhosttest.VM) http.Handler) (*Service, err
 	if err != nil {
 		return nil, fmt.Errorf("start a fake Azure VM: %w", err)
 	}
-	server := httptest.NewTLSServer(handler(vm))
-	transport := server.Client().Transport.(*http.Transport).Clone()
-	transport.TLSClientConfig.ServerName = "example.com" // a name in httptest's certificate
-	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
-	}
+	server := fake.Serve(handler(vm))
 	return &Service{
 		URL:       url,
 		Machine:   vm.Options(),
-		Client:    azcore.ClientOptions{Transport: &http.Client{Transport: transport}},
-		Transport: transport,
+		Client:    azcore.ClientOptions{Transport: &http.Client{Transport: server.Transport}},
+		Transport: server.Transport,
 		VM:        vm,
 		target:    url,
 		close: func() {
-			transport.CloseIdleConnections()
 			server.Close()
 			vm.Close()
 		},
@@ -100,22 +106,7 @@ func tenant() string {
 	return "https://login.microsoftonline.com/" + azhosttest.SystemAssigned().TenantID
 }
 
-// hostOf returns the host of a constant URL.
-func hostOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return u.Host
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // fails only if the client has disconnected
-}
-
 // writeError writes an error in the form that most Azure services share.
 func writeError(w http.ResponseWriter, status int, code, message string) {
-	writeJSON(w, status, map[string]any{"error": map[string]any{"code": code, "message": message}})
+	fake.WriteJSON(w, status, map[string]any{"error": map[string]any{"code": code, "message": message}})
 }

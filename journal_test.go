@@ -114,12 +114,15 @@ func TestPanickingHandlerOfARefresh(t *testing.T) {
 
 // TestAbandonedFlightIsLogged: what no caller waits for any more is still worth a line.
 func TestAbandonedFlightIsLogged(t *testing.T) {
+	const lost = `level=WARN msg="azhost: token request failed after its last caller had left"`
 	for name, test := range map[string]struct {
-		down error
-		want string
+		claims string
+		down   error
+		want   string
 	}{
-		"token":   {nil, `level=INFO msg="azhost: token acquired"`},
-		"failure": {errors.New("down"), `level=WARN msg="azhost: no token, and no caller was waiting for it any more"`},
+		"token":             {"", nil, `level=INFO msg="azhost: token acquired"`},
+		"failure":           {"", errors.New("down"), lost},
+		"failure of claims": {"revoked", errors.New("down"), lost},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -127,7 +130,7 @@ func TestAbandonedFlightIsLogged(t *testing.T) {
 				r.set(func() { r.takes, r.down = time.Minute, test.down })
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
-				_, err := r.want(ctx, "r", "")
+				_, err := r.want(ctx, "r", test.claims)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 				synctest.Wait()
 				require.Empty(t, r.logged.String())

@@ -1,7 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-package laptop
+// Package program is the command line of the examples, which you don't need to copy.
+package program
 
 import (
 	"context"
@@ -10,14 +11,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/azhost/azhost"
+	"os/signal"
 )
 
-// Main calls run with the program's arguments. If run fails, Main prints the error to standard
-// error and exits with status 1. Help that -h asked for is not a failure.
+// Main calls run with the program's arguments, and cancels ctx on an interrupt. If run fails, Main
+// prints the error to standard error and exits with status 1. Help that -h asked for is not a failure.
 func Main(name string, run func(ctx context.Context, out io.Writer, args []string) error) {
-	err := run(context.Background(), os.Stdout, os.Args[1:])
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	err := run(ctx, os.Stdout, os.Args[1:])
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -42,20 +44,4 @@ func Parse(flags *flag.FlagSet, out io.Writer, args []string, about string) erro
 		return fmt.Errorf("unexpected argument %q; run %s -h for help", flags.Arg(0), flags.Name())
 	}
 	return nil
-}
-
-// Start returns the service that a program calls. If target, the value of the flag that names the
-// service, is empty, Start starts fake and points target at it. Otherwise the program calls the real
-// service with the identity of the machine that it runs on, so every field of the result is zero or
-// points to a zero value, and Close does nothing.
-func Start(target *string, fake func() (*Service, error)) (*Service, error) {
-	if *target != "" {
-		return &Service{Machine: &azhost.ManagedIdentityCredentialOptions{}, close: func() {}}, nil
-	}
-	s, err := fake()
-	if err != nil {
-		return nil, err
-	}
-	*target = s.target
-	return s, nil
 }

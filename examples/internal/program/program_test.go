@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-package laptop
+package program
 
 import (
 	"bytes"
@@ -30,17 +30,4 @@ func TestParse(t *testing.T) {
 			require.Equal(t, row.out, out.String())
 		})
 	}
-}
-
-// With a target, a program calls the real service.
-func TestStartWithTarget(t *testing.T) {
-	t.Parallel()
-	target := "https://my-vault.vault.azure.net"
-	service, err := Start(&target, func() (*Service, error) { panic("started a fake") })
-	require.NoError(t, err)
-	defer service.Close()
-	require.Equal(t, "https://my-vault.vault.azure.net", target)
-	require.Zero(t, *service.Machine)
-	require.Zero(t, service.Client)
-	require.Nil(t, service.Transport)
 }

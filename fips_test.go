@@ -1,0 +1,27 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost_test
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestServiceFabricUnderFIPS: the platform publishes the SHA-1 of its certificate, and under this mode
+// SHA-1 panics, in a goroutine of net/http that no program can guard. The mode is a start-up setting,
+// so this runs tests again.
+func TestServiceFabricUnderFIPS(t *testing.T) {
+	self, err := os.Executable()
+	require.NoError(t, err)
+	again := exec.CommandContext(t.Context(), self, "-test.run=^(TestServiceFabricRequest|TestPin|TestPinOfNewConnections)$", "-test.v")
+	again.Env = append(os.Environ(), "GODEBUG=fips140=only")
+	out, err := again.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, name := range []string{"TestServiceFabricRequest", "TestPin", "TestPinOfNewConnections"} {
+		require.Contains(t, string(out), "--- PASS: "+name+" (")
+	}
+}
