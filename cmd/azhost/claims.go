@@ -73,3 +73,6 @@ func printable(s string) string {
 	}
 	return s
 }
+
+// plain is an error for a person.
+func plain(err error) string { return printable(strings.TrimPrefix(err.Error(), "azhost: ")) }

@@ -34,3 +34,22 @@ func FuzzClaims(f *testing.F) {
 		}
 	})
 }
+
+func TestClaimsOfWhatIsNoToken(t *testing.T) {
+	for name, token := range map[string]string{
+		"empty": "", "two parts": "a.b", "not base64": "a.?.c", "not JSON": "a.YQ.c", "null": "a.bnVsbA.c", "an array": "a.W10.c",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, readable := readClaims(token)
+			require.False(t, readable)
+		})
+	}
+	c, readable := readClaims("a.eyJ0aWQiOiJ4XHUwMDFiWzFteSIsImlhdCI6MSwiZXhwIjoyNTM0MDIzMDA4MDB9.c")
+	require.True(t, readable)
+	require.Equal(t, "x[1my", c.text("tid"), "a control character reached the terminal")
+	require.Equal(t, "", c.text("oid"))
+	_, there := c.time("iat")
+	require.True(t, there)
+	_, there = c.time("exp") // after the year 9999
+	require.False(t, there)
+}

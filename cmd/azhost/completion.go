@@ -35,8 +35,9 @@ func (*completionRun) run(_ context.Context, args arguments, p process) error {
 		return err
 	case name == "":
 		return usagef("the shell is missing; it is one of %s", strings.Join(shells(), ", "))
-	case !slices.Contains(shells(), name):
-		return usagef("no completion for %q; the shell is one of %s%s", name, strings.Join(shells(), ", "), didYouMean(name, shells()))
+	}
+	if err := oneOf("", name, "a shell with completion", shells()); err != nil {
+		return err
 	}
 	script, err := scripts.ReadFile("completion/" + name)
 	if err != nil {

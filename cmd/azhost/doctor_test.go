@@ -8,28 +8,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
-	"unicode/utf8"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/internal/detect"
 	"github.com/stretchr/testify/require"
 )
 
 const himdsPath = "/opt/azcmagent/bin/himds"
-
-const arcAddress = "http://127.0.0.1:40342/metadata/identity/oauth2/token"
 
 func TestDoctor(t *testing.T) {
 	type stage struct {
@@ -41,7 +33,7 @@ func TestDoctor(t *testing.T) {
 	arc := func(t *testing.T, s *stage) *azhosttest.Arc {
 		arc := azhosttest.NewArc(t)
 		s.transport, s.keys = wire(arc.Do), arc.KeyDirectory()
-		s.args = []string{"--source", "AzureArc", "--endpoint", arcAddress, "--arc-key-directory", s.keys}
+		s.args = []string{"--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", s.keys}
 		return arc
 	}
 	vm := func(t *testing.T, s *stage) *azhosttest.VM {
@@ -100,7 +92,7 @@ func TestDoctor(t *testing.T) {
 		{"vm-throttling", nil, reasonThrottled, func(t *testing.T, s *stage) { fail(vm(t, s), azhosttest.Throttled(time.Second)) }},
 		{"vm-down", nil, reasonHostDown, func(t *testing.T, s *stage) {
 			vm(t, s)
-			s.transport = wire(nobody)
+			s.transport = wire(refuse)
 		}},
 		{"container-group-down", map[string]string{
 			"IDENTITY_HEADER": "canary", "IDENTITY_SERVER_THUMBPRINT": "x", "IDENTITY_API_VERSION": "2020-05-01",
@@ -116,13 +108,13 @@ func TestDoctor(t *testing.T) {
 			s.args = s.args[2:]
 			s.facts.env.Himds = himdsPath
 		}},
-		{"arc-by-its-variables", map[string]string{"IDENTITY_ENDPOINT": arcAddress, "IMDS_ENDPOINT": "http://127.0.0.1:40342"}, reasonOK, func(t *testing.T, s *stage) {
+		{"arc-by-its-variables", map[string]string{"IDENTITY_ENDPOINT": detect.ArcTokenEndpoint, "IMDS_ENDPOINT": "http://127.0.0.1:40342"}, reasonOK, func(t *testing.T, s *stage) {
 			arc(t, s)
 			s.args = s.args[4:]
 		}},
 		{"arc-stopped", nil, reasonHostDown, func(t *testing.T, s *stage) {
 			arc(t, s)
-			s.transport = wire(nobody)
+			s.transport = wire(refuse)
 			s.facts.env.Himds = himdsPath
 			s.facts.agent = func(context.Context) (agentStatus, error) {
 				return agentStatus{}, errors.New("azcmagent show: exit status 1")
@@ -130,7 +122,7 @@ func TestDoctor(t *testing.T) {
 		}},
 		{"arc-stopped-on-windows", nil, reasonHostDown, func(t *testing.T, s *stage) {
 			arc(t, s)
-			s.transport = wire(nobody)
+			s.transport = wire(refuse)
 			s.facts.goos = "windows"
 		}},
 		{"arc-disconnected", nil, reasonAgentDisconnected, func(t *testing.T, s *stage) {
@@ -148,8 +140,9 @@ func TestDoctor(t *testing.T) {
 		{"arc-keys-unreadable-in-a-container", nil, reasonKeyUnreadable, func(t *testing.T, s *stage) {
 			arc(t, s)
 			unreadable(t, s)
+			s.facts.root = true
 			s.facts.readable = func(dir string) error {
-				return &refusedError{dir, "dr-xr-x---, owner nobody, group nogroup", "root (uid 0)", fs.ErrPermission}
+				return refusal(dir + " (mode 0550, owner nobody, group nogroup) denies access to uid 0 (user root, groups root) in a user namespace, where root and groups are not the host's")
 			}
 		}},
 		{"arc-keys-unreadable-on-windows", nil, reasonKeyUnreadable, func(t *testing.T, s *stage) {
@@ -179,20 +172,20 @@ func TestDoctor(t *testing.T) {
 		}},
 		{"appservice-stopped", nil, reasonHostDown, func(t *testing.T, s *stage) {
 			on(t, s, azhosttest.NewAppService(t))
-			s.transport = wire(nobody)
+			s.transport = wire(refuse)
 		}},
 		{"appservice-without-identity", nil, reasonNoIdentity, func(t *testing.T, s *stage) {
 			host := azhosttest.NewAppService(t)
 			host.SetIdentities()
 			on(t, s, host)
 		}},
-		{"appservice-refuses-the-resource", nil, reasonHostFailing, func(t *testing.T, s *stage) {
+		{"appservice-refuses-the-resource", nil, reasonResourceNotFound, func(t *testing.T, s *stage) {
 			host := azhosttest.NewAppService(t)
 			host.AllowResources(vault)
 			on(t, s, host)
 		}},
 		{"arc-hidden", map[string]string{
-			"IDENTITY_ENDPOINT": arcAddress, "IMDS_ENDPOINT": "http://127.0.0.1:40342", "MSI_ENDPOINT": "http://127.0.0.1:50342/oauth2/token",
+			"IDENTITY_ENDPOINT": detect.ArcTokenEndpoint, "IMDS_ENDPOINT": "http://127.0.0.1:40342", "MSI_ENDPOINT": "http://127.0.0.1:50342/oauth2/token",
 		}, reasonHostDown, func(*testing.T, *stage) {}},
 		{"half-set", map[string]string{"IDENTITY_HEADER": "canary", "MSI_SECRET": "canary"}, reasonNotAzure, func(*testing.T, *stage) {}},
 		{"elsewhere", map[string]string{"IDENTITY_ENDPOINT": "http://u:canary@10.0.0.4/x?code=canary", "IMDS_ENDPOINT": "%"}, reasonEnvironment, func(*testing.T, *stage) {}},
@@ -202,7 +195,7 @@ func TestDoctor(t *testing.T) {
 			for name, value := range test.env {
 				t.Setenv(name, value)
 			}
-			s := stage{facts: laptop(), transport: wire(nobody), keys: t.TempDir()}
+			s := stage{facts: laptop(), transport: wire(refuse), keys: t.TempDir()}
 			test.set(t, &s)
 			facts := func(p *process) { p.facts = func() facts { return s.facts } }
 			got := do(t.Context(), s.transport, facts, append([]string{"doctor", "--json"}, s.args...)...)
@@ -210,10 +203,8 @@ func TestDoctor(t *testing.T) {
 			require.NotContains(t, got.stdout, "canary")
 			require.NotContains(t, got.stdout, "eyJ")
 
-			var r report
-			decoder := json.NewDecoder(strings.NewReader(normalized(got.stdout, s.keys, filepath.Dir(s.keys))))
-			decoder.DisallowUnknownFields()
-			require.NoError(t, decoder.Decode(&r))
+			got.stdout = normalized(got.stdout, s.keys, filepath.Dir(s.keys))
+			r := examined(t, got)
 			requireForms(t, "doctor-"+test.name, func(c console, verbose bool) { require.NoError(t, r.write(c, verbose)) })
 
 			require.Equal(t, test.reason, r.Reason)
@@ -234,37 +225,18 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// requireForms compares what write writes to terminals of 80 and 120 columns and to a pipe. In a
-// pipe, COLUMNS changes only where lines end, and colors are left out.
-func requireForms(t *testing.T, name string, write func(c console, verbose bool)) {
+// examined returns the report that "azhost doctor --json" has printed.
+func examined(t *testing.T, got result) (r report) {
 	t.Helper()
-	form := func(c console, verbose bool) string {
-		var b bytes.Buffer
-		c.Writer = &b
-		write(c, verbose)
-		return b.String()
-	}
-	var golden strings.Builder
-	for _, width := range []int{80, 120} {
-		colored := form(console{terminal: true, color: true, width: width}, false)
-		fmt.Fprintf(&golden, "== terminal, %d columns\n%s", width, strings.ReplaceAll(colored, "\x1b", "^["))
-		plain := form(console{width: width}, false)
-		require.Equal(t, regexp.MustCompile("\x1b\\[[0-9;]*m").ReplaceAllString(colored, ""), plain)
-		for line := range strings.Lines(plain) {
-			if utf8.RuneCountInString(line) > width+1 { // a word, or a command to copy
-				require.True(t, strings.Count(strings.TrimSpace(line), " ") == 0 || regexp.MustCompile(`^(  )?(az|azhost|curl|sudo|Add-LocalGroupMember|Get-Content|More:) `).MatchString(line), line)
-			}
-		}
-	}
-	pipe, verbose := form(console{}, false), form(console{}, true)
-	require.NotContains(t, pipe, "\x1b")
-	fmt.Fprintf(&golden, "== pipe\n%s== pipe, verbose\n%s", pipe, verbose)
-	requireGolden(t, name, golden.String())
+	decoder := json.NewDecoder(strings.NewReader(got.stdout))
+	decoder.DisallowUnknownFields()
+	require.NoError(t, decoder.Decode(&r), got.stderr)
+	return r
 }
 
 func TestDoctorInJSON(t *testing.T) {
 	noHost(t)
-	got := do(t.Context(), wire(nobody), nil, "doctor", "--json")
+	got := do(t.Context(), wire(refuse), nil, "doctor", "--json")
 	require.Equal(t, exitUnavailable, got.code)
 	requireGolden(t, "doctor-json", normalized(got.stdout))
 }
@@ -272,12 +244,11 @@ func TestDoctorInJSON(t *testing.T) {
 // TestDoctorPrintsTheReport: without --json, the command writes the same report.
 func TestDoctorPrintsTheReport(t *testing.T) {
 	noHost(t)
-	var r report
-	require.NoError(t, json.Unmarshal([]byte(do(t.Context(), wire(nobody), nil, "doctor", "--json").stdout), &r))
+	r := examined(t, do(t.Context(), wire(refuse), nil, "doctor", "--json"))
 	for _, args := range [][]string{{"doctor"}, {"doctor", "-v"}, {"doctor", "--verbose"}} {
 		var want bytes.Buffer
 		require.NoError(t, r.write(console{Writer: &want}, len(args) > 1))
-		got := do(t.Context(), wire(nobody), nil, args...)
+		got := do(t.Context(), wire(refuse), nil, args...)
 		require.Equal(t, exitUnavailable, got.code)
 		require.Equal(t, normalized(want.String()), normalized(got.stdout))
 		require.Empty(t, got.stderr)
@@ -285,132 +256,3 @@ func TestDoctorPrintsTheReport(t *testing.T) {
 }
 
 // TestDoctorOverLoopback uses what a real process does: sockets, and the facts of this machine.
-func TestDoctorOverLoopback(t *testing.T) {
-	noHost(t)
-	arc := azhosttest.NewArc(t)
-	args := []string{"doctor", "-v", "--source", "AzureArc", "--endpoint", arc.Endpoint(), "--arc-key-directory", arc.KeyDirectory()}
-	real := func(p *process) { p.facts = readFacts }
-	got := do(t.Context(), nil, real, args...)
-	require.Equal(t, exitOK, got.code, got.stdout)
-	require.Regexp(t, `(?m)^  endpoint +http://127.0.0.1:.+ \(status 400\)$`, got.stdout)
-	arc.RequireRequests(t, 3)
-
-	arc.Stop()
-	// Another resource, because credentials of one process share their tokens.
-	got = do(t.Context(), nil, real, append(args, "vault")...)
-	require.Equal(t, exitDown, got.code, got.stdout)
-	require.Regexp(t, `(?m)^  endpoint .+: no response after `, got.stdout)
-}
-
-// TestDoctorKnowsGoProxies runs a process, because Go reads the proxy variables once.
-func TestDoctorKnowsGoProxies(t *testing.T) {
-	noHost(t)
-	for name, test := range map[string]struct {
-		env  []string
-		want string
-	}{
-		"proxy":            {[]string{"HTTP_PROXY=http://me:canary@127.0.0.1:1/"}, "send other Go programs' requests for host.example:1 to http://127.0.0.1:1; azhost"},
-		"exempt":           {[]string{"HTTP_PROXY=http://127.0.0.1:1/", "NO_PROXY=a, .example ,b"}, "don't apply"},
-		"https alone":      {[]string{"HTTPS_PROXY=http://127.0.0.1:1/"}, "don't apply"},
-		"in a CGI program": {[]string{"HTTP_PROXY=http://127.0.0.1:1/", "REQUEST_METHOD=GET"}, "other Go programs' requests for host.example:1 fail here"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			// There is no time to send anything.
-			cmd := azhostCommand(t.Context(), "doctor", "--json", "--timeout", "1ns", "--source", "IMDS", "--endpoint", "http://host.example:1/")
-			cmd.Env = append(slices.DeleteFunc(cmd.Env, func(v string) bool {
-				return strings.Contains(strings.ToUpper(strings.SplitN(v, "=", 2)[0]), "_PROXY")
-			}), test.env...)
-			out, _ := cmd.Output() // the endpoint fails, which is not the point
-			require.NotContains(t, string(out), "canary")
-			var r report
-			require.NoError(t, json.Unmarshal(out, &r), string(out))
-			require.NotNil(t, r.find("proxy"))
-			require.Contains(t, r.find("proxy").Detail, test.want)
-		})
-	}
-}
-
-func TestDoctorFollowsNoRedirect(t *testing.T) {
-	noHost(t)
-	vm := azhosttest.NewVM(t)
-	vm.FailUntil(time.Now().Add(time.Hour), azhosttest.Fault{Status: 302, Header: http.Header{"Location": {"http://portal.example/login"}}})
-	got := do(t.Context(), wire(vm.Do), nil, "doctor")
-	require.Equal(t, exitUnavailable, got.code)
-	require.Contains(t, got.stdout, "(status 302)")
-	vm.RequireRequests(t, 2) // the probe and the request for a token
-}
-
-func TestDoctorIsBounded(t *testing.T) {
-	noHost(t)
-	for name, slow := range map[string]func(*azhosttest.VM){
-		"nothing connects": func(vm *azhosttest.VM) { vm.Silence(true) },
-		"nothing answers":  func(vm *azhosttest.VM) { vm.SetLatency(time.Hour) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				vm := azhosttest.NewVM(t)
-				slow(vm)
-				start := time.Now()
-				got := do(t.Context(), wire(vm.Do), nil, "doctor", "-v")
-				require.Equal(t, exitFailed, got.code)
-				require.Equal(t, doctorTimeout, time.Since(start))
-				require.Contains(t, got.stdout, "no response after 5s")
-				require.Contains(t, got.stdout, "IMDS didn't respond within 10s.")
-			})
-		})
-	}
-}
-
-// TestDoctorWatches: a reboot of the machine, as its agent shows it.
-func TestDoctorWatches(t *testing.T) {
-	noHost(t)
-	for name, args := range map[string][]string{"text": nil, "json": {"--json"}} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				vm := azhosttest.NewVM(t)
-				down := atomic.Bool{}
-				transport := wire(func(req *http.Request) (*http.Response, error) {
-					if down.Load() {
-						return nobody(req)
-					}
-					return vm.Do(req)
-				})
-				ctx, stop := context.WithCancelCause(t.Context())
-				time.AfterFunc(11*time.Second, func() { down.Store(true) })
-				time.AfterFunc(31*time.Second, func() { down.Store(false); vm.SetIdentities(azhosttest.UserAssigned("reports")) })
-				time.AfterFunc(51*time.Second, func() { stop(interrupted{os.Interrupt}) })
-				known := func(p *process) { p.facts = func() facts { f := laptop(); f.azureVM = true; return f } }
-				got := do(ctx, transport, known, append([]string{"doctor", "--watch"}, args...)...)
-				require.Equal(t, exitInterrupted, got.code)
-				require.Equal(t, "azhost doctor: interrupted\n", got.stderr)
-				if args == nil {
-					requireGolden(t, "doctor-watch", got.stdout)
-					return
-				}
-				var seen []reason
-				for line := range strings.Lines(got.stdout) {
-					var change struct {
-						Time time.Time
-						report
-					}
-					require.NoError(t, json.Unmarshal([]byte(line), &change))
-					require.False(t, change.Time.IsZero())
-					seen = append(seen, change.Reason)
-				}
-				require.Equal(t, []reason{reasonOK, reasonHostDown, reasonOK}, seen)
-			})
-		})
-	}
-}
-
-func TestInterruptedDoctor(t *testing.T) {
-	noHost(t)
-	synctest.Test(t, func(t *testing.T) {
-		vm := azhosttest.NewVM(t)
-		vm.SetLatency(time.Hour)
-		ctx, stop := context.WithCancelCause(t.Context())
-		time.AfterFunc(time.Second, func() { stop(interrupted{os.Interrupt}) })
-		got := do(ctx, wire(vm.Do), nil, "doctor")
-		require.Equal(t, result{exitInterrupted, "", "azhost doctor: interrupted\n"}, got)
-	})
-}

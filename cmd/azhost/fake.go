@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/azhost/azhost"
@@ -161,10 +160,10 @@ func (r *fakeRun) run(ctx context.Context, args arguments, p process) error {
 	<-ctx.Done()
 	host.Close()
 	log.summarize("# ")
-	if signal, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && signal.code() == exitTerminated {
-		return nil // the usual end of a service
+	if err := stopped(ctx); err != nil {
+		return reportedError{err}
 	}
-	return reportedError{context.Cause(ctx)}
+	return nil
 }
 
 // shape applies the options to a host, and returns its identities.
@@ -188,10 +187,11 @@ func (r *fakeRun) check(args arguments) (fakeKind, error) {
 	if len(args.operands) == 0 {
 		return fakeKind{}, usagef("the kind of host is missing; it is one of %s", strings.Join(fakeNames(), ", "))
 	}
-	i := slices.Index(fakeNames(), args.operands[0])
+	if err := oneOf("", args.operands[0], "a kind of host", fakeNames()); err != nil {
+		return fakeKind{}, err
+	}
+	kind := fakeKinds()[slices.Index(fakeNames(), args.operands[0])]
 	switch {
-	case i < 0:
-		return fakeKind{}, usagef("%q isn't a kind of host; it is one of %s%s", args.operands[0], strings.Join(fakeNames(), ", "), didYouMean(args.operands[0], fakeNames()))
 	case len(args.operands) > 1:
 		return fakeKind{}, usagef("unexpected argument %q; write -- before a command to run", args.operands[1])
 	case args.command != nil && len(args.command) == 0:
@@ -200,12 +200,10 @@ func (r *fakeRun) check(args arguments) (fakeKind, error) {
 		return fakeKind{}, usagef("--lifetime %s is less than a second", r.lifetime)
 	case r.latency < 0:
 		return fakeKind{}, usagef("--latency %s is negative", r.latency)
-	case r.keyDirectory != "" && !fakeKinds()[i].keys:
-		return fakeKind{}, usagef("--key-directory is for arc; %s has no keys", fakeKinds()[i].what)
-	case !slices.Contains(fakeShells(), r.shell):
-		return fakeKind{}, usagef("--shell %q isn't a shell; it is one of %s%s", r.shell, strings.Join(fakeShells(), ", "), didYouMean(r.shell, fakeShells()))
+	case r.keyDirectory != "" && !kind.keys:
+		return fakeKind{}, usagef("--key-directory is for arc; %s has no keys", kind.what)
 	}
-	return fakeKinds()[i], nil
+	return kind, oneOf("--shell", r.shell, "a shell", fakeShells())
 }
 
 // loopback reports whether an address to listen on is out of other machines' reach.
@@ -213,59 +211,4 @@ func loopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	ip := net.ParseIP(host)
 	return strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback()
-}
-
-// requestLog writes a line for each request, and counts them.
-type requestLog struct {
-	out     console
-	verbose bool
-
-	mu       sync.Mutex // guards the fields below and the order of lines
-	requests int
-	statuses map[int]int
-}
-
-func newRequestLog(out console, verbose bool) *requestLog {
-	return &requestLog{out: out, verbose: verbose, statuses: map[int]int{}}
-}
-
-func (l *requestLog) add(r azhosttest.Request) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.requests++
-	l.statuses[r.Status]++
-	if !l.verbose {
-		return
-	}
-	line := fmt.Sprintf("%s  %s  %.10s  %.200s  %.200s", r.Time.Format(time.TimeOnly), statusText(r.Status), r.Method, r.Resource, r.Selector)
-	fmt.Fprintln(l.out, strings.TrimRight(printable(line), " "))
-}
-
-// summarize writes a line about all requests.
-func (l *requestLog) summarize(prefix string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	text := "no requests"
-	if l.requests > 0 {
-		text = fmt.Sprintf("%d requests", l.requests)
-		if l.requests == 1 {
-			text = "1 request"
-		}
-		var parts []string
-		for status := range l.statuses {
-			parts = append(parts, fmt.Sprintf("%d × %s", l.statuses[status], statusText(status)))
-		}
-		slices.SortFunc(parts, func(a, b string) int {
-			return strings.Compare(a[strings.LastIndexByte(a, ' '):], b[strings.LastIndexByte(b, ' '):])
-		})
-		text += ": " + strings.Join(parts, ", ")
-	}
-	fmt.Fprintln(l.out, prefix+text)
-}
-
-func statusText(status int) string {
-	if status == 0 {
-		return "dropped"
-	}
-	return strconv.Itoa(status)
 }

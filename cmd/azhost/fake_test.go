@@ -23,6 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/internal/detect"
 	"github.com/stretchr/testify/require"
 )
 
@@ -209,7 +210,7 @@ func TestFakeShapes(t *testing.T) {
 		var asked sync.WaitGroup
 		for range 8 {
 			asked.Go(func() {
-				req, _ := http.NewRequest(http.MethodGet, imdsEndpoint, nil)
+				req, _ := http.NewRequest(http.MethodGet, detect.IMDSTokenEndpoint, nil)
 				resp, err := vm.Do(req)
 				if err != nil {
 					return

@@ -17,8 +17,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-
-	"github.com/azhost/azhost"
 )
 
 // The exit statuses, which help/azhost.txt documents.
@@ -82,6 +80,16 @@ func interruptible(parent context.Context) (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { signal.Stop(signals); cancel(nil) }
+}
+
+// stopped returns the error of a command that runs until a signal stops it: nil after SIGTERM, which
+// is how services end.
+func stopped(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if signal, ok := errors.AsType[interrupted](cause); ok && signal.code() == exitTerminated {
+		return nil
+	}
+	return cause
 }
 
 // command is one of azhost's commands.
@@ -187,11 +195,11 @@ func (p process) exit(ctx context.Context, name string, err error) int {
 	}
 	_, told := errors.AsType[reportedError](err)
 	status, hasStatus := errors.AsType[statusError](err)
-	signal, stopped := errors.AsType[interrupted](context.Cause(ctx))
+	signal, bySignal := errors.AsType[interrupted](context.Cause(ctx))
 	switch {
 	case told && hasStatus:
 		return status.code // that of a report, or of a command, whatever ended it
-	case stopped:
+	case bySignal:
 		if !told {
 			fmt.Fprintln(p.err, strings.TrimSpace("azhost "+name)+": "+signal.Error())
 		}
@@ -206,9 +214,6 @@ func (p process) exit(ctx context.Context, name string, err error) int {
 	}
 	if hasStatus {
 		return status.code
-	}
-	if _, ok := errors.AsType[*azhost.CredentialUnavailableError](err); ok {
-		return exitUnavailable
 	}
 	return exitFailed
 }

@@ -15,31 +15,24 @@ import (
 	"time"
 
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/internal/detect"
 )
 
-// The endpoints of hosts that have a fixed one.
-const (
-	imdsEndpoint = "http://169.254.169.254/metadata/identity/oauth2/token"
-	arcEndpoint  = "http://127.0.0.1:40342/metadata/identity/oauth2/token"
-)
-
-const (
-	probeConnect = 2 * time.Second // the library's default
-	probeTimeout = 5 * time.Second
-)
+// probeConnect is the library's own limit.
+const probeConnect = 2 * time.Second
 
 // address returns the endpoint that the library uses.
-func (d *doctor) address(host azhost.Source) string {
-	env := d.facts.env
+func (d *doctor) address() string {
+	host, env := d.source, d.facts.env
 	switch {
 	case d.request.endpoint != "":
 		return d.request.endpoint
 	case host == azhost.SourceIMDS:
-		return imdsEndpoint
+		return detect.IMDSTokenEndpoint
 	case host == azhost.SourceAzureArc && env.ArcVariables():
 		return env.IdentityEndpoint
 	case host == azhost.SourceAzureArc:
-		return arcEndpoint
+		return detect.ArcTokenEndpoint
 	case host == azhost.SourceCloudShell || host == azhost.SourceAzureML:
 		return env.MSIEndpoint
 	}
@@ -47,9 +40,9 @@ func (d *doctor) address(host azhost.Source) string {
 }
 
 // endpoint sends the host a request that it has to reject, and reports whether it responds.
-func (d *doctor) endpoint(ctx context.Context, host azhost.Source) {
+func (d *doctor) endpoint(ctx context.Context) {
 	const check = "endpoint"
-	address := d.address(host)
+	address := d.address()
 	where := place(address)
 	start := time.Now()
 	resp, err := d.probe(ctx, address)
@@ -61,9 +54,9 @@ func (d *doctor) endpoint(ctx context.Context, host azhost.Source) {
 		return
 	}
 	resp.Body.Close()
-	d.responded, d.status, d.server = true, resp.StatusCode, printable(resp.Header.Get("Server"))
+	d.responded, d.server = true, printable(resp.Header.Get("Server"))
 	detail := fmt.Sprintf("%s responds in %s (status %d)", where, took(start), resp.StatusCode)
-	if host == azhost.SourceIMDS && !d.isIMDS() {
+	if d.source == azhost.SourceIMDS && !d.isIMDS() {
 		detail += fmt.Sprintf(", but doesn't identify itself as IMDS (Server %q)", d.server)
 	}
 	d.report.add(ok, check, detail, "")
@@ -75,7 +68,7 @@ func (d *doctor) isIMDS() bool { return strings.HasPrefix(d.server, "IMDS/") }
 // probe sends a request without the header of a token request. It uses no proxy and follows no
 // redirect.
 func (d *doctor) probe(ctx context.Context, address string) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.request.timeout/4)
 	defer cancel()
 	transport := d.transport
 	if transport == nil {

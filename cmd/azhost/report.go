@@ -60,12 +60,8 @@ func (r *report) find(name string) *finding {
 // write writes the verdict, what is wrong, and what to do. Verbose adds the checks that passed.
 func (r *report) write(c console, verbose bool) error {
 	var b strings.Builder
-	color := green
-	if !r.OK {
-		color = red
-	}
 	for line := range strings.Lines(c.wrap(r.Verdict, "", "")) {
-		b.WriteString(c.paint(color, strings.TrimSuffix(line, "\n")) + "\n")
+		b.WriteString(c.paint(r.color(), strings.TrimSuffix(line, "\n")) + "\n")
 	}
 	r.section(&b, c, "Problems", func(f finding) bool { return f.Status == bad && (verbose || !r.repeated(f)) })
 	r.section(&b, c, "Notes", func(f finding) bool { return f.Status == note })
@@ -85,10 +81,24 @@ func (r *report) write(c console, verbose bool) error {
 	return err
 }
 
-// repeated reports whether a finding says nothing that the token's finding does not say as well.
+// color is the verdict's.
+func (r *report) color() style {
+	if r.OK {
+		return green
+	}
+	return red
+}
+
+// repeated reports whether a problem says nothing that another one does not say as well.
 func (r *report) repeated(f finding) bool {
-	token := r.find("token")
-	return f.Name == "endpoint" && token != nil && token.Status == bad
+	isBad := func(name string) bool { other := r.find(name); return other != nil && other.Status == bad }
+	switch f.Name {
+	case "endpoint":
+		return isBad("token")
+	case "token":
+		return isBad("key-directory") && (r.Reason == reasonKeyUnreadable || r.Reason == reasonKeyMissing)
+	}
+	return false
 }
 
 // section writes a heading and the findings that show selects, if there are any.

@@ -4,8 +4,8 @@
 package main
 
 import (
-	"errors"
 	"flag"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -73,7 +73,7 @@ func (r *request) resolve(args arguments, usual string) error {
 			return nil
 		}
 	}
-	return usagef("--source %q isn't a host; it is one of %s%s", r.source, strings.Join(sources(), ", "), didYouMean(r.source, sources()))
+	return oneOf("--source", r.source, "a host", sources())
 }
 
 func sources() []string {
@@ -86,18 +86,36 @@ func sources() []string {
 // target is the resource without the suffix of a scope.
 func (r *request) target() string { return strings.TrimSuffix(r.resource, "/.default") }
 
+// id returns the selected identity, nil if none is selected.
+func (r *request) id() azhost.ManagedIDKind {
+	switch {
+	case r.clientID != "":
+		return azhost.ClientID(r.clientID)
+	case r.objectID != "":
+		return azhost.ObjectID(r.objectID)
+	case r.resourceID != "":
+		return azhost.ResourceID(r.resourceID)
+	}
+	return nil
+}
+
+// identity returns the selected identity as the library's errors name it, "" if none is selected.
+func (r *request) identity() string {
+	switch id := r.id().(type) {
+	case azhost.ClientID:
+		return fmt.Sprintf("client ID %q", id)
+	case azhost.ObjectID:
+		return fmt.Sprintf("object ID %q", id)
+	case azhost.ResourceID:
+		return fmt.Sprintf("resource ID %q", id)
+	}
+	return ""
+}
+
 // options returns the credential's options.
 func (r *request) options(transport http.RoundTripper) *azhost.ManagedIdentityCredentialOptions {
 	o := &azhost.ManagedIdentityCredentialOptions{
-		Source: azhost.Source(r.source), Endpoint: r.endpoint, ArcKeyDirectory: r.arcKeyDirectory,
-	}
-	switch {
-	case r.clientID != "":
-		o.ID = azhost.ClientID(r.clientID)
-	case r.objectID != "":
-		o.ID = azhost.ObjectID(r.objectID)
-	case r.resourceID != "":
-		o.ID = azhost.ResourceID(r.resourceID)
+		ID: r.id(), Source: azhost.Source(r.source), Endpoint: r.endpoint, ArcKeyDirectory: r.arcKeyDirectory,
 	}
 	if transport != nil {
 		o.Transport = client(transport)
@@ -113,14 +131,11 @@ func client(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// credential creates the credential. The error is a usageError if the options are the reason.
+// credential creates the credential. Its error is about the options, and so about the command line.
 func credential(o *azhost.ManagedIdentityCredentialOptions) (*azhost.ManagedIdentityCredential, error) {
 	cred, err := azhost.NewManagedIdentityCredential(o)
-	if err == nil {
-		return cred, nil
+	if err != nil {
+		return nil, usagef("%s", strings.TrimPrefix(err.Error(), "azhost: "))
 	}
-	if _, bare := azhost.NewManagedIdentityCredential(nil); bare != nil && bare.Error() == err.Error() {
-		return nil, err // the environment is invalid
-	}
-	return nil, usageError{errors.New(strings.TrimPrefix(err.Error(), "azhost: "))}
+	return cred, nil
 }

@@ -49,13 +49,12 @@ func resourceNames() []string {
 
 // resolveResource returns the URI that a name stands for, and anything else as it is.
 func resolveResource(text, cloud string) (string, error) {
-	i := slices.Index(cloudNames(), cloud)
-	if i < 0 {
-		return "", usagef("--cloud %q isn't a cloud; it is one of %s%s", cloud, strings.Join(cloudNames(), ", "), didYouMean(cloud, cloudNames()))
+	if err := oneOf("--cloud", cloud, "a cloud", cloudNames()); err != nil {
+		return "", err
 	}
 	for _, r := range resources() {
 		if r.name == text {
-			return r.uris[i], nil
+			return r.uris[slices.Index(cloudNames(), cloud)], nil
 		}
 	}
 	switch {

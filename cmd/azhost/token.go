@@ -5,23 +5,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 )
 
 // tokenTimeout leaves room for IMDS's documented schedule of retries, up to 128 s of pauses.
 const tokenTimeout = 150 * time.Second
-
-// freshClaims ask for a token that no cache holds. The host may still have one of its own.
-const freshClaims = `{"access_token":{}}`
 
 // tokenRun is one run of "azhost token".
 type tokenRun struct {
@@ -43,8 +38,8 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 	if err := r.resolve(args, ""); err != nil {
 		return err
 	}
-	if !slices.Contains(formNames(), r.form) {
-		return usagef("--output %q isn't a format; it is one of %s%s", r.form, strings.Join(formNames(), ", "), didYouMean(r.form, formNames()))
+	if err := oneOf("--output", r.form, "a format", formNames()); err != nil {
+		return err
 	}
 	if r.watch && r.out == "" {
 		return usagef("--watch needs --out, the file to write")
@@ -58,22 +53,15 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 		return err
 	}
 	opts := policy.TokenRequestOptions{Scopes: []string{r.resource}}
-	if r.fresh {
-		opts.Claims = freshClaims
-	}
 	if r.watch {
 		return r.keepFile(ctx, p, cred, opts, write)
 	}
-	bounded, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
-	defer cancel()
-	stop := p.progress(cred.Source())
-	token, err := cred.GetToken(bounded, opts)
-	stop()
+	token, err := r.getToken(ctx, p, cred, opts)
 	if err != nil {
 		if r.form == googleForm && ctx.Err() == nil {
 			return writeGoogleFailure(p.out, err)
 		}
-		return r.failed(err, p, cred.Source())
+		return r.failed(err, cred.Source())
 	}
 	text, err := write(answer{token, r.target(), cred.Source()})
 	if err != nil {
@@ -86,15 +74,24 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 	return err
 }
 
-// failed distinguishes a machine without a managed identity from one whose host is down.
-func (r *tokenRun) failed(err error, p process, source azhost.Source) error {
-	if unreachable(err) && p.facts().known(r.request, source) {
-		return statusError{err, exitDown}
+// getToken requests the token within the time of --timeout.
+func (r *tokenRun) getToken(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
+	defer cancel()
+	stop := p.progress(cred.Source())
+	defer stop()
+	token, err := cred.GetToken(ctx, opts)
+	if err == nil && r.fresh {
+		cred.Invalidate(token.Token) // so that the next request bypasses the host's cache
+		token, err = cred.GetToken(ctx, opts)
 	}
-	if noIdentity(err, source, r.request) {
-		return statusError{err, exitUnavailable}
-	}
-	return err
+	return token, err
+}
+
+// failed adds the exit status to an error.
+func (r *tokenRun) failed(err error, source azhost.Source) error {
+	reason, _, _ := explain(err, source, r.identity())
+	return statusError{err, reason.exitCode()}
 }
 
 const (
@@ -124,28 +121,31 @@ func (p process) progress(source azhost.Source) (stop func()) {
 }
 
 // keepFile writes the token to the file, and each renewal, until ctx ends. It fails if there is no
-// first token; later failures are reported and the file stays as it is.
+// first token, or if it can't write the file. Later failures of the host are reported.
 func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions, write writer) error {
-	first := true
-	for token, err := range renewals(ctx, cred, opts) {
+	if r.fresh { // and so the first token is
+		if _, err := r.getToken(ctx, p, cred, opts); err != nil {
+			return r.failed(err, cred.Source())
+		}
+	}
+	written := false
+	for token, err := range cred.Tokens(ctx, opts) {
+		switch {
+		case err != nil && !written:
+			return r.failed(err, cred.Source())
+		case err != nil:
+			fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
+			continue
+		}
+		text, err := write(answer{token, r.target(), cred.Source()})
 		if err == nil {
-			var text string
-			if text, err = write(answer{token, r.target(), cred.Source()}); err == nil {
-				err = writeFile(r.out, text)
-			}
-			if err == nil {
-				fmt.Fprintf(p.err, "azhost token: wrote %s, which expires at %s\n", r.out, stamp(token.ExpiresOn))
-				first = false
-				continue
-			}
+			err = writeFile(r.out, text)
 		}
-		if first {
-			return r.failed(err, p, cred.Source())
+		if err != nil {
+			return err // the next renewal, which would write again, may be 12 hours away
 		}
-		fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
+		fmt.Fprintf(p.err, "azhost token: wrote %s, which expires at %s\n", r.out, stamp(token.ExpiresOn))
+		written = true
 	}
-	if signal, ok := errors.AsType[interrupted](context.Cause(ctx)); ok && signal.code() == exitTerminated {
-		return nil // the usual end of a service
-	}
-	return context.Cause(ctx)
+	return stopped(ctx)
 }

@@ -6,10 +6,9 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,29 +16,11 @@ import (
 	"time"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/internal/detect"
 	"github.com/stretchr/testify/require"
 )
 
 const vault = "https://vault.azure.net"
-
-func TestTokenForms(t *testing.T) {
-	for _, form := range formNames() {
-		t.Run(form, func(t *testing.T) {
-			noHost(t)
-			vm := azhosttest.NewVM(t)
-			for _, args := range [][]string{
-				{vault, "-o", form}, {"-o", form, vault}, {"vault", "--output=" + form}, {"--resource", vault + "/.default", "-output", form},
-			} {
-				got := do(t.Context(), wire(vm.Do), nil, append([]string{"token", "--source", "imds"}, args...)...)
-				require.Equal(t, exitOK, got.code, got.stderr)
-				require.Empty(t, got.stderr)
-				requireGolden(t, "token-"+form, normalized(got.stdout))
-			}
-			vm.RequireResource(t, vault)
-			vm.RequireRequests(t, 4)
-		})
-	}
-}
 
 func TestTokenIsTheHosts(t *testing.T) {
 	vm := azhosttest.NewVM(t)
@@ -94,8 +75,8 @@ func TestTokenExitStatuses(t *testing.T) {
 		stderr string
 	}{
 		{"a token", vm(), nil, nil, exitOK, ""},
-		{"nothing there", func(*testing.T) wire { return nobody }, nil, nil, exitUnavailable, "connection refused"},
-		{"an agent that is down", func(*testing.T) wire { return nobody }, nil, []string{"--source", "AzureArc", "--endpoint", arcAddress, "--arc-key-directory", "/keys"}, exitDown, "connection refused"},
+		{"nothing there", func(*testing.T) wire { return refuse }, nil, nil, exitUnavailable, "connection refused"},
+		{"an agent that is down", func(*testing.T) wire { return refuse }, nil, []string{"--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", os.TempDir()}, exitDown, "connection refused"},
 		{"a foreign response", vm(azhosttest.Portal()), nil, nil, exitUnavailable, "169.254.169.254"},
 		{"no identity", none, nil, nil, exitUnavailable, "identity"},
 		{"no such identity", vm(), nil, []string{"--client-id", "x"}, exitFailed, "identity"},
@@ -112,8 +93,9 @@ func TestTokenExitStatuses(t *testing.T) {
 				t.Setenv(name, value)
 			}
 			synctest.Test(t, func(t *testing.T) {
-				args := append([]string{"token", "--resource", vault, "--source", "IMDS", "--endpoint", imdsEndpoint}, test.args...)
+				args := append([]string{"token", "--resource", vault, "--source", "IMDS", "--endpoint", detect.IMDSTokenEndpoint}, test.args...)
 				got := do(t.Context(), test.wire(t), nil, args...)
+				settle()
 				require.Equal(t, test.code, got.code, got.stderr)
 				require.Contains(t, got.stderr, test.stderr)
 				require.NotContains(t, got.stderr, "eyJ")
@@ -140,6 +122,7 @@ func TestInterruptEndsTheWait(t *testing.T) {
 			start := time.Now()
 			require.Equal(t, want, do(ctx, wire(vm.Do), nil, "token", "vault", "--source", "IMDS"))
 			require.Equal(t, time.Second, time.Since(start))
+			settle()
 		})
 	}
 }
@@ -161,17 +144,12 @@ func TestLongWaitsShowProgressOnATerminal(t *testing.T) {
 				vm := azhosttest.NewVM(t)
 				vm.SetLatency(test.latency)
 				got := do(t.Context(), wire(vm.Do), func(p *process) { p.err.terminal = test.terminal },
-					"token", "--resource", vault, "--source", "IMDS", "--endpoint", imdsEndpoint)
+					"token", "--resource", vault, "--source", "IMDS", "--endpoint", detect.IMDSTokenEndpoint)
 				require.Equal(t, exitOK, got.code)
 				require.Equal(t, test.want, got.stderr)
 			})
 		})
 	}
-}
-
-func TestQuoted(t *testing.T) {
-	require.Equal(t, `'a'\''b'`, posixQuoted("a'b"))
-	require.Equal(t, `'a''b'`, powershellQuoted("a'b"))
 }
 
 func TestNamesOfResources(t *testing.T) {
@@ -190,137 +168,51 @@ func TestNamesOfResources(t *testing.T) {
 	}
 }
 
-func TestExecCredentialVersions(t *testing.T) {
+// TestTokenFresh: the host is told which token to replace.
+func TestTokenFresh(t *testing.T) {
 	noHost(t)
-	vm := azhosttest.NewVM(t)
-	for info, want := range map[string]string{
-		"": "v1", " ": "v1",
-		`{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1","spec":{"interactive":false}}`:      "v1",
-		`{"kind":"ExecCredential","apiVersion":"client.authentication.k8s.io/v1beta1","spec":{"interactive":false}}`: "v1beta1",
-	} {
-		t.Setenv("KUBERNETES_EXEC_INFO", info)
-		got := do(t.Context(), wire(vm.Do), nil, "token", "aks", "--source", "IMDS", "-o", "exec-credential")
+	arc := azhosttest.NewArc(t)
+	var bypassed []bool
+	transport := wire(func(req *http.Request) (*http.Response, error) {
+		if req.Header.Get("Authorization") != "" {
+			bypassed = append(bypassed, req.URL.Query().Get("bypass_cache") == "true")
+		}
+		return arc.Do(req)
+	})
+	for _, args := range [][]string{{"--fresh"}, {"--fresh", "--out", filepath.Join(t.TempDir(), "token")}} {
+		bypassed = nil
+		got := do(t.Context(), transport, nil, append([]string{
+			"token", "vault", "--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", arc.KeyDirectory(),
+		}, args...)...)
 		require.Equal(t, exitOK, got.code, got.stderr)
-		var credential struct{ APIVersion, Kind string }
-		require.NoError(t, json.Unmarshal([]byte(got.stdout), &credential))
-		require.Equal(t, "client.authentication.k8s.io/"+want, credential.APIVersion)
-		require.Equal(t, "ExecCredential", credential.Kind)
+		require.Equal(t, []bool{false, true}, bypassed)
 	}
-	before := vm.RequestCount()
-	for info, want := range map[string]string{
-		`{"apiVersion":"client.authentication.k8s.io/v1alpha1"}`: `asks for apiVersion "client.authentication.k8s.io/v1alpha1"`,
-		`{`: "KUBERNETES_EXEC_INFO isn't JSON",
-	} {
-		t.Setenv("KUBERNETES_EXEC_INFO", info)
-		got := do(t.Context(), wire(vm.Do), nil, "token", "aks", "--source", "IMDS", "-o", "exec-credential")
-		require.Equal(t, exitFailed, got.code)
-		require.Contains(t, got.stderr, want)
-	}
-	vm.RequireRequests(t, before)
-}
 
-func TestGoogleExecutable(t *testing.T) {
-	noHost(t)
+	fabric := azhosttest.NewServiceFabric(t)
+	fabric.Setenv(t)
+	got := do(t.Context(), nil, nil, "token", "vault", "--fresh")
+	require.Equal(t, exitOK, got.code, got.stderr)
+	fabric.RequireRequests(t, 2)
+
+	// A failure is that of the first request.
 	vm := azhosttest.NewVM(t)
-	file := filepath.Join(t.TempDir(), "cached")
-	t.Setenv("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE", file)
-	args := []string{"token", "api://orders", "--source", "IMDS", "-o", "google-executable"}
-	for _, tokenType := range []string{googleIDToken, googleJWT} {
-		t.Setenv("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", tokenType)
-		got := do(t.Context(), wire(vm.Do), nil, args...)
-		require.Equal(t, exitOK, got.code, got.stderr)
-		var response googleResponse
-		require.NoError(t, json.Unmarshal([]byte(got.stdout), &response))
-		require.Equal(t, tokenType, response.TokenType)
-		claims, err := vm.Verify(response.IDToken)
-		require.NoError(t, err)
-		require.Equal(t, claims["exp"], float64(response.ExpirationTime))
-		content, err := os.ReadFile(file)
-		require.NoError(t, err)
-		require.Equal(t, got.stdout, string(content)+"\n")
-	}
-	require.NoError(t, os.Remove(file))
-	vm.Fail(azhosttest.InvalidResource())
-	got := do(t.Context(), wire(vm.Do), nil, args...)
-	require.Equal(t, exitOK, got.code, "Google's libraries read the failure of a command that succeeds")
-	var response googleResponse
-	require.NoError(t, json.Unmarshal([]byte(got.stdout), &response))
-	require.False(t, response.Success)
-	require.Equal(t, "azhost", response.Code)
-	require.Contains(t, response.Message, "AADSTS50001")
-	require.NoFileExists(t, file)
-
-	t.Setenv("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", "urn:ietf:params:oauth:token-type:saml2")
-	got = do(t.Context(), wire(vm.Do), nil, args...)
-	require.Equal(t, exitFailed, got.code)
-	require.Contains(t, got.stderr, "GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE asks for")
+	vm.SetIdentities()
+	got = do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--fresh")
+	require.Equal(t, exitUnavailable, got.code, got.stderr)
+	vm.RequireRequests(t, 1)
 }
 
-func TestTokenInAFile(t *testing.T) {
-	noHost(t)
-	vm := azhosttest.NewVM(t)
-	dir := t.TempDir()
-	file := filepath.Join(dir, "token")
-	require.NoError(t, os.WriteFile(file, []byte("old"), 0o644))
-	got := do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--out", file)
-	require.Equal(t, result{}, got)
-	content, err := os.ReadFile(file)
-	require.NoError(t, err)
-	claims, err := vm.Verify(string(content)) // no line end
-	require.NoError(t, err)
-	require.Equal(t, vault, claims["aud"])
-	if runtime.GOOS != "windows" {
-		info, err := os.Stat(file)
-		require.NoError(t, err)
-		require.Equal(t, os.FileMode(0o600), info.Mode())
-	}
-	left, err := os.ReadDir(dir)
-	require.NoError(t, err)
-	require.Len(t, left, 1, "a temporary file is left behind")
-
-	got = do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--out", filepath.Join(dir, "none", "token"))
-	require.Equal(t, exitFailed, got.code)
-	require.ErrorIs(t, writeFile(filepath.Join(dir, "none", "token"), ""), fs.ErrNotExist)
-}
-
-// TestTokenWatches: two days, in which the host is down for a while.
-func TestTokenWatches(t *testing.T) {
+// TestTokenTimeoutShowsTheLastResponse: what the host said tells more than that time ran out.
+func TestTokenTimeoutShowsTheLastResponse(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
-		file := filepath.Join(t.TempDir(), "token")
-		read := func() string {
-			content, err := os.ReadFile(file)
-			require.NoError(t, err)
-			claims, err := vm.Verify(string(content))
-			require.NoError(t, err)
-			return claims["uti"].(string)
-		}
-		ctx, stop := context.WithCancelCause(t.Context())
-		ended := make(chan result, 1)
-		go func() {
-			ended <- do(ctx, wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--out", file, "--watch")
-		}()
-		time.Sleep(time.Minute)
-		first := read()
-		vm.FailUntil(time.Now().Add(14*time.Hour), azhosttest.Fault{Status: 400, Body: `{"error":"fake","error_description":"x"}`})
-		time.Sleep(13 * time.Hour)
-		require.Equal(t, first, read(), "a failure must leave the file as it is")
-		time.Sleep(35 * time.Hour)
-		require.NotEqual(t, first, read())
-		stop(interrupted{syscall.SIGTERM})
-		got := <-ended
-		require.Equal(t, exitOK, got.code, "SIGTERM is how services end")
-		require.Empty(t, got.stdout)
-		require.NotContains(t, got.stderr, "eyJ")
-		require.Greater(t, strings.Count(got.stderr, "azhost token: wrote "), 2, got.stderr)
+		vm.FailUntil(time.Now().Add(time.Hour), azhosttest.Updating())
+		start := time.Now()
+		got := do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--timeout", "5s")
+		require.Equal(t, exitFailed, got.code)
+		require.Equal(t, 5*time.Second, time.Since(start))
+		require.Equal(t, "azhost token: gave up waiting for a token for \"https://vault.azure.net\": context deadline exceeded (--timeout 5s); "+
+			"last attempt: IMDS: GET http://169.254.169.254/metadata/identity/oauth2/token: 410 Gone\n", got.stderr)
 	})
-}
-
-func TestTokenWatchNeedsAFirstToken(t *testing.T) {
-	noHost(t)
-	file := filepath.Join(t.TempDir(), "token")
-	got := do(t.Context(), wire(nobody), nil, "token", "vault", "--out", file, "--watch")
-	require.Equal(t, exitUnavailable, got.code)
-	require.NoFileExists(t, file)
 }

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -105,6 +106,15 @@ func optionNames(flags *flag.FlagSet) []string {
 func isBool(f *flag.Flag) bool {
 	b, ok := f.Value.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
+}
+
+// oneOf fails if an option's value, or an operand, is none of those that are known.
+func oneOf(option, value, kind string, known []string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	what := strings.TrimSpace(option + " " + strconv.Quote(value))
+	return usagef("%s isn't %s; it is one of %s%s", what, kind, strings.Join(known, ", "), didYouMean(value, known))
 }
 
 // didYouMean suggests the known word that is closest to an unknown one, or returns "".

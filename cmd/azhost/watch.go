@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
 const watchInterval = 5 * time.Second
@@ -25,11 +23,11 @@ func (r *doctorRun) watchChanges(ctx context.Context, p process) error {
 	}
 	var last state
 	for {
-		// Claims bypass the cache, so that every examination requests a token.
-		d, err := r.examine(ctx, p, policy.TokenRequestOptions{Claims: freshClaims})
+		d, err := r.examine(ctx, p)
 		if err != nil {
 			return err
 		}
+		r.answered = r.answered || d.isIMDS()
 		if now := (state{d.report.Reason, d.report.Host, d.identity}); now != last {
 			if err := r.printChange(p, d); err != nil {
 				return err
@@ -53,12 +51,8 @@ func (r *doctorRun) printChange(p process, d *doctor) error {
 			report
 		}{stamp(time.Now()), d.report})
 	}
-	color := green
-	if !d.report.OK {
-		color = red
-	}
 	head := stamp(time.Now()) + "  "
 	text := p.out.wrap(d.report.Verdict, head, strings.Repeat(" ", len(head)))
-	_, err := fmt.Fprint(p.out, head, p.out.paint(color, text[len(head):len(text)-1]), "\n")
+	_, err := fmt.Fprint(p.out, head, p.out.paint(d.report.color(), text[len(head):len(text)-1]), "\n")
 	return err
 }

@@ -1,0 +1,49 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/stretchr/testify/require"
+)
+
+// TestCmdRunsTheForm: cmd.exe sets the variables that azhost prints. They are in a script of their
+// own here: the help page's line runs them one by one, which Wine's cmd.exe can't.
+func TestCmdRunsTheForm(t *testing.T) {
+	noHost(t)
+	host := azhosttest.NewAppService(t)
+	host.Setenv(t)
+	got := do(t.Context(), nil, nil, "token", "vault", "-o", "cmd")
+	require.Equal(t, exitOK, got.code, got.stderr)
+	shown := runScript(t, got.stdout+"echo %AZURE_ACCESS_TOKEN% %AZURE_ACCESS_TOKEN_EXPIRES_ON%\n")
+	require.Len(t, shown, 2)
+	_, err := host.Verify(shown[0])
+	require.NoError(t, err)
+	require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`, shown[1])
+}
+
+// runScript runs a script of cmd.exe, and returns the words that it shows.
+func runScript(t *testing.T, text string) []string {
+	t.Helper()
+	script := filepath.Join(t.TempDir(), "script.bat")
+	require.NoError(t, os.WriteFile(script, []byte(strings.ReplaceAll("@echo off\n"+text, "\n", "\r\n")), 0o600))
+	out, err := exec.CommandContext(t.Context(), "cmd.exe", "/c", script).CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return strings.Fields(string(out))
+}
+
+// TestCmdRunsTheIntroduction: what "azhost fake --shell cmd" prints is a script.
+func TestCmdRunsTheIntroduction(t *testing.T) {
+	noHost(t)
+	host := azhosttest.NewAppService(t)
+	text := fakeKinds()[2].introduction(host, []azhosttest.Identity{azhosttest.SystemAssigned()}, "cmd")
+	shown := runScript(t, text+"echo %IDENTITY_ENDPOINT% %IDENTITY_HEADER%\n")
+	require.Equal(t, []string{host.Endpoint(), host.Environment()["IDENTITY_HEADER"]}, shown)
+}
