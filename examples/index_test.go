@@ -77,6 +77,11 @@ func TestIndexIsComplete(t *testing.T) {
 	for _, program := range append(programs, nested...) {
 		require.True(t, strings.Contains(text, "]("+filepath.ToSlash(program)+")"), "the index doesn't list %s", program)
 	}
+	pages, err := filepath.Glob("*/README.md")
+	require.NoError(t, err)
+	for _, page := range pages {
+		require.True(t, strings.Contains(text, "]("+filepath.ToSlash(page)+")"), "the index doesn't list %s", page)
+	}
 	header := "| Task | Program | On a laptop | Output | On Azure |\n"
 	require.Equal(t, strings.Count(text, header), strings.Count(text, "\n| --- "), "the tables have the same columns")
 }
