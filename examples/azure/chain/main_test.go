@@ -38,8 +38,9 @@ func TestManagedIdentityFirst(t *testing.T) {
 func TestNoCredentialAvailable(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no az
 	vm := azhosttest.NewVM(t)
+	machine := vm.Options()
 	vm.Stop()
-	cred, err := newChain(*vm.InMemory())
+	cred, err := newChain(*machine)
 	require.NoError(t, err)
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
 	require.ErrorContains(t, err, "connection refused")

@@ -34,7 +34,7 @@ func AzureCLI(ctx context.Context) (*Service, error) {
 		s.Close()
 		return nil, err
 	}
-	s.Machine = gone.InMemory()
+	s.Machine = gone.Options()
 	gone.Stop() // refuses connections
 	shut := s.close
 	s.close = func() { gone.Close(); restore(); shut() }
