@@ -26,6 +26,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -89,6 +91,27 @@ func Start(t testing.TB) *Azurite {
 	return &Azurite{
 		Blob: urls["Blob"], Queue: urls["Queue"], Table: urls["Table"],
 		Client: azcore.ClientOptions{Transport: &http.Client{Transport: transport}},
+	}
+}
+
+// RequireChecks requires that a request fails with a token that has a wrong audience, a wrong issuer,
+// or has expired. call sends a request with a VM's token.
+func RequireChecks(t *testing.T, call func(machine *azhost.ManagedIdentityCredentialOptions) error) {
+	t.Helper()
+	for _, row := range []struct {
+		name   string
+		claims map[string]any
+		want   string
+	}{
+		{"wrong audience", map[string]any{"aud": "https://vault.azure.net"}, "Invalid token audience."},
+		{"wrong issuer", map[string]any{"iss": "https://issuer.example/"}, "Invalid token issuer."},
+		{"expired", map[string]any{"exp": 1}, "Lifetime validation failed. The token is expired."},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			vm := azhosttest.NewVM(t)
+			vm.SetClaims(row.claims)
+			require.ErrorContains(t, call(vm.InMemory()), row.want)
+		})
 	}
 }
 

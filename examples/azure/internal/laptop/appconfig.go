@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 const appConfigURL = "https://laptop.azconfig.io"
@@ -39,7 +40,7 @@ func AppConfig() (*Service, error) {
 			if label != "" {
 				setting["label"] = label
 			}
-			writeJSON(w, http.StatusOK, setting)
+			fake.WriteJSON(w, http.StatusOK, setting)
 		})
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // Container is the only container in the fake storage account.
@@ -37,7 +38,7 @@ func SAS() (*Service, error) {
 	s, err := start(blobURL, func(vm *azhosttest.VM) http.Handler {
 		manager, blobs := resourceManager(vm, cloud.AzurePublic), newBlobs(vm)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Host == hostOf(blobURL) {
+			if r.Host == fake.HostOf(blobURL) {
 				blobs.ServeHTTP(w, r)
 				return
 			}

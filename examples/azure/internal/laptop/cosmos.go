@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 const (
@@ -48,7 +49,7 @@ func Cosmos() (*Service, error) {
 // describeAccount lists the account's regions, which clients request first.
 func describeAccount(w http.ResponseWriter, _ *http.Request) {
 	regions := []map[string]any{{"name": "West US", "databaseAccountEndpoint": cosmosURL + ":443/"}}
-	writeJSON(w, http.StatusOK, map[string]any{
+	fake.WriteJSON(w, http.StatusOK, map[string]any{
 		"id": "laptop", "writableLocations": regions, "readableLocations": regions, "enableMultipleWriteLocations": false,
 		"userConsistencyPolicy": map[string]any{"defaultConsistencyLevel": "Session"},
 	})
@@ -101,5 +102,5 @@ func inPartition(r *http.Request, id string) bool {
 }
 
 func cosmosError(w http.ResponseWriter, status int, code, message string) {
-	writeJSON(w, status, map[string]any{"code": code, "message": message})
+	fake.WriteJSON(w, status, map[string]any{"code": code, "message": message})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // FileSystem is the only file system in the fake account.
@@ -57,7 +58,7 @@ func (l *lake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	switch {
 	case r.Method == http.MethodGet && query.Get("resource") == "filesystem":
-		writeJSON(w, http.StatusOK, map[string]any{"paths": l.list()})
+		fake.WriteJSON(w, http.StatusOK, map[string]any{"paths": l.list()})
 	case r.Method == http.MethodPut && query.Get("resource") == "file":
 		l.files[path] = &file{}
 		w.WriteHeader(http.StatusCreated)

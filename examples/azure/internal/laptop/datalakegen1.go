@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // gen1Audience ends in a slash. Gen1 requires an exact match.
@@ -48,7 +49,7 @@ func (h *webHDFS) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !ok:
 		remoteException(w, http.StatusNotFound, "FileNotFoundException", "The path must begin with /webhdfs/v1/.")
 	case r.Method == http.MethodGet && op == "LISTSTATUS" && path == "":
-		writeJSON(w, http.StatusOK, map[string]any{"FileStatuses": map[string]any{"FileStatus": h.list()}})
+		fake.WriteJSON(w, http.StatusOK, map[string]any{"FileStatuses": map[string]any{"FileStatus": h.list()}})
 	case r.Method == http.MethodPut && op == "CREATE" && !query.Has("write"):
 		// The client sends the content again to the URL in Location.
 		w.Header().Set("Location", h.url+r.URL.Path+"?op=CREATE&write=true")
@@ -76,5 +77,5 @@ func (h *webHDFS) list() []map[string]any {
 
 // remoteException writes an error of WebHDFS.
 func remoteException(w http.ResponseWriter, status int, exception, message string) {
-	writeJSON(w, status, map[string]any{"RemoteException": map[string]any{"exception": exception, "message": message}})
+	fake.WriteJSON(w, status, map[string]any{"RemoteException": map[string]any{"exception": exception, "message": message}})
 }

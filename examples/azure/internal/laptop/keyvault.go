@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // KeyVault starts a vault with one secret, "greeting". The vault's name ends in suffix, such as
@@ -40,7 +41,7 @@ func keyVault(suffix string, mayRead func(claims map[string]any) bool) (*Service
 				writeError(w, http.StatusNotFound, "SecretNotFound", "A secret with (name/id) "+name+" was not found in this key vault.")
 				return
 			}
-			writeJSON(w, http.StatusOK, map[string]any{
+			fake.WriteJSON(w, http.StatusOK, map[string]any{
 				"value":      "hello from Key Vault",
 				"id":         vault + "/secrets/" + name + "/4387e9f3d6e14c459867679a90fd0f79",
 				"attributes": map[string]any{"enabled": true, "created": 1704067200, "updated": 1704067200, "recoveryLevel": "Recoverable+Purgeable"},

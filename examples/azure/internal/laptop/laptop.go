@@ -11,20 +11,16 @@
 package laptop
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // Service is a fake service and a fake VM whose tokens the service accepts. It is safe for
@@ -66,21 +62,15 @@ func start(url string, handler func(*azhosttest.VM) http.Handler) (*Service, err
 	if err != nil {
 		return nil, fmt.Errorf("start a fake Azure VM: %w", err)
 	}
-	server := httptest.NewTLSServer(handler(vm))
-	transport := server.Client().Transport.(*http.Transport).Clone()
-	transport.TLSClientConfig.ServerName = "example.com" // a name in httptest's certificate
-	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, server.Listener.Addr().String())
-	}
+	server := fake.Serve(handler(vm))
 	return &Service{
 		URL:       url,
 		Machine:   vm.Options(),
-		Client:    azcore.ClientOptions{Transport: &http.Client{Transport: transport}},
-		Transport: transport,
+		Client:    azcore.ClientOptions{Transport: &http.Client{Transport: server.Transport}},
+		Transport: server.Transport,
 		VM:        vm,
 		target:    url,
 		close: func() {
-			transport.CloseIdleConnections()
 			server.Close()
 			vm.Close()
 		},
@@ -116,22 +106,7 @@ func tenant() string {
 	return "https://login.microsoftonline.com/" + azhosttest.SystemAssigned().TenantID
 }
 
-// hostOf returns the host of a constant URL.
-func hostOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return u.Host
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // fails only if the client has disconnected
-}
-
 // writeError writes an error in the form that most Azure services share.
 func writeError(w http.ResponseWriter, status int, code, message string) {
-	writeJSON(w, status, map[string]any{"error": map[string]any{"code": code, "message": message}})
+	fake.WriteJSON(w, status, map[string]any{"error": map[string]any{"code": code, "message": message}})
 }

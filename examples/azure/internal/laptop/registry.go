@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 const (
@@ -45,7 +46,7 @@ func newRegistry(vm *azhosttest.VM, host string) http.Handler {
 	mux.HandleFunc("POST /oauth2/exchange", r.exchange)
 	mux.HandleFunc("POST /oauth2/token", r.token)
 	mux.HandleFunc("GET /oauth2/token", r.token)
-	mux.HandleFunc("GET /v2/{$}", r.authorized(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, struct{}{}) }))
+	mux.HandleFunc("GET /v2/{$}", r.authorized(func(w http.ResponseWriter, _ *http.Request) { fake.WriteJSON(w, http.StatusOK, struct{}{}) }))
 	mux.HandleFunc("GET /acr/v1/{repository}/_tags", r.authorized(r.tags))
 	return mux
 }
@@ -61,7 +62,7 @@ func (r *registry) exchange(w http.ResponseWriter, req *http.Request) {
 		registryError(w, http.StatusUnauthorized, "UNAUTHORIZED", err.Error())
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"refresh_token": r.sign("refresh_token", "", 3*time.Hour)})
+	fake.WriteJSON(w, http.StatusOK, map[string]any{"refresh_token": r.sign("refresh_token", "", 3*time.Hour)})
 }
 
 // token issues an access token. Azure's clients post a refresh token; docker sends it as a password.
@@ -75,7 +76,7 @@ func (r *registry) token(w http.ResponseWriter, req *http.Request) {
 		registryError(w, http.StatusUnauthorized, "UNAUTHORIZED", err.Error())
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"access_token": r.sign("access_token", req.FormValue("scope"), 75*time.Minute)})
+	fake.WriteJSON(w, http.StatusOK, map[string]any{"access_token": r.sign("access_token", req.FormValue("scope"), 75*time.Minute)})
 }
 
 func (r *registry) tags(w http.ResponseWriter, req *http.Request) {
@@ -83,7 +84,7 @@ func (r *registry) tags(w http.ResponseWriter, req *http.Request) {
 		registryError(w, http.StatusNotFound, "NAME_UNKNOWN", "repository name not known to registry")
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{
+	fake.WriteJSON(w, http.StatusOK, map[string]any{
 		"registry": r.host, "imageName": "samples/hello", "tags": []map[string]any{{"name": "v1"}, {"name": "v2"}},
 	})
 }
@@ -146,5 +147,5 @@ func (r *registry) mac(signed string) []byte {
 
 // registryError writes an error of the registry API.
 func registryError(w http.ResponseWriter, status int, code, message string) {
-	writeJSON(w, status, map[string]any{"errors": []map[string]any{{"code": code, "message": message}}})
+	fake.WriteJSON(w, status, map[string]any{"errors": []map[string]any{{"code": code, "message": message}}})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/sas"
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // The account and the key that [ResourceManager] signs with. They are public: every storage emulator
@@ -47,7 +48,7 @@ func resourceManager(vm *azhosttest.VM, c cloud.Configuration) http.Handler {
 	endpoint := c.Services[cloud.ResourceManager].Endpoint
 	mux := http.NewServeMux()
 	getGroup := func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusOK, map[string]any{
+		fake.WriteJSON(w, http.StatusOK, map[string]any{
 			"id": group, "name": Group, "type": "Microsoft.Resources/resourceGroups",
 			"location": "westus", "properties": map[string]any{"provisioningState": "Succeeded"},
 		})
@@ -95,7 +96,7 @@ func listServiceSAS(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "InvalidValuesForRequestParameters", err.Error())
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"serviceSasToken": token.Encode()})
+	fake.WriteJSON(w, http.StatusOK, map[string]any{"serviceSasToken": token.Encode()})
 }
 
 func sign(v sas.BlobSignatureValues) (sas.QueryParameters, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // TableName is the only table in the fake storage account.
@@ -64,7 +65,7 @@ func (t *table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			tableError(w, http.StatusNotFound, "ResourceNotFound", "The specified resource does not exist.")
 			return
 		}
-		writeJSON(w, http.StatusOK, entity)
+		fake.WriteJSON(w, http.StatusOK, entity)
 	default:
 		tableError(w, http.StatusMethodNotAllowed, "UnsupportedHttpVerb", "The resource doesn't support the specified HTTP verb.")
 	}
@@ -72,7 +73,7 @@ func (t *table) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // tableError writes an error of the table service, whose errors are OData.
 func tableError(w http.ResponseWriter, status int, code, message string) {
-	writeJSON(w, status, map[string]any{"odata.error": map[string]any{
+	fake.WriteJSON(w, status, map[string]any{"odata.error": map[string]any{
 		"code": code, "message": map[string]any{"lang": "en-US", "value": message},
 	}})
 }

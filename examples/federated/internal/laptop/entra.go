@@ -7,11 +7,13 @@ import (
 	"crypto/rand"
 	"fmt"
 	"net/http"
+
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // discover confirms that an authority is one of Entra's.
 func discover(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]any{
+	fake.WriteJSON(w, http.StatusOK, map[string]any{
 		"tenant_discovery_endpoint": r.URL.Query().Get("authorization_endpoint"),
 		"metadata":                  []any{},
 	})
@@ -20,7 +22,7 @@ func discover(w http.ResponseWriter, r *http.Request) {
 // configure says where a tenant's endpoints are.
 func configure(w http.ResponseWriter, r *http.Request) {
 	tenant := "https://" + r.Host + "/" + r.PathValue("tenant")
-	writeJSON(w, http.StatusOK, map[string]any{
+	fake.WriteJSON(w, http.StatusOK, map[string]any{
 		"issuer":                 tenant + "/v2.0",
 		"authorization_endpoint": tenant + "/oauth2/v2.0/authorize",
 		"token_endpoint":         tenant + "/oauth2/v2.0/token",
@@ -30,14 +32,14 @@ func configure(w http.ResponseWriter, r *http.Request) {
 // exchange issues a token of the app for an assertion by the machine's identity.
 func (a *Azure) exchange(w http.ResponseWriter, r *http.Request) {
 	if code, description := a.refusal(r); code != "" {
-		writeJSON(w, http.StatusBadRequest, map[string]any{"error": code, "error_description": description})
+		fake.WriteJSON(w, http.StatusBadRequest, map[string]any{"error": code, "error_description": description})
 		return
 	}
 	token := rand.Text()
 	a.mu.Lock()
 	a.issued[token] = r.PostFormValue("scope")
 	a.mu.Unlock()
-	writeJSON(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": 3599, "token_type": "Bearer"})
+	fake.WriteJSON(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": 3599, "token_type": "Bearer"})
 }
 
 // refusal says why a request for a token must be refused, or nothing.

@@ -6,18 +6,14 @@
 package laptop
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"sync"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 const (
@@ -34,7 +30,7 @@ type Azure struct {
 	cloud    cloud.Configuration
 	audience string // of a token that Entra exchanges
 	identity azhosttest.Identity
-	server   *httptest.Server
+	server   *fake.Server
 
 	mu     sync.Mutex
 	issued map[string]string // the scope of each of Entra's tokens
@@ -53,24 +49,18 @@ func Start(c cloud.Configuration, audience string) (*Azure, error) {
 	a.Machine.ID = azhost.ClientID(a.identity.ClientID)
 
 	mux := http.NewServeMux()
-	login, manager := hostOf(c.ActiveDirectoryAuthorityHost), hostOf(c.Services[cloud.ResourceManager].Endpoint)
+	login, manager := fake.HostOf(c.ActiveDirectoryAuthorityHost), fake.HostOf(c.Services[cloud.ResourceManager].Endpoint)
 	mux.HandleFunc("GET "+login+"/common/discovery/instance", discover)
 	mux.HandleFunc("GET "+login+"/{tenant}/v2.0/.well-known/openid-configuration", configure)
 	mux.HandleFunc("POST "+login+"/{tenant}/oauth2/v2.0/token", a.exchange)
 	mux.HandleFunc("GET "+manager+"/subscriptions", a.subscriptions)
-	a.server = httptest.NewTLSServer(mux)
-	transport := a.server.Client().Transport.(*http.Transport).Clone()
-	transport.TLSClientConfig.ServerName = "example.com" // one of the names in httptest's certificate
-	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, a.server.Listener.Addr().String())
-	}
-	a.Transport = &http.Client{Transport: transport}
+	a.server = fake.Serve(mux)
+	a.Transport = &http.Client{Transport: a.server.Transport}
 	return a, nil
 }
 
 // Close stops the fakes.
 func (a *Azure) Close() {
-	a.Transport.CloseIdleConnections()
 	a.server.Close()
 	a.VM.Close()
 }
@@ -78,19 +68,4 @@ func (a *Azure) Close() {
 // issuer is the issuer of the machine's tokens, which the app's federated credential names.
 func (a *Azure) issuer() string {
 	return a.cloud.ActiveDirectoryAuthorityHost + a.identity.TenantID + "/v2.0"
-}
-
-// hostOf returns the host of a cloud's URL.
-func hostOf(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	return u.Host
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // fails only if the client has gone
 }
