@@ -21,7 +21,7 @@ type arc struct {
 	gate *gate
 }
 
-// checkArc notes on which systems the agent's keys cannot be found.
+// checkArc sets in.wrong if the directory of the agent's keys is unknown.
 func checkArc(in *setup) error {
 	if keyfile.Directory(in.env.ProgramData) == "" && in.identity.keyDir == "" && in.wrong == nil {
 		in.wrong = errors.New("the directory of the Arc agent's keys is unknown: the agent runs on Linux, and on Windows with %ProgramData% set. Set ArcKeyDirectory")
@@ -52,7 +52,7 @@ func (s *arc) request(ctx context.Context, w want) (*policy.Request, error) {
 	return req, err
 }
 
-// genuine reports whether the agent answered: nothing else challenges.
+// genuine treats every complete response as the agent's: only IMDS's address is known to have others.
 func (s *arc) genuine(_ *http.Response, err error) bool { return err == nil }
 
 // explain implements [source].
@@ -72,7 +72,7 @@ func (s *arc) explain(resp *http.Response, err error) error {
 }
 
 // exchange is the pipeline policy that answers the agent's challenge. It runs at every attempt of
-// the retry policy, so that every attempt gets a challenge of its own: a key is good for 60 s
+// the retry policy, so that every attempt gets its own challenge: a key is good for 60 s
 // after its challenge, and a pause between attempts may take longer.
 type exchange struct {
 	agentDir string // where the agent writes its keys
@@ -104,7 +104,8 @@ func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 	}
 }
 
-// once asks without a key, reads the key that the challenge names and asks with it.
+// once makes one exchange: it requests a token, reads the key file that the challenge names, and requests
+// the token again with the key.
 func (x exchange) once(req *policy.Request) (*http.Response, error) {
 	// On a used connection net/http would send the key again, to whatever listens by then.
 	req.Raw().Close = true

@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// The way of a call:
+// What happens in a call:
 //
 //	GetToken                     credential.go   one scope, one "/.default" off
 //	├─ cache.hit                 cache.go        no lock: before due, the token
@@ -21,7 +21,7 @@ import (
 //	   ├─ stale                  flight.go       start a refresh unless one runs; the token at once
 //	   ├─ dying                  cache.go        wait up to 2 s for the refresh that runs; its token, else the old one
 //	   └─ expired, or claims     flight.go       join or start a flight; wait for it or for ctx
-//	        │  a goroutine of its own, context.Background, 3 minutes, a span of its own
+//	        │  its own goroutine and span, context.Background, 3 minutes
 //	        ▼
 //	      client.fetch           client.go       build the message, send it, read the token
 //	        azcore's pipeline                    the caller's per-call policies
@@ -53,15 +53,16 @@ type cache struct {
 	swept   instant // when the last sweep was
 }
 
-// entry is what the cache knows of one resource beside its state.
+// entry is what the cache knows about one resource, in addition to its state.
 type entry struct {
 	resource string
 	state    *state        // never nil; as in cache.states, once a flight has finished
 	flights  []*flight     // those that run, and those that failed a moment ago
-	finished instant       // when the last flight did
+	finished instant       // when the last flight did, or when Invalidate dropped the token
 	refused  string        // the token that Invalidate dropped, until another one is stored; "" for none
 	dropped  instant       // when that was
-	changed  chan struct{} // closed by the next store; nil while no one waits for it
+	watchers int           // that wait for changed
+	changed  chan struct{} // closed by the next store; nil until one waits for it
 }
 
 // state is a token, its schedule and its health. It is immutable: every change is a new one. The
@@ -89,8 +90,7 @@ func (s *state) renewIn(d time.Duration, now instant) *state {
 }
 
 const (
-	// maxEntries bounds the cache, but for running flights and a tenth beyond them: no program
-	// uses this many resources for good.
+	// maxEntries limits the cache; entries with running flights can exceed it.
 	maxEntries = 20_000
 	// sweepEvery is how often a flight that finishes removes the entries that have died meanwhile.
 	sweepEvery = 10 * time.Minute
@@ -145,10 +145,10 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 		if s.renew.reached(now) {
 			if f == nil || f.outcome != running {
 				f = c.start(e, "", now, r)
+				f.background = true
 			}
-			f.background = f.waiters == 0
 			f.waiters++ // the cache: no caller that leaves ends a refresh
-			c.store(e, s.renewIn(abandonedAfter, now))
+			c.store(e, s.renewIn(stuckAfter, now))
 		}
 		wait := f != nil && f.outcome == running && s.dying.reached(now)
 		c.mu.Unlock()
@@ -231,39 +231,44 @@ func (c *cache) drop(token string) {
 		now := c.at(time.Now())
 		e := c.entries[resource.(string)]
 		if e != nil && e.state.token.Token == token && e.dropped.add(dropEvery).reached(now) {
-			e.refused, e.dropped = token, now
+			e.refused, e.dropped, e.finished = token, now, now
 			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
 		}
 		return true
 	})
 }
 
-// wait returns when the resource's state changes, when its token is due for renewal, after d, or
-// when ctx ends. A timer stands still while the machine is suspended, so it looks once a minute.
-func (c *cache) wait(ctx context.Context, resource string, d time.Duration) {
-	end := time.Now().Add(d)
-	for ctx.Err() == nil && time.Now().Before(end) {
+// wait returns when a valid token other than the given one is cached, or when ctx is done. If pause is 0,
+// it also returns when the given token is due for refresh, has expired, or was dropped; otherwise, when
+// the pause is over. It checks once a minute, because timers stop while the machine is suspended.
+func (c *cache) wait(ctx context.Context, resource, token string, pause time.Duration) {
+	end, gone := time.Now().Add(pause), ctx.Done()
+	for ctx.Err() == nil {
 		c.mu.Lock()
 		now := c.at(time.Now())
 		e := c.entry(resource, now)
-		if e.state.valid(now) {
-			if e.state.renew.reached(now) {
-				c.mu.Unlock()
-				return
-			}
+		d := time.Until(end)
+		if pause == 0 {
 			d = e.state.renew.after(now)
+		}
+		if d <= 0 || e.state.valid(now) && e.state.token.Token != token {
+			c.mu.Unlock()
+			return
 		}
 		if e.changed == nil {
 			e.changed = make(chan struct{})
 		}
 		changed := e.changed
+		e.watchers++
 		c.mu.Unlock()
 		select {
 		case <-changed:
-			return
-		case <-time.After(min(d, time.Until(end), time.Minute)):
-		case <-ctx.Done():
+		case <-time.After(min(d, time.Minute)):
+		case <-gone:
 		}
+		c.mu.Lock()
+		e.watchers--
+		c.mu.Unlock()
 	}
 }
 
@@ -272,7 +277,7 @@ func (c *cache) wait(ctx context.Context, resource string, d time.Duration) {
 func (c *cache) sweep(now instant) {
 	remove := func(condemned func(*entry) bool) {
 		maps.DeleteFunc(c.entries, func(resource string, e *entry) bool {
-			dead := e.changed == nil && e.idle(now) && condemned(e)
+			dead := e.watchers == 0 && e.idle(now) && condemned(e)
 			if dead {
 				c.states.Delete(resource)
 			}

@@ -189,7 +189,7 @@ func TestSweptEntry(t *testing.T) {
 			}
 		})
 		go r.want(t.Context(), "r", "")
-		time.Sleep(abandonedAfter + sweepEvery)
+		time.Sleep(stuckAfter + sweepEvery)
 		r.cache.mu.Lock()
 		r.sweep(r.at(time.Now()))
 		require.Empty(t, r.entries)

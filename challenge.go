@@ -17,10 +17,10 @@ import (
 	"github.com/azhost/azhost/internal/keyfile"
 )
 
-// readKey returns the key that an Arc agent's challenge names. The agent writes its keys to
-// agentDir, which may be "" where that is not known; mountedDir is where this program finds them
-// instead, or "". Whoever sent the challenge may not be the agent: only a key file directly in one
-// of the two directories is read.
+// readKey returns the key that an Arc agent's challenge names. The agent writes keys to agentDir ("" if
+// that is unknown). A container may have that directory mounted at mountedDir ("" if not). Another
+// program may have sent the challenge, so the path must be a .key file directly in one of the two. The
+// file is read from mountedDir if that is set.
 func readKey(header http.Header, agentDir, mountedDir string) (string, error) {
 	realm, err := challenge.Realm(header.Values("WWW-Authenticate"))
 	if err != nil {

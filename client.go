@@ -17,11 +17,11 @@ const (
 	version = "v0.1.0"
 )
 
-// client asks one host for tokens, through azcore's pipeline.
+// client sends token requests to one host, through azcore's pipeline.
 type client struct {
 	source
 	*azcore.Client
-	wrong error // what is wrong with the environment; nothing is asked then
+	wrong error // an error in the environment; if set, no request is sent
 }
 
 // newClient returns the client of a checked setup.

@@ -83,19 +83,20 @@ type ManagedIdentityCredentialOptions struct {
 	// Fabric it must be an *http.Client whose Transport is nil or an *http.Transport; azhost adds the
 	// check of the host's certificate to a copy. A Transport must honor its request's context.
 	//
-	// Retry values that are zero get the host's schedule. On an Azure VM and on hosts that are found by
-	// their variables, that is five retries of 404, 408, 410, 429 and 5xx over about 100 s, as IMDS
-	// documents; on Azure Arc, three retries over about 7 s. After a whole schedule has failed, requests
-	// to that endpoint make one attempt each for five minutes or until the host responds. TryTimeout is
-	// one minute by default and doesn't include the wait for a turn.
+	// Retry values that are zero get the host's schedule. On an Azure VM, that is up to five retries of
+	// 404, 408, 410, 429, and 5xx over about 100 s, as IMDS documents. App Service, Service Fabric, Azure
+	// ML, and Cloud Shell get the same schedule, but 404 is final. Azure Arc gets up to three retries of
+	// 408, 429, 500, 502, 503, and 504 over about 10 s. After a whole schedule has failed, requests to that
+	// endpoint make one attempt each for five minutes or until the host recovers. TryTimeout is one minute
+	// by default. It doesn't include the wait for one of the endpoint's four slots.
 	azcore.ClientOptions
 
 	// ID is the identity to use. Nil is the system-assigned identity; on an Azure VM that has
 	// none, but exactly one user-assigned identity, IMDS uses that one.
 	ID ManagedIDKind
 
-	// Source sets the host instead of detecting it. SourceIMDS without an Endpoint also means that
-	// IMDS is worth waiting for.
+	// Source sets the host instead of detecting it. With SourceIMDS and no Endpoint, azhost also retries as
+	// on a machine that is known to be an Azure VM.
 	Source Source
 
 	// Endpoint is the URL of the token endpoint to use instead of the host's own. On Azure Arc it must
@@ -103,10 +104,9 @@ type ManagedIdentityCredentialOptions struct {
 	// URL. The secret of a host that has one still comes from its environment variable.
 	Endpoint string
 
-	// ArcKeyDirectory is where the Arc agent's key files are mounted, for a container that sees
-	// them elsewhere than the agent writes them. It must be an absolute path. The default is the
-	// agent's own directory: /var/opt/azcmagent/tokens on Linux,
-	// %ProgramData%\AzureConnectedMachineAgent\Tokens on Windows.
+	// ArcKeyDirectory is the directory with the Arc agent's key files, if it is mounted elsewhere, such as
+	// in a container. It must be an absolute path. The default is the agent's own directory:
+	// /var/opt/azcmagent/tokens on Linux, %ProgramData%\AzureConnectedMachineAgent\Tokens on Windows.
 	ArcKeyDirectory string
 
 	// ConnectTimeout is how long to wait for a connection before azhost treats the endpoint as absent.
@@ -114,23 +114,24 @@ type ManagedIdentityCredentialOptions struct {
 	// response, and has no effect on a Transport of your own.
 	ConnectTimeout time.Duration
 
-	// Logger receives what was detected and why (Info), each token acquired (Info), each attempt
-	// (Debug), and failures (Warn), never a secret. Lines are written on a goroutine of their own, so a
-	// slow handler delays no caller; a program that exits at once may lose the last ones. If Logger is
-	// nil and the environment variable AZURE_SDK_GO_LOGGING is "all", the lines go to standard error, as
-	// those of the Azure SDK do.
+	// Logger receives the detected host and the reason (Info), each token acquired (Info), each attempt
+	// (Debug), failures (Warn), and panics in your policies or Transport (Error), never a secret. The
+	// constructor logs before it returns. All other lines are written on a separate goroutine, so a slow
+	// handler delays no caller; a program that exits at once may lose the last ones. If Logger is nil and
+	// the environment variable AZURE_SDK_GO_LOGGING is "all", the lines go to standard error, as those of
+	// the Azure SDK do.
 	Logger *slog.Logger
 
-	// Observe, if set, is called once for every finished request for a token that this credential
-	// started, background refreshes included, on a goroutine of its own, after the callers have gone on.
-	// Count requests by outcome here. Credentials that share a cache share requests, so a request is
-	// reported to the credential whose call started it.
+	// Observe, if set, is called after each token request that this credential started, including
+	// background refreshes. Use it to count requests by outcome. It runs on its own goroutine and delays no
+	// caller. Credentials that share a cache share requests; only the one whose call started a request
+	// observes it.
 	Observe func(Event)
 
 	// UnavailableError, if set, creates an additional error for [CredentialUnavailableError] to wrap.
 	// Pass azidentity.NewCredentialUnavailableError, and azidentity.ChainedTokenCredential continues
-	// with its next credential. The chain then returns an error of its own type with this error's text;
-	// errors.As finds neither of azhost's error types through it, so log here what you need of them.
+	// with its next credential. The chain then returns its own error type with this error's text. errors.As
+	// doesn't find azhost's types in it, so log the details that you need in this function.
 	UnavailableError func(message string) error
 }
 
@@ -139,18 +140,18 @@ type ManagedIdentityCredentialOptions struct {
 //
 // It returns an error if an option is invalid or unsupported on the host. An ID is invalid if it is
 // empty or contains white space, quotes or "${"; a ClientID or ObjectID, if it contains a slash; a
-// ResourceID, if it is a GUID. Any other text is accepted. What is wrong with the environment, such as an
-// invalid URL in a platform's variable, is logged, and returned by GetToken as a
-// [*CredentialUnavailableError]. The constructor doesn't check that there is an identity: the first
-// GetToken does.
+// ResourceID, if it is a GUID. Any other text is accepted. Errors in the environment, such as an invalid
+// URL in a platform's variable, are logged, and GetToken returns them as a
+// [*CredentialUnavailableError]. The constructor doesn't check that the identity exists; GetToken does.
 //
-// Credentials of one process share a token cache, and the limits on requests (4 at a time to an
-// endpoint; to IMDS at most 20 in any second), if they have the same host, endpoint, identity, key
-// directory, Transport (nil, or the same pointer), and MaxRetries, TryTimeout, RetryDelay and
-// MaxRetryDelay, and if they set no policies, StatusCodes or ShouldRetry. The cache outlives the
-// credentials, so creating one for every use is cheap. To share nothing, give each its own Transport.
-// At most 1,000 caches are kept. Credentials that read their endpoint from the environment never share
-// a cache with credentials that set Endpoint.
+// Credentials of one process share a token cache if they have the same host, endpoint, identity, key
+// directory, Transport (nil, or the same pointer), MaxRetries, TryTimeout, RetryDelay, and MaxRetryDelay,
+// and set no policies, StatusCodes, or ShouldRetry. Among these, credentials with the same endpoint and
+// Transport also share the limits on requests, whatever their identity: 4 at a time, and to IMDS at most
+// 20 in any second. The cache outlives the credentials, so creating one for each use is cheap. To share
+// nothing, give each credential its own Transport. At most 1,000 caches are kept. Except on Azure Arc,
+// credentials that read their endpoint from the environment never share a cache with credentials that
+// set Endpoint.
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {
@@ -170,23 +171,24 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // resource's identifier, optionally followed by "/.default", which is removed. The rest is used as is.
 //
 // A valid token is returned at once, whatever the state of the host. From its RefreshOn, or in its
-// last minutes, it is refreshed in the background. In its last minute GetToken waits up to 2 s for a
-// refresh that is running, and returns the old token if that brings none.
+// last minutes, it is refreshed in the background. In the token's last minute, GetToken waits up to 2 s
+// for a running refresh. If that fails, it returns the old token.
 //
-// Otherwise, GetToken waits for up to three minutes or until ctx is done: on an Azure VM whose IMDS is
-// temporarily failing for about 100 s, on Azure Arc for about 10 s. Outside Azure it returns at once if
-// the connection is refused or something other than IMDS responds, and after ConnectTimeout if nothing
-// does. Custom Transports and policies must honor their context.
+// Otherwise, GetToken waits until ctx is done, but at most three minutes. It gives up after about 100 s if
+// IMDS keeps failing on an Azure VM, and after about 10 s if the Arc agent does. Outside Azure it returns
+// at once if the connection is refused or something other than IMDS responds, after ConnectTimeout if no
+// connection is made, and after a minute if something accepts the connection but doesn't respond. Custom
+// Transports and policies must honor their context.
 //
-// Claims mean that the service refused the token: they bypass the cache, and their token replaces the
-// cached one. Service Fabric and the Arc agent are told; other hosts may return the same token again. As
-// with azidentity, TenantID has no effect, and EnableCAE has one on Service Fabric only, whose tokens
-// can be revoked: a managed identity belongs to one tenant.
+// If opts has Claims, because the service rejected the token, GetToken bypasses the cache and replaces
+// the cached token. It tells Service Fabric and the Arc agent to return a new one; other hosts may return
+// the same token again. As with azidentity, TenantID has no effect, because a managed identity belongs to
+// one tenant. EnableCAE has an effect only on Service Fabric, whose tokens can be revoked.
 //
 // Errors are [*AuthenticationFailedError] and [*CredentialUnavailableError]. A failure is remembered
-// for about a second, or for as long as the host asks with Retry-After, but at most two minutes. If ctx
-// ends first, the error says what the last attempt came to. An attempt that is under way when its last
-// caller leaves is finished, and its token is kept.
+// for about a second, or for as long as the host asks with Retry-After, but at most two minutes. If ctx is
+// done first, the error includes the last attempt's failure. When the last caller leaves during an
+// attempt, azhost finishes the attempt and keeps its token.
 //
 // GetToken is safe for concurrent use. It must not be called by a policy or Transport of the same
 // credential.
@@ -236,11 +238,12 @@ func (c *ManagedIdentityCredential) cacheFor(opts policy.TokenRequestOptions) *c
 	return c.cache
 }
 
-// Invalidate says that a service refused token, without the claims that GetToken would take. If it is
-// still the cached token, it is dropped, so the next call of GetToken asks the host; that happens at
-// most once a minute for a resource. The request says so where the host can hear it: it bypasses the
-// Arc agent's cache and gives Service Fabric the token's hash. Other hosts may return the same token
-// until their own cache has expired. Any other token, or "", has no effect. Invalidate doesn't wait.
+// Invalidate reports that a service rejected token without sending claims. If token is still cached,
+// Invalidate drops it, and the next call of GetToken requests a new one. A resource's token is dropped at
+// most once a minute. The request bypasses the Arc agent's cache and sends Service Fabric the token's
+// hash. Other hosts may return the same token until their own cache expires. Any other token, or "", has
+// no effect. Invalidate doesn't wait. It is for programs that call GetToken themselves: the Azure SDK's
+// clients keep a copy of the token, which they drop when a service responds with 401.
 func (c *ManagedIdentityCredential) Invalidate(token string) {
 	if token == "" {
 		return

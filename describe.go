@@ -36,14 +36,27 @@ func answered(resp *http.Response) string {
 				text += ": " + part
 			}
 		}
-		return text
+		return unstopped(text)
 	}
-	// A response that was to have a token may have one, but not on a page of HTML.
-	if line := tokenjson.Text(body, maxText); line != "" && utf8.Valid(body) && (resp.StatusCode/100 != 2 || strings.HasPrefix(line, "<")) {
+	if line := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText); line != "" && utf8.Valid(body) && (!mayHaveToken(resp) || strings.HasPrefix(line, "<") && !tokenMember.MatchString(line)) {
 		text += ": " + line
 	}
-	return text
+	return unstopped(text)
 }
+
+// tokenMember is how a token looks in JSON that may be broken.
+var tokenMember = regexp.MustCompile(`(?i)"access_token"\s*:`)
+
+// mayHaveToken reports whether a response may have a token, which no error has.
+func mayHaveToken(resp *http.Response) bool {
+	return resp.StatusCode/100 == 2 || tokenMember.Match(payload(resp))
+}
+
+// unstopped removes the full stop at the end of a text from elsewhere, because advice may follow.
+func unstopped(text string) string { return strings.TrimRight(text, ". ") }
+
+// varying is a member of JSON, in no shape that a host's error has, which is different each time.
+var varying = regexp.MustCompile(`(?i)("(?:(?:trace|correlation|request|activity)[-_]?id|time|timestamp|date)"\s*:\s*)(?:"[^"]*"|[\d.]+)`)
 
 // requestIDs returns log attributes for the IDs that Azure's support asks for.
 func requestIDs(resp *http.Response) []any {
@@ -61,7 +74,7 @@ func requestIDs(resp *http.Response) []any {
 }
 
 // sourcePort is this machine's side of a connection, which differs each time.
-var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):\d+->`)
+var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+(?:%[^]]+)?\]):\d+->`)
 
 // describe words the error of an attempt without an answer.
 func describe(err error) string {
@@ -72,7 +85,7 @@ func describe(err error) string {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")
 	}
-	return sourcePort.ReplaceAllString(text, "")
+	return unstopped(sourcePort.ReplaceAllString(text, "")) // on Windows, the system's texts end with a full stop
 }
 
 // problemOf says what kind of failure an error without an answer is.

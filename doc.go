@@ -26,37 +26,38 @@
 //
 // # Caching
 //
-// One token per resource is kept in memory. A valid token is returned without a lock, an allocation, or
-// a request. It is refreshed in the background, one request at a time, from the RefreshOn that it
-// carries: the host's refresh_in, or half of its life if more than two hours remain, but 12 hours at
-// most; otherwise in its last minutes. Callers get the old token until it expires. Only in its last
-// minute does a caller wait, up to 2 seconds, for a refresh that is running.
+// azhost keeps one token per resource in memory, and returns a valid token without a lock, an allocation,
+// or a request. It refreshes the token in the background, one request at a time, from its RefreshOn: after
+// the host's refresh_in, or after half the lifetime if more than two hours remain, but after 12 hours at
+// the latest. Other tokens are refreshed in their last five minutes. Callers get the old token until it
+// expires. Only in its last minute does a caller wait, up to 2 seconds, for a running refresh.
 //
-// If there is no valid token, all callers share one request, and each waits for it with its own
-// context. A flight of requests takes nothing from the context of the caller that started it: no
-// deadline, values, spans, or retry options. When its last caller leaves, the attempt under way is
-// finished and its token is kept; no other attempt follows.
+// If there is no valid token, all callers share one request, and each waits for it with its own context.
+// The request doesn't use the context of the caller that started it: no deadline, values, spans, or retry
+// options. When the last caller leaves, the current attempt is finished and its token is kept. azhost
+// makes no further attempts.
 //
 // Credentials with the same configuration share a cache, which outlives them;
-// [NewManagedIdentityCredential] says when. [ManagedIdentityCredential.Tokens] yields each renewed
-// token, for programs that keep one. [ManagedIdentityCredential.Invalidate] drops a token that a service
-// refused. [ManagedIdentityCredential.Health] and [ManagedIdentityCredentialOptions.Observe] show the
+// [NewManagedIdentityCredential] says when. [ManagedIdentityCredential.Tokens] yields each refreshed
+// token, for programs that store it. [ManagedIdentityCredential.Invalidate] drops a token that a service
+// rejected. [ManagedIdentityCredential.Health] and [ManagedIdentityCredentialOptions.Observe] show the
 // state of tokens and requests.
 //
 // # Waiting
 //
-// A host that is known to be there is waited for; otherwise one attempt decides. App Service and the
-// other hosts with variables are known. An Azure VM is known by its firmware, by the variables of a
-// container group, by an earlier response of IMDS, or because [ManagedIdentityCredentialOptions.Source]
-// says so. azhost then retries on the schedule that IMDS documents, for about 100 seconds; on an
-// Arc-enabled server, for about 7 seconds. A host that rejects a request is not asked again. After a
-// whole schedule has failed, requests make one attempt each for five minutes, or until the host
-// responds.
+// azhost retries only if it knows that the host exists; otherwise it makes one attempt. It knows App
+// Service and the other hosts with variables by these. It knows an Azure VM by its firmware, by the
+// variables of a container group, by an earlier response from IMDS, or because
+// [ManagedIdentityCredentialOptions.Source] is SourceIMDS. It then retries for about 100 seconds, on the
+// schedule that IMDS documents; on an Arc-enabled server, for about 10 seconds. Rejected requests are not
+// retried. After a whole schedule has failed, requests make one attempt each for five minutes, or until
+// the host recovers.
 //
 // Outside Azure, GetToken returns a [*CredentialUnavailableError] immediately if the connection is
-// refused or something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if
-// nothing does. The caller's context ends every wait. A failure is remembered for about a second, or for
-// as long as the host asks with Retry-After.
+// refused or something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if no
+// connection is made. If something accepts the connection but doesn't respond, that takes a minute. A
+// caller stops waiting when its context is done. A failure is remembered for about a second, or for as
+// long as the host asks with Retry-After, up to two minutes.
 //
 // # Errors
 //
@@ -79,6 +80,6 @@
 //
 // # Testing
 //
-// Package azhosttest has fakes of the hosts, on loopback or in memory, for tests of programs that use
+// Package azhosttest has fakes of the hosts, over loopback or, except for Service Fabric, in memory, for tests of programs that use
 // this package.
 package azhost

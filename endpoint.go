@@ -14,8 +14,8 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// findEndpoint sets where the host is asked: at the caller's endpoint, a variable's or the host's own.
-// It returns what is wrong with the options; what is wrong with the environment is GetToken's error.
+// findEndpoint sets the endpoint: from Endpoint, from an environment variable, or the host's default. It
+// returns errors in the options. Errors in the environment go to in.wrong, which GetToken returns.
 func (in *setup) findEndpoint() error {
 	h, id := in.host, &in.identity
 	if h.source != SourceAzureArc {
@@ -52,8 +52,8 @@ func (in *setup) findEndpoint() error {
 	return nil
 }
 
-// parse checks a token endpoint's URL; name says where it comes from. A query is for a platform's
-// variable alone, whose value is the platform's to choose.
+// parse checks the URL of a token endpoint; name is the option or variable that it comes from. Only a
+// platform's variable may have a query.
 func (h host) parse(name, endpoint string) (*url.URL, error) {
 	if endpoint == "" {
 		return nil, fmt.Errorf("%s is not set. %s sets it for apps that it hosts", name, h.label)
@@ -94,8 +94,8 @@ func (h host) secretValue() (string, error) {
 	return value, nil
 }
 
-// loopback reports whether u points to this machine for certain: no name but localhost, which the
-// transport dials as 127.0.0.1 without asking a resolver.
+// loopback reports whether u is certain to point to this machine. Of all names only localhost is, because
+// the transport dials it as 127.0.0.1 without a resolver.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true
@@ -108,7 +108,8 @@ func loopback(u *url.URL) bool {
 // sidecars of their apps.
 var platformNetwork = netip.MustParsePrefix("100.64.0.0/10")
 
-// onMachine reports whether u points to this machine, or to a link that leads to its host alone.
+// onMachine reports whether u has a loopback, link-local, or platform address, which no other machine on
+// the network can read.
 func onMachine(u *url.URL) bool {
 	ip, err := netip.ParseAddr(u.Hostname())
 	return loopback(u) || err == nil && (ip.IsLinkLocalUnicast() || platformNetwork.Contains(ip))

@@ -21,7 +21,7 @@ import (
 // (a minute).
 //
 // Match it with errors.As. Its text is for people and may change; the same failure has the same text.
-// It never contains a token, a challenge key or a header.
+// It never contains a token, an Arc key, or a secret header.
 type AuthenticationFailedError struct {
 	// RawResponse is the host's last response, or nil if there was none. Each caller has its own copy,
 	// whose body can be read (at most 16 KiB are kept; the body of a response with a token is empty).
@@ -78,7 +78,7 @@ var (
 // answer is what an error keeps of a response. Failures are remembered, and there may be many, so the
 // body is bounded.
 type answer struct {
-	body       []byte        // nil after a success, whose body may hold a token
+	body       []byte        // nil if it may have a token
 	retryAfter time.Duration // how long the host asks to be left alone
 }
 
@@ -91,7 +91,7 @@ func keep(resp *http.Response) (*http.Response, answer) {
 		return nil, answer{}
 	}
 	var a answer
-	if resp.StatusCode/100 != 2 {
+	if !mayHaveToken(resp) {
 		body := bodyWithoutSecret(resp)
 		a.body = bytes.Clone(body[:min(len(body), maxKept)])
 	}

@@ -11,9 +11,9 @@ type Event struct {
 	Source     Source        // the host that was asked
 	Identity   string        // the ID that was asked for; "" is the system-assigned identity
 	Resource   string        // as in the scope, without "/.default"
-	Background bool          // a refresh: no caller waited for it when it began
-	Attempts   int           // requests sent to the host, retries included; an Arc challenge and its answer are one
-	Duration   time.Duration // from the first call that wanted the token to the end of the last attempt
+	Background bool          // true for a refresh, for which no caller waited when it started
+	Attempts   int           // number of attempts, retries included; 0 if a remembered failure was returned
+	Duration   time.Duration // from the call that started the request to its end
 	ExpiresOn  time.Time     // of the new token; zero if there is none
 	Err        error         // as GetToken returns it; nil after a success
 }

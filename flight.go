@@ -22,9 +22,9 @@ import (
 // answers in between.
 const flightDeadline = 3 * time.Minute
 
-// abandonedAfter is when a flight that is still running is in a Transport or policy that ignores its
-// context. Its callers get an error, and the next call starts another one.
-const abandonedAfter = flightDeadline + 10*time.Second
+// stuckAfter is when azhost gives up on a flight whose Transport or policy ignores its context. Callers
+// get errStuck, and the next call starts another flight.
+const stuckAfter = flightDeadline + 10*time.Second
 
 // dyingWait is how long a caller waits for the refresh of a dying token. A healthy host answers in a
 // fraction of it.
@@ -37,8 +37,8 @@ type requester struct {
 	observe func(Event)                                                   // nil tells no one
 }
 
-// flight is one request for a token, shared by all who want it. It takes nothing from its callers.
-// When the last of them has left, it finishes the attempt that is under way and makes no other.
+// flight is one request for a token, shared by all callers that want it. It uses no caller's context.
+// When the last caller leaves, it finishes the current attempt and makes no more.
 type flight struct {
 	number   uint64        // order of starts; written before the flight is visible, as are those up to requester
 	claims   string        // "" for an ordinary flight
@@ -55,20 +55,20 @@ type flight struct {
 	pause time.Duration // after refreshFailed, until the next refresh
 
 	// Guarded by cache.mu.
-	stop       context.CancelFunc // ends its queueing and its pauses, but no attempt
+	stop       context.CancelFunc // ends waits for a slot and pauses, but not an attempt
 	attempting bool               // an attempt is under way, which is worth its answer
 	outcome    outcome            // not written after done is closed
-	waiters    int                // callers waiting; for a refresh the cache is one, which never leaves
+	waiters    int                // number of waiting callers; a refresh counts the cache as one
 	background bool               // a refresh for which no caller waited when it started
-	overtaken  bool               // a newer flight counts: its token replaces no valid one
-	until      instant            // from here on no call joins it
+	overtaken  bool               // a newer flight exists, so its token must not replace a valid one
+	until      instant            // no call joins after this
 }
 
 // outcome is how a flight has ended.
 type outcome int
 
 const (
-	running       outcome = iota // it has not
+	running       outcome = iota // not finished
 	tokenAcquired                // with a token
 	noToken                      // with an error, for its callers and for the calls of the next second
 	refreshFailed                // with an error, but the cached token is still valid
@@ -81,7 +81,7 @@ const (
 var errNoResult error = failed(nil, nil, "a policy or Transport ended the goroutine of the request (runtime.Goexit)")
 
 // errStuck is the result of a fetch that does not return.
-var errStuck error = failed(nil, context.DeadlineExceeded, "a policy or Transport did not return within %s; it must honor its context", abandonedAfter)
+var errStuck error = failed(nil, context.DeadlineExceeded, "a policy or Transport did not return within %s; it must honor its context", stuckAfter)
 
 // errTooLong is the cause of a flight's end by its own deadline.
 var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
@@ -121,7 +121,7 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 	}
 	f.progress = &progress{ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
-	watchdog := time.AfterFunc(abandonedAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
+	watchdog := time.AfterFunc(stuckAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
 	go func() {
 		defer cancel()
 		defer watchdog.Stop()
@@ -185,8 +185,7 @@ func (c *cache) end(e *entry, f *flight) bool {
 	return f.waiters > 0
 }
 
-// leave takes a caller, whose context has ended, out of a flight, and reports whether that came
-// before its end.
+// leave removes a caller whose context is done, and reports whether the flight was still running.
 func (c *cache) leave(e *entry, f *flight) (left bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -200,7 +199,7 @@ func (c *cache) leave(e *entry, f *flight) (left bool) {
 	return true
 }
 
-// finish publishes what a flight has come to.
+// finish stores and publishes a flight's result.
 func (c *cache) finish(e *entry, f *flight, token azcore.AccessToken, err error) {
 	c.mu.Lock()
 	if f.outcome != running { // it was given up

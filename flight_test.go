@@ -293,7 +293,7 @@ func TestStuckTransport(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorContains(t, err, "must honor its context")
-		require.Equal(t, abandonedAfter, time.Since(start))
+		require.Equal(t, stuckAfter, time.Since(start))
 		require.Equal(t, 2, r.count(), "two at a time")
 		r.set(func() { r.fetch = nil })
 		time.Sleep(2 * failureMemory)
@@ -323,7 +323,7 @@ func TestStuckRefresh(t *testing.T) {
 			require.Equal(t, 2, r.count())
 		}
 		r.set(func() { r.fetch = nil })
-		time.Sleep(abandonedAfter + pauseMin + pauseMin/10) // a pause follows, as after any failure
+		time.Sleep(stuckAfter + pauseMin + pauseMin/10) // a pause follows, as after any failure
 		require.Equal(t, "r#1", r.token(t).Token)
 		time.Sleep(time.Millisecond)
 		synctest.Wait()

@@ -23,7 +23,7 @@ type gate struct {
 	answered bool       // the host itself has answered here
 	spent    time.Time  // until then each request is one attempt, after a whole schedule has failed
 	silent   bool       // that schedule ended without an answer
-	quiet    time.Time  // until then no one asks: a Retry-After
+	quiet    time.Time  // send nothing before this time, as Retry-After requested
 	refusal  *refusal   // what requests get until then; nil while a schedule is still waiting it out
 }
 
@@ -40,12 +40,12 @@ const (
 	maxAttempts = 4
 	// maxRate is how many requests IMDS answers in any second.
 	maxRate = 20
-	// spentFor is how long a host that used up a whole schedule gets one attempt for each request.
+	// spentFor is how long requests make only one attempt after a whole schedule has failed.
 	spentFor = 5 * time.Minute
 	// maxQuiet bounds a Retry-After that is remembered.
 	maxQuiet = 2 * time.Minute
-	// lease is how long after its deadline, or its flight's, an attempt keeps its slot: it is in a
-	// Transport that ignores its context, and four of those must not close the gate for good.
+	// lease is how long an attempt keeps its slot after its deadline. Otherwise four attempts in a
+	// Transport that ignores its context would block all requests.
 	lease = 10 * time.Second
 )
 
@@ -101,14 +101,14 @@ func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), 
 	return func() { expiry.Stop(); release() }, nil
 }
 
-// quietFor returns how long no one asks.
+// quietFor returns how long to wait before sending a request.
 func (g *gate) quietFor() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return time.Until(g.quiet)
 }
 
-// pauseFor keeps requests from the host for d.
+// pauseFor stops requests to the host for d.
 func (g *gate) pauseFor(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,7 +118,7 @@ func (g *gate) pauseFor(d time.Duration) {
 	}
 }
 
-// refuse lets requests fail with resp while the host's pause lasts, instead of waiting for its end.
+// refuse makes requests fail with resp during the host's pause instead of waiting for its end.
 func (g *gate) refuse(resp *http.Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -151,7 +151,8 @@ func (g *gate) hasAnswered() bool {
 	return g.answered
 }
 
-// attempted notes an attempt: genuine, the host itself answered; retriable, it may be repeated.
+// attempted records an attempt: answered, there was a response; genuine, the host itself sent it;
+// retriable, the attempt may be repeated.
 func (g *gate) attempted(answered, genuine, retriable bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,7 +169,7 @@ func (g *gate) spend(answered bool) {
 	g.spent, g.silent = time.Now().Add(spentFor), !answered
 }
 
-// impatient reports whether a request is one attempt.
+// impatient reports whether requests make only one attempt, because a whole schedule has failed recently.
 func (g *gate) impatient() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -10,9 +10,10 @@ import (
 
 // Health is the state of the token for one resource.
 //
-// A readiness probe reads ExpiresOn: the program can work while it is in the future. A gauge reads
-// the time left until ExpiresOn; alert when it is less than your time to react. Failures above zero
-// harm no caller yet, but say that the host needs attention, and Err says why.
+// For a readiness probe, check that ExpiresOn is in the future: until then, callers get a token. For a
+// gauge, report the time left until ExpiresOn, and alert when it is shorter than your time to react. If
+// Failures is above zero while ExpiresOn is in the future, callers are not affected yet, but the host
+// needs attention; Err says why.
 type Health struct {
 	Resource   string    // as in the scope, without "/.default"
 	AcquiredOn time.Time // when the host last returned a token; zero: not yet
@@ -25,10 +26,10 @@ type Health struct {
 // Health returns the state of every resource that was asked for, in no particular order. It takes
 // no lock and sends no request, so it may be called as often as you like.
 //
-// A resource is listed from the end of its first request until its token has expired and no request
-// has finished for ten minutes; at most 20,000 resources are listed. Credentials that share a cache
-// share its health. On Service Fabric, a resource that is asked for with and without EnableCAE is listed
-// twice.
+// A resource is listed from the end of its first request. After its token has expired and it has had no
+// request for ten minutes, a later request for any resource removes it. At most about 20,000 resources
+// are listed. Credentials that share a cache share its health. On Service Fabric, a resource that is
+// requested with and without EnableCAE is listed twice.
 func (c *ManagedIdentityCredential) Health() iter.Seq[Health] {
 	return func(yield func(Health) bool) {
 		caches := []*cache{c.cache}

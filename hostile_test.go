@@ -68,7 +68,7 @@ type selfish struct{}
 func (s selfish) Error() string { panic(s) }
 
 // ask calls GetToken on a goroutine that may end, and returns its error, nil after such an end.
-func ask(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err error) {
+func getVault(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -120,7 +120,7 @@ func TestHostileContext(t *testing.T) {
 								limited, cancel = context.WithTimeout(t.Context(), time.Second)
 							}
 							defer cancel()
-							err := ask(test.ctx(limited), cred)
+							err := getVault(test.ctx(limited), cred)
 							if test.want == "" {
 								require.NoError(t, err)
 							} else {
@@ -146,7 +146,7 @@ func TestHostileContext(t *testing.T) {
 					require.Equal(t, 1, imds.requests())
 
 					time.Sleep(24*time.Hour - 30*time.Second) // the token is dying, and a call waits for its refresh
-					_ = ask(test.ctx(t.Context()), cred)
+					_ = getVault(test.ctx(t.Context()), cred)
 					_, err := token(t.Context(), cred)
 					require.NoError(t, err)
 					time.Sleep(10 * time.Second)

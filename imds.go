@@ -38,10 +38,10 @@ func (s *imds) request(ctx context.Context, w want) (*policy.Request, error) {
 	return s.build(ctx, w.resource)
 }
 
-// genuine tells IMDS from what else may answer at its address: another cloud's metadata service, a
-// captive portal, a proxy. IMDS is known by its Server header, by the mark of the Metadata Security
-// Protocol's agent, or by JSON in the shape of its tokens and errors. When it restarts, Azure's host
-// may answer in its place, as Microsoft-IIS does.
+// genuine reports whether a response comes from IMDS, and not from another cloud's metadata service, a
+// captive portal, or a proxy. It recognizes IMDS by its Server header, by the header of the Metadata
+// Security Protocol's agent, or by JSON in the shape of its tokens and errors. While IMDS restarts, the
+// Azure host may respond instead, with a Server header such as Microsoft-IIS.
 func (s *imds) genuine(resp *http.Response, err error) bool {
 	if partial, ok := errors.AsType[*answerError](err); ok {
 		return strings.HasPrefix(partial.server, "IMDS/") || strings.HasPrefix(partial.server, "Microsoft-")
@@ -58,7 +58,7 @@ func (s *imds) genuine(resp *http.Response, err error) bool {
 	return tokenjson.IsToken(body) || isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
 }
 
-// token implements [source]. What is not known to be IMDS has no token to give.
+// token implements [source]. It rejects tokens from a service that is not known to be IMDS.
 func (s *imds) token(resp *http.Response, log *journal) (azcore.AccessToken, error) {
 	if !s.genuine(resp, nil) && !s.known() {
 		return azcore.AccessToken{}, s.explain(resp, nil)
@@ -90,9 +90,9 @@ func (s *imds) explain(resp *http.Response, err error) error {
 	return s.failed(resp, nil, "%s", what)
 }
 
-// offersIdentity reports whether a refusal leaves it open that the machine has an identity. As with
-// azidentity, a chain moves on after 400 to a request that selects none, and after Docker Desktop's
-// 403; an error of Microsoft Entra's is about an identity that is there.
+// offersIdentity reports whether the machine may have an identity although IMDS rejected the request. As
+// with azidentity, a chain continues after a 400 for the system-assigned identity, and after Docker
+// Desktop's 403. An error from Microsoft Entra ID means that the identity exists.
 func (s *imds) offersIdentity(resp *http.Response) bool {
 	body := payload(resp)
 	e, _ := tokenjson.ParseError(body)

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// journal writes the log lines of one flight in their order, on a goroutine of its own: a handler
+// journal writes the log lines of one flight in order, on its own goroutine: a handler
 // that is slow, never returns, panics or asks for a token itself keeps no caller waiting. The zero
 // journal writes nothing.
 type journal struct {
@@ -25,7 +25,8 @@ type journal struct {
 	closed bool
 }
 
-// maxLines bounds what waits for a handler that does not return; no flight writes more.
+// maxLines bounds the lines that wait for a slow handler. Further lines are dropped; no flight on a host's
+// own schedule writes this many.
 const maxLines = 64
 
 func (j *journal) write(level slog.Level, message string, attrs ...any) {

@@ -22,7 +22,7 @@ func newPlatform(in *setup, header string, p protocol) platform {
 	return platform{p}
 }
 
-// genuine reports whether the platform answered: nothing else is at an address that its variable names.
+// genuine treats every complete response as the platform's, because it or the caller chose the address.
 func (p *platform) genuine(_ *http.Response, err error) bool { return err == nil }
 
 // explain implements [source].

@@ -30,8 +30,8 @@ func withProgress(ctx context.Context, p *progress) context.Context {
 	return context.WithValue(ctx, progressKey{}, p)
 }
 
-// progressOf returns the progress in ctx. A policy of the caller's may have replaced the context;
-// then the attempts live in that one, and no flight hears of them.
+// progressOf returns the progress in ctx. If a custom policy has replaced the context, attempts use that
+// context and are not recorded.
 func progressOf(ctx context.Context) *progress {
 	if p, ok := ctx.Value(progressKey{}).(*progress); ok {
 		return p
@@ -51,7 +51,7 @@ func (p *progress) attemptContext(ctx context.Context, d time.Duration) (context
 
 func (p *progress) count() int { return int(p.attempts.Load()) }
 
-// lastFailure returns what the last attempt that failed came to, nil if none has.
+// lastFailure returns the error of the last failed attempt, or nil.
 func (p *progress) lastFailure() error {
 	if f := p.last.Load(); f != nil {
 		return f.err

@@ -19,10 +19,10 @@ import (
 // secret of its request. What is parsed stays as it came, because a secret may also be a word of an
 // honest answer.
 
-// removed stands in place of a secret.
+// removed replaces a secret.
 const removed = "[removed]"
 
-// secretHeaders carry what proves a request to come from this machine.
+// secretHeaders are the request headers that carry a secret.
 var secretHeaders = []string{"Authorization", "Secret", "X-Identity-Header"}
 
 // isSecret reports whether a header proves a request to come from this machine.
@@ -30,7 +30,7 @@ func isSecret(header string) bool {
 	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
 }
 
-// secretOf returns the secret by which a request proves where it comes from, "" if it has none.
+// secretOf returns the request's secret, or "".
 func secretOf(req *http.Request) string {
 	for _, name := range secretHeaders {
 		if v := req.Header.Get(name); v != "" {
@@ -47,8 +47,8 @@ func withoutSecret(text, secret string) string {
 	return strings.ReplaceAll(text, secret, removed)
 }
 
-// headerWithoutSecret returns a header for the pipeline, whose logging and tracing write it. A time or
-// a pause stays, because it is read after that.
+// headerWithoutSecret returns the header without the secret, for logging and tracing. It keeps Date and
+// Retry-After, which azhost reads later.
 func headerWithoutSecret(header http.Header, secret string) http.Header {
 	if secret == "" {
 		return header
@@ -66,8 +66,8 @@ func headerWithoutSecret(header http.Header, secret string) http.Header {
 	return own
 }
 
-// bodyWithoutSecret returns a body to write. JSON can spell a secret in many ways, so a body with a
-// string that means it is left out whole.
+// bodyWithoutSecret returns the body without the secret. JSON can encode the secret in many ways, so if
+// a decoded string still contains it, the whole body is replaced.
 func bodyWithoutSecret(resp *http.Response) []byte {
 	body, secret := payload(resp), secretOf(resp.Request)
 	if secret == "" {

@@ -28,7 +28,7 @@ type protocol struct {
 	method     string // "" is GET
 	apiVersion string
 	resourceID string // parameter that selects an identity by its resource ID
-	mustEcho   bool   // a user-assigned identity counts as used only if the answer names it
+	mustEcho   bool   // reject a response that does not name the user-assigned identity
 	reason     string // for errors: why the environment says that this is the host; "" where the caller said so
 }
 
@@ -61,13 +61,13 @@ func (r *protocol) ask(ctx context.Context, query url.Values) (*policy.Request, 
 	return req, nil
 }
 
-// granted reports whether an answer is to have a token: 200, and 202 if it has one.
+// granted reports whether a response should contain a token: 200, or 202 with a token in it.
 func granted(resp *http.Response) bool {
 	return resp != nil && (resp.StatusCode == http.StatusOK || resp.StatusCode == http.StatusAccepted && tokenjson.IsToken(payload(resp)))
 }
 
-// token reads the answer to a request that succeeded. An answer for another identity than the one
-// asked for is an error: the caller would act with rights that it was not given.
+// token reads a successful response. It rejects a token for an identity other than the selected one,
+// because the caller would act with the wrong permissions.
 func (r *protocol) token(resp *http.Response, log *journal) (azcore.AccessToken, error) {
 	now := time.Now()
 	t, err := tokenjson.Parse(payload(resp), now, dateOf(resp))
@@ -119,8 +119,8 @@ func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
 	return ""
 }
 
-// failed and unavailable make errors that begin with the request they are about. A platform may have
-// moved since the endpoint was found.
+// failed and unavailable return errors that begin with the request's method and URL. The URL is the one
+// that was used, because a platform's endpoint may have changed since it was found.
 func (r *protocol) failed(resp *http.Response, cause error, format string, args ...any) error {
 	return failed(resp, cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
@@ -129,7 +129,7 @@ func (r *protocol) unavailable(resp *http.Response, cause error, format string, 
 	return unavailable(resp, cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
 
-// decided says which variables chose the host: one that was left over sends a program astray.
+// decided says which variables selected the host, because a leftover variable selects the wrong one.
 func (r *protocol) decided() string {
 	if r.reason == "" {
 		return ""

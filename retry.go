@@ -43,7 +43,7 @@ var sidecar = policy.RetryOptions{
 	StatusCodes:   []int{408, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
 }
 
-// brief is azcore's own schedule, about 7 s, for the Arc agent: a chain moves on in seconds from a
+// brief is azcore's default schedule, 7 to 11 s, for the Arc agent: a chain continues within seconds on a
 // server whose agent is stopped. The agent's 404 is final.
 var brief = policy.RetryOptions{
 	MaxRetries:    3,
@@ -53,9 +53,8 @@ var brief = policy.RetryOptions{
 	StatusCodes:   []int{408, 429, 500, 502, 503, 504},
 }
 
-// retry is the pipeline policy that makes the attempts of a request. It stands where azcore's does,
-// which can't be used: that one ends with its context and forgets the answer, and counts the wait for
-// a turn as part of the attempt.
+// retry is the pipeline policy that makes the attempts of a request. azcore's retry policy can't be used:
+// it drops the response when its context ends, and counts the wait for a slot as part of an attempt.
 type retry struct {
 	gate    *gate
 	options policy.RetryOptions // the caller's, completed by the host's schedule
@@ -118,8 +117,8 @@ func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 // errNoAttempt says that the last caller has left.
 var errNoAttempt = errors.New("no attempt was made")
 
-// attempt makes one attempt. It ends with the flight, but not when the last caller leaves: a request
-// that was sent is worth its answer.
+// attempt makes one attempt. It ends with the flight, but not when the last caller leaves, because a
+// request that was sent may still return a token.
 func (p *retry) attempt(ctx context.Context, req *policy.Request, progress *progress) (*http.Response, error) {
 	leave, err := p.gate.enter(ctx, p.options.TryTimeout)
 	if err != nil {
@@ -138,8 +137,8 @@ func (p *retry) attempt(ctx context.Context, req *policy.Request, progress *prog
 	return resp, err
 }
 
-// timeout is the pipeline policy that bounds an attempt. It stands below azcore's retry policy, which
-// would drop an answer, and the reason for there being none, when its own context has ended.
+// timeout is the pipeline policy that limits an attempt. It runs below azcore's retry policy, which would
+// drop the response or error when its own context ends.
 type timeout time.Duration
 
 // Do implements [policy.Policy].
@@ -150,8 +149,8 @@ func (d timeout) Do(req *policy.Request) (*http.Response, error) {
 	return req.WithContext(ctx).Next()
 }
 
-// retriable reports whether an attempt may be repeated: after no answer, a broken one, or a status that
-// the schedule names. A refusal is final, no matter who gave it.
+// retriable reports whether an attempt may be repeated: no response, a truncated one, or a status in the
+// schedule. A NonRetriable error is final, whether it is azhost's or a custom policy's.
 func (p *retry) retriable(resp *http.Response, err error) bool {
 	if _, ok := errors.AsType[interface {
 		error
@@ -189,8 +188,7 @@ func (p *retry) pause(n int, resp *http.Response, err error, retriable bool) (ti
 	return time.Duration(min(d, float64(p.options.MaxRetryDelay))), true
 }
 
-// retryAfter reads how long a host asks to be left alone, in the headers that azcore knows, 0 if it
-// does not.
+// retryAfter returns the pause that a host requests, from the headers that azcore knows, or 0.
 func retryAfter(h http.Header) time.Duration {
 	for _, name := range []string{"Retry-After-Ms", "X-Ms-Retry-After-Ms"} {
 		if ms, err := strconv.Atoi(h.Get(name)); err == nil && ms > 0 && ms <= 1<<30 {
@@ -207,8 +205,8 @@ func retryAfter(h http.Header) time.Duration {
 	return 0
 }
 
-// spread adds up to half of d and a second, but not beyond limit: clients that were throttled
-// together would come back together.
+// spread adds a random part of d/2 + 1 s, up to limit, so that clients that were throttled together don't
+// retry together.
 func spread(d, limit time.Duration) time.Duration {
 	room := min(d/2+time.Second, limit-d)
 	if room <= 0 {

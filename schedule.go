@@ -17,28 +17,28 @@ const (
 	// rule of Microsoft's authentication libraries.
 	halfLifeAbove = 2 * time.Hour
 
-	// latest is when a refresh is due at the latest: a token that can be revoked lives for a day and
-	// more, and what its identity may do changes meanwhile.
+	// latest is the longest time before a refresh. Revocable tokens live for a day or more, and the
+	// identity's permissions may change.
 	latest = 12 * time.Hour
 
-	// lastMinutes is when azcore's bearer policy begins to ask for a token without a RefreshOn.
+	// lastMinutes is when azcore's bearer token policy starts to request a new token if RefreshOn is zero.
 	lastMinutes = 5 * time.Minute
 
-	// lastMinute is when a token is about to expire under the caller who gets it.
+	// lastMinute is when a token may expire before its caller has used it.
 	lastMinute = time.Minute
 
 	// pauseMin and pauseMax bound the pause after a failed background refresh: often enough to
-	// use the host as soon as it is back, rarely enough not to disturb one that is unwell.
+	// use the host as soon as it is back, rarely enough not to disturb one that is failing.
 	pauseMin = 30 * time.Second
 	pauseMax = 5 * time.Minute
 
-	// failureMemory is how long a failed flight answers for the host, so that callers queued
-	// behind it fail together instead of each waiting out the host in turn.
+	// failureMemory is how long a failure is returned to new callers, so that callers queued behind it fail
+	// together instead of waiting for the host one after another.
 	failureMemory = time.Second
 )
 
-// instant is a moment on both clocks of the machine. The wall clock runs on while the machine is
-// suspended, the monotonic clock does not jump when somebody sets the time.
+// instant is a time on both of the machine's clocks. The wall clock continues while the machine is
+// suspended; the monotonic clock doesn't jump when the time is set.
 type instant struct {
 	wall int64 // nanoseconds since 1970
 	mono int64 // nanoseconds since the cache was made
@@ -61,18 +61,18 @@ func (t instant) after(now instant) time.Duration {
 }
 
 // earlier returns the moment that is reached once a or b is. The clocks may each say that another
-// one comes first: they part when the machine sleeps and when somebody sets the time.
+// one comes first: they part when the machine sleeps and when its time is set.
 func earlier(a, b instant) instant {
 	return instant{min(a.wall, b.wall), min(a.mono, b.mono)}
 }
 
-// scheduled gives a token that arrived at now its final RefreshOn, and returns how long after now
-// it is to be renewed, is dying and expires.
+// scheduled sets the RefreshOn of a token that arrived at now. It returns the times from now until the
+// token must be refreshed, is dying, and expires.
 //
-// RefreshOn is the host's, else half-life when more than two hours remain, else zero, and 12 h at
-// most; up to a tenth earlier, so that a fleet started at once does not renew at once. Without a
-// RefreshOn the token is renewed five minutes before its expiry or in the last tenth of its life,
-// whichever comes later. It is dying in its last minute, or last tenth.
+// RefreshOn is the host's or, if more than two hours remain, at half the lifetime, but at most 12 h from
+// now. It is up to a tenth earlier, at random, so that machines that start together don't refresh
+// together. Otherwise it is zero, and the token is refreshed five minutes before it expires or in the
+// last tenth of its lifetime, whichever comes later. A token is dying in its last minute or last tenth.
 func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.AccessToken, renew, dying, life time.Duration) {
 	life = token.ExpiresOn.Sub(now)
 	dying = life - min(lastMinute, life/10)

@@ -36,8 +36,8 @@ type setup struct {
 	perTry    policy.Policy // of the host, at every attempt
 }
 
-// newCredential checks o and finds the host. What only a request needs is made with the first one,
-// because there are programs that make a credential for every use.
+// newCredential checks o and detects the host. It postpones everything that only requests need, because
+// some programs create a credential for each use.
 func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	in := &setup{options: &o, env: detect.Read()}
 	log := loggerOf(o.Logger)
@@ -136,8 +136,8 @@ func (in *setup) checkOptions() error {
 
 var guid = regexp.MustCompile(`^\{?[0-9A-Fa-f]{8}-([0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}\}?$`)
 
-// checkID refuses what cannot be an ID: it would only be missed by the host, as an identity that does
-// not exist. Any other word is allowed, because tests use words.
+// checkID rejects text that cannot be an ID. The host would only report that the identity does not exist.
+// All other text is allowed, because tests use names instead of GUIDs.
 func checkID(kind idKind, id string) error {
 	switch {
 	case id == "":

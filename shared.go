@@ -12,21 +12,21 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// route is where requests go, and by which of the caller's transports, nil for none.
+// route is an endpoint and the caller's Transport, or nil.
 type route struct {
 	endpoint  string
 	transport policy.Transporter
 }
 
-// identity names the tokens of a cache: credentials that agree on all of it get the same ones.
+// identity is the key of a cache. Credentials with equal identities share tokens.
 type identity struct {
 	route
 	source    Source
-	pinned    bool // the endpoint is the caller's where it would be a variable's, which may change
+	pinned    bool // Endpoint replaces a variable, which may change
 	kind      idKind
 	id        string
 	keyDir    string
-	retry     scalars // as the caller set them: one caller's impatience is not another's
+	retry     scalars // as the caller set them; callers with different timeouts don't share requests
 	revocable bool    // for clients that handle the revocation of tokens, where that makes a difference
 }
 
@@ -36,8 +36,8 @@ type scalars struct {
 	tryTimeout, retryDelay, maxRetryDelay time.Duration
 }
 
-// shared is what credentials without policies of their own have in common: the only package state
-// that changes. It outlives them, because there are programs that make a credential for every use.
+// shared is the only mutable package state: the caches and gates of all credentials without custom
+// policies. It outlives them, because some programs create a credential for each use.
 var shared = struct {
 	caches registry[identity, cache]
 	gates  registry[route, gate]
@@ -49,8 +49,8 @@ var shared = struct {
 // maxShared bounds a registry.
 const maxShared = 1_000
 
-// registry hands out one value per key. When it is full it removes what is useless, and if nothing
-// is, any one.
+// registry returns one value per key. As it grows, it removes useless values. When it is full and none
+// is useless, it removes an arbitrary one.
 type registry[K comparable, V any] struct {
 	useless func(*V) bool
 
@@ -84,8 +84,8 @@ func (r *registry[K, V]) get(key K, create func() *V) *V {
 	return v
 }
 
-// distinct reports whether a Transport can be told from all others: one that is a pointer can.
-// Pointers to nothing are all the same, and values of other types may not be comparable.
+// distinct reports whether a Transport can be compared with others: it must be a pointer to a type of
+// nonzero size. Pointers to zero-size values may be equal, and other types may not be comparable.
 func distinct(t policy.Transporter) bool {
 	v := reflect.ValueOf(t)
 	return t == nil || v.Kind() == reflect.Pointer && v.Type().Elem().Size() > 0

@@ -4,11 +4,15 @@
 package azhost
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,23 +22,86 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSharedCacheOutlivesItsCredentials: programs that make a credential for every use ask once.
+// TestSharedCacheOutlivesItsCredentials: programs that make a credential for every use ask once, and go
+// on when the host is down.
 func TestSharedCacheOutlivesItsCredentials(t *testing.T) {
-	asked := 0
-	host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		asked++
-		w.Header().Set("Server", "IMDS/1.0")
-		_, _ = fmt.Fprint(w, `{"access_token":"a.b.c","expires_in":"3600"}`)
-	}))
-	defer host.Close()
-	for range 20 {
-		cred, err := NewManagedIdentityCredential(&ManagedIdentityCredentialOptions{Source: SourceIMDS, Endpoint: host.URL + "/outlives"})
-		require.NoError(t, err)
-		_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"r"}})
-		require.NoError(t, err)
-		runtime.GC()
+	for name, transport := range map[string]policy.Transporter{"no Transport": nil, "one client": new(http.Client)} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			host := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
+				w.Header().Set("Server", "IMDS/1.0")
+				_, _ = fmt.Fprint(w, `{"access_token":"a.b.c","expires_in":"3600"}`)
+			}))
+			defer host.Close()
+			endpoint := host.URL + "/outlives/" + rand.Text()
+			use := func() {
+				o := ManagedIdentityCredentialOptions{Source: SourceIMDS, Endpoint: endpoint}
+				o.Transport = transport
+				cred, err := NewManagedIdentityCredential(&o)
+				require.NoError(t, err)
+				token, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"r"}})
+				require.NoError(t, err)
+				require.Equal(t, "a.b.c", token.Token)
+			}
+			for range 50 {
+				use()
+				runtime.GC()
+				runtime.GC()
+			}
+			require.EqualValues(t, 1, asked.Load())
+			host.Close()
+			for range 100 {
+				use()
+			}
+			require.EqualValues(t, 1, asked.Load())
+		})
 	}
-	require.Equal(t, 1, asked)
+}
+
+// TestAtMostAThousandIdentities: the useless ones go first, then any, and a credential whose cache has
+// gone goes on with it.
+func TestAtMostAThousandIdentities(t *testing.T) {
+	endpoint := "http://127.0.0.1:1/" + rand.Text() // nothing is sent there
+	build := func(n int) *ManagedIdentityCredential {
+		cred, err := NewManagedIdentityCredential(&ManagedIdentityCredentialOptions{
+			Source: SourceIMDS, Endpoint: endpoint, ID: ClientID(fmt.Sprint(n)),
+		})
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(shared.caches.values), maxShared)
+		return cred
+	}
+	t.Cleanup(func() {
+		maps.DeleteFunc(shared.caches.values, func(id identity, _ *cache) bool { return id.endpoint == endpoint })
+	})
+	fill := func(cred *ManagedIdentityCredential) {
+		_, err := cred.cache.get(t.Context(), "r", "", from(func(context.Context) (azcore.AccessToken, error) {
+			return azcore.AccessToken{Token: "of this identity", ExpiresOn: time.Now().Add(time.Hour)}, nil
+		}))
+		require.NoError(t, err)
+	}
+	first := build(0)
+	fill(first)
+	for n := range 3 * maxShared { // of no use
+		build(1 + n)
+	}
+	require.Same(t, first.cache, build(0).cache, "dropped, although there were useless ones")
+	held := []*ManagedIdentityCredential{first}
+	for n := range maxShared + 10 {
+		cred := build(-1 - n)
+		fill(cred)
+		held = append(held, cred)
+	}
+	gone := 0
+	for n, cred := range held {
+		if build(-n).cache != cred.cache {
+			gone++
+		}
+		token, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"r"}})
+		require.NoError(t, err)
+		require.Equal(t, "of this identity", token.Token)
+	}
+	require.NotZero(t, gone)
 }
 
 func TestRegistryIsBounded(t *testing.T) {

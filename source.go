@@ -30,14 +30,14 @@ const (
 type host struct {
 	source   Source
 	label    string              // its name in errors
-	address  string              // where it is asked; "" if a variable says so
-	endpoint string              // that variable
-	secret   string              // the variable that holds what proves a request to come from the machine; "" if it has none
+	address  string              // default endpoint; "" if a variable has it
+	endpoint string              // the variable that has the endpoint
+	secret   string              // the variable that has the secret; "" if there is none
 	check    func(*setup) error  // whether the options fit the host
 	build    func(*setup) source // its source
 }
 
-// hosts are all that there are. A new one needs a row here and in evidence, a file, and a case in
+// hosts lists all supported hosts. To add one, add a row here and in evidence, a file, and a case in
 // package detect.
 var hosts = [...]host{
 	{SourceIMDS, "IMDS", detect.IMDSTokenEndpoint, "", "", anyOptions, newIMDS},
@@ -50,8 +50,8 @@ var hosts = [...]host{
 
 func anyOptions(*setup) error { return nil }
 
-// evidence is what makes a host known to be there, and the schedule on which it is then waited for.
-// Where nothing is known, one attempt decides.
+// evidence lists how azhost knows that a host exists, and the host's retry schedule. If nothing in the
+// list holds, a request is a single attempt.
 var evidence = [...]struct {
 	source   Source
 	holds    func(*setup) bool
@@ -91,7 +91,7 @@ func (in *setup) schedule() policy.RetryOptions {
 	return brief
 }
 
-// source knows how one kind of host is asked.
+// source builds requests for one kind of host and reads its responses.
 type source interface {
 	// request returns the message that asks for a token.
 	request(ctx context.Context, w want) (*policy.Request, error)

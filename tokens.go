@@ -7,20 +7,22 @@ import (
 	"context"
 	"iter"
 	"math/rand/v2"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Tokens returns the token that [ManagedIdentityCredential.GetToken] returns for opts, and then each
-// renewed one as soon as it is there, until ctx is done or the loop breaks. It keeps the token fresh
-// while it is used: for connection pools, files, and programs that are idle for longer than a token
-// lives. The first value warms the cache up.
+// Tokens yields the token that [ManagedIdentityCredential.GetToken] returns for opts, and then each new
+// token when it arrives, until ctx is done or the loop breaks. The token is refreshed while the loop
+// runs. Use it for connection pools, for token files, and in programs that are idle for longer than a
+// token's lifetime. To fill the cache at startup, take the first value.
 //
-// An error says that a request failed while there was no valid token; the loop then goes on, after the
-// pauses of the cache's refreshes: 30 s, growing to 5 min. A token that is invalidated or replaced by
-// another caller's claims counts as renewed. Tokens sends no requests but those of that schedule, and
-// shares them with all other callers. Claims in opts are used for the first token alone.
+// If a request fails while there is no valid token, Tokens yields the error and tries again after a pause
+// that grows from 30 s to 5 min. It ends after one error if ctx is nil or opts has no valid scope. Claims
+// in opts apply until the first token arrives. When Invalidate or another caller's claims replace the
+// token, Tokens yields the new one. Its requests are shared with all other callers.
+// On Service Fabric, set EnableCAE to get the tokens that the Azure SDK's clients request.
 func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.TokenRequestOptions) iter.Seq2[azcore.AccessToken, error] {
 	return func(yield func(azcore.AccessToken, error) bool) {
 		if ctx == nil {
@@ -30,14 +32,14 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 		var last string
 		for failures := 0; ctx.Err() == nil; {
 			token, err := c.GetToken(ctx, opts)
-			wait := latest
-			switch {
-			case ctx.Err() != nil:
+			if ctx.Err() != nil {
 				return
-			case err != nil:
+			}
+			var wait time.Duration
+			if err != nil {
 				failures++
-				wait = pause(failures, rand.Float64())
-			default:
+				wait = max(pause(failures, rand.Float64()), retryAfterOf(err))
+			} else {
 				failures, opts.Claims = 0, ""
 			}
 			if err != nil || token.Token != last {
@@ -46,11 +48,15 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 				}
 				last = token.Token
 			}
-			resource, err := resourceOf(opts.Scopes)
-			if err != nil {
+			resource, wrong := resourceOf(opts.Scopes)
+			if wrong != nil {
 				return // no request will ever be made
 			}
-			c.cacheFor(opts).wait(ctx, resource, max(wait, retryAfterOf(err)))
+			cache := c.cacheFor(opts)
+			if opts.Claims != "" { // the cached token is the one that a service refused
+				token, _ = cache.valid(resource)
+			}
+			cache.wait(ctx, resource, token.Token, wait)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func transportOf(o *ManagedIdentityCredentialOptions) policy.Transporter {
 	}
 }
 
-// noRedirect lets an answer that redirects be returned as it is, and refused.
+// noRedirect makes the client return a redirect, which transport then rejects.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // newHTTPClient returns the client for host endpoints. All of them are on this machine or one
@@ -74,8 +74,8 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 	}
 }
 
-// transport is the last step of the pipeline: it refuses redirects whatever the transport under it
-// did with them, and reads a bounded body.
+// transport is the last step of the pipeline. It rejects redirects, even if the transport under it
+// followed them, and limits the size of the body.
 type transport struct{ next policy.Transporter }
 
 // Do implements [policy.Transporter].
@@ -125,7 +125,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// noAnswer is a request that got none.
+// noAnswer is the error of a request without a response.
 type noAnswer struct {
 	from *url.URL
 	err  error
@@ -134,7 +134,7 @@ type noAnswer struct {
 func (e *noAnswer) Error() string { return e.err.Error() }
 func (e *noAnswer) Unwrap() error { return e.err }
 
-// answerError is an answer that could not be taken whole.
+// answerError is the error of a response that was rejected or not read completely.
 type answerError struct {
 	server string // its Server header
 	status int
@@ -144,13 +144,13 @@ type answerError struct {
 func (e *answerError) Error() string { return e.err.Error() }
 func (e *answerError) Unwrap() error { return e.err }
 
-// final marks an error for azcore's retry policy: trying again cannot help.
+// final marks an error that retry must not repeat.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 func (final) NonRetriable()   {}
 
-// place is a URL for an error: no user, no query, bounded.
+// place formats a URL for an error, without user information and query, at 200 bytes at most.
 func place(u *url.URL) string {
 	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
 }

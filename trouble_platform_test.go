@@ -8,107 +8,125 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"os"
 	"strings"
-	"testing"
 
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/internal/advice"
 )
 
-// refused is a platform's answer to a request for an identity.
-func refused(source azhost.Source, id azhost.ManagedIDKind, status int, body string) func(*testing.T) error {
-	return func(t *testing.T) error {
-		cred, err := onPlatform(t, source, always(answer(status, body)), func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = id })
-		if err == nil {
-			_, err = token(t.Context(), cred)
-		}
-		return err
-	}
-}
-
-// fabricRefused is a Service Fabric cluster's answer.
-func fabricRefused(code string) func(*testing.T) error {
-	return func(t *testing.T) error {
-		fabric(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Connection", "close")
-			w.WriteHeader(http.StatusNotFound)
-			_, _ = w.Write([]byte(`{"error":{"code":"` + code + `","message":"text"}}`))
+// onPlatformBy is a failure of a platform that is a wire.
+func onPlatformBy(source azhost.Source, id azhost.ManagedIDKind, w *wire) failure {
+	return func(o *occasion) error {
+		cred, err := onPlatform(o.T, source, w, func(opts *azhost.ManagedIdentityCredentialOptions) {
+			opts.ID = id
+			o.vary(opts)
 		})
-		_, err := token(t.Context(), onFabric(t, nil))
+		if err == nil {
+			_, err = token(o.Context(), cred)
+		}
 		return err
 	}
 }
 
-// onFabricWith is what the constructor says on Service Fabric to a transport, or to a variable.
-func onFabricWith(transport *http.Transport, env ...string) func(*testing.T) error {
-	return func(t *testing.T) error {
-		setHost(t, azhost.SourceServiceFabric)
+// refused is a platform's answer to a request for an identity.
+func refused(source azhost.Source, id azhost.ManagedIDKind, status int, body string) failure {
+	return onPlatformBy(source, id, always(answer(status, body)))
+}
+
+// onFabricServer is a failure of a Service Fabric node that answers over a socket, the only way to pin it.
+func onFabricServer(answer func(o *occasion) http.HandlerFunc, env ...string) failure {
+	return func(o *occasion) error {
+		fabric(o.T, answer(o))
 		for i := 0; i < len(env); i += 2 {
-			t.Setenv(env[i], env[i+1])
+			o.Setenv(env[i], env[i+1])
 		}
-		var o azhost.ManagedIdentityCredentialOptions
-		if transport != nil {
-			o.Transport = &http.Client{Transport: transport}
+		_, err := token(o.Context(), onFabric(o.T, nil))
+		if err == nil {
+			return nil
 		}
-		_, err := azhost.NewManagedIdentityCredential(&o)
+		// The node's own port is where the program asks, so it is part of the failure.
+		return sameAddress{err, strings.ReplaceAll(err.Error(), os.Getenv("IDENTITY_ENDPOINT"), "https://node/")}
+	}
+}
+
+type sameAddress struct {
+	error
+	text string
+}
+
+func (e sameAddress) Error() string { return e.text }
+func (e sameAddress) Unwrap() error { return e.error }
+
+// fabricRefused is a Service Fabric cluster's error.
+func fabricRefused(status int, code string) failure {
+	return onFabricServer(func(o *occasion) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Connection", "close")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(o.annotate(`{"error":{"code":"` + code + `","message":"text"}}`)))
+		}
+	})
+}
+
+// onFabricWith is what the constructor says on Service Fabric to a transport.
+func onFabricWith(transport http.RoundTripper) failure {
+	return func(o *occasion) error {
+		setHost(o.T, azhost.SourceServiceFabric)
+		var opts azhost.ManagedIdentityCredentialOptions
+		opts.Transport = &http.Client{Transport: transport}
+		_, err := azhost.NewManagedIdentityCredential(&opts)
 		return err
 	}
 }
 
-// platformTroubles are the messages about App Service, Service Fabric, Cloud Shell and Azure ML.
-func platformTroubles() map[string]func(*testing.T) error {
+// platformTroubles are the failures of App Service, Service Fabric, Cloud Shell and Azure ML, and of
+// the variables by which hosts are found.
+func platformTroubles() map[string]*trouble {
 	me := azhost.ClientID("me")
-	return map[string]func(*testing.T) error{
-		"is not set; AppService sets it for the programs that it runs": options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAppService}),
-		"is not set any more": func(t *testing.T) error {
-			cred, err := onPlatform(t, azhost.SourceAppService, always(goodToken))
-			t.Setenv("IDENTITY_HEADER", "")
-			if err == nil {
-				_, err = token(t.Context(), cred)
-			}
+	const imds = "http://169.254.169.254/metadata/identity/oauth2/token"
+	atIMDS := azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: imds}
+	return map[string]*trouble{
+		advice.PlatformMoved:                   here(onPlatformBy(azhost.SourceAppService, nil, always(refusedDial))),
+		advice.BindIdentity:                    overASocket(fabricRefused(404, "ManagedIdentityNotFound")),
+		"is assigned to this app":              here(refused(azhost.SourceAppService, me, 400, "")),
+		advice.MLIdentity:                      here(refused(azhost.SourceAzureML, me, 400, "")),
+		advice.AppResource:                     here(refused(azhost.SourceAppService, nil, 500, "")),
+		advice.FabricScope:                     overASocket(fabricRefused(400, "InternalServerError")),
+		advice.ShellScope:                      here(refused(azhost.SourceCloudShell, nil, 400, `{"error":{"code":"AudienceNotSupported","message":"x"}}`)),
+		advice.WrongHeader:                     here(refused(azhost.SourceAppService, nil, 403, "")),
+		advice.WrongSecret:                     here(refused(azhost.SourceAzureML, nil, 401, "")),
+		"was chosen because":                   here(refused(azhost.SourceCloudShell, nil, 404, "")),
+		"selects identities by client ID only": here(refused(azhost.SourceAzureML, azhost.ObjectID("me"), 0, "")),
+		"but Cloud Shell has only its user's identity; leave ID nil": here(refused(azhost.SourceCloudShell, me, 0, "")),
+		"the application's manifest selects it; leave ID nil":        here(refused(azhost.SourceServiceFabric, me, 0, "")),
+
+		"is set without IDENTITY_ENDPOINT and is ignored":                                                     here(options(atIMDS, "IMDS_ENDPOINT", "x")),
+		"is set without IDENTITY_HEADER (App Service) or IMDS_ENDPOINT (Azure Arc) and is ignored":            here(options(atIMDS, "IDENTITY_ENDPOINT", "x")),
+		"MSI_SECRET is set without MSI_ENDPOINT and is ignored":                                               here(options(atIMDS, "MSI_SECRET", "x")),
+		"IDENTITY_SERVER_THUMBPRINT is set without both IDENTITY_ENDPOINT and IDENTITY_HEADER and is ignored": here(options(atIMDS, "IDENTITY_SERVER_THUMBPRINT", "x")),
+		// IMDS's error alone has these notes, so it takes a Source, too.
+		"but another host's take precedence":           here(options(atIMDS, "IDENTITY_ENDPOINT", "x", "IDENTITY_HEADER", "x", "IMDS_ENDPOINT", "x")),
+		"but another host's variables take precedence": elsewhere, // which takes an agent
+
+		"is not set. App Service sets it for apps that it hosts":                         here(variables(azhost.SourceAppService)),
+		"has a control character, which no header can carry":                             here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "a\nb")),
+		"is not an https URL, so there is no certificate to check":                       here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("0", 40))),
+		"is not the SHA-1 of a certificate, 40 hexadecimal digits":                       here(variables("", "IDENTITY_ENDPOINT", "https://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", "0123")),
+		"doesn't match IDENTITY_SERVER_THUMBPRINT, so nothing was sent":                  overASocket(onFabricServer(func(*occasion) http.HandlerFunc { return fabricToken }, "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", 20))),
+		"The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token": here(variables("", "IDENTITY_ENDPOINT", "http://localhost:40342", "IMDS_ENDPOINT", "http://localhost:40342")),
+		"the directory of the Arc agent's keys is unknown":                               only(!onLinux, variables(azhost.SourceAzureArc, "ProgramData", "")),
+
+		"Transport must be nil or an *http.Client": here(func(o *occasion) error {
+			_, err := onPlatform(o.T, azhost.SourceServiceFabric, nil, func(opts *azhost.ManagedIdentityCredentialOptions) { opts.Transport = always(goodToken) })
 			return err
-		},
-		"does this program still run where the platform started it?": func(t *testing.T) error {
-			cred, err := onPlatform(t, azhost.SourceAppService, always(refusedDial))
-			if err == nil {
-				_, err = token(t.Context(), cred)
-			}
-			return err
-		},
-		"Does this app have a system-assigned identity?":                                        refused(azhost.SourceAppService, nil, 400, ""),
-		"assigned to this app?":                                                                 refused(azhost.SourceAppService, me, 400, ""),
-		"App Service answers so when Microsoft Entra does not know the resource":                refused(azhost.SourceAppService, nil, 500, ""),
-		"Is IDENTITY_HEADER the one that the platform has given to this process?":               refused(azhost.SourceAppService, nil, 403, ""),
-		"Is MSI_SECRET the one that the platform has given to this process?":                    refused(azhost.SourceAzureML, nil, 401, ""),
-		"Is the identity assigned to this compute, and does the resource exist in this tenant?": refused(azhost.SourceAzureML, me, 400, ""),
-		"by client ID alone":                                                  refused(azhost.SourceAzureML, azhost.ObjectID("me"), 0, ""),
-		"Cloud Shell has tokens for some resources only":                      refused(azhost.SourceCloudShell, nil, 400, `{"error":{"code":"AudienceNotSupported","message":"x"}}`),
-		"Cloud Shell has the identity of its user alone":                      refused(azhost.SourceCloudShell, me, 0, ""),
-		"the cluster's configuration says which identity an application has":  refused(azhost.SourceServiceFabric, me, 0, ""),
-		"Does the application's manifest bind an identity to this service?":   fabricRefused("ManagedIdentityNotFound"),
-		"Service Fabric often answers so to a wrong resource":                 fabricRefused("InternalServerError"),
-		"is not an https URL, without which there is no certificate to check": onFabricWith(nil, "IDENTITY_ENDPOINT", "http://localhost/"),
-		"is not the SHA-1 of a certificate, 40 hexadecimal digits":            onFabricWith(nil, "IDENTITY_SERVER_THUMBPRINT", "0123"),
-		"the host's certificate is not the one of IDENTITY_SERVER_THUMBPRINT": func(t *testing.T) error {
-			fabric(t, fabricToken)
-			t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", 20))
-			_, err := token(t.Context(), onFabric(t, nil))
-			return err
-		},
-		"Transport must be nil or an *http.Client": func(t *testing.T) error {
-			_, err := onPlatform(t, azhost.SourceServiceFabric, nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Transport = always(goodToken) })
-			return err
-		},
-		"the Transport of an *http.Client must be nil or an *http.Transport": func(t *testing.T) error {
-			_, err := onPlatform(t, azhost.SourceServiceFabric, nil, func(o *azhost.ManagedIdentityCredentialOptions) {
-				o.Transport = &http.Client{Transport: http.NewFileTransport(http.Dir("."))}
-			})
-			return err
-		},
-		"leave out DialTLS and DialTLSContext": onFabricWith(&http.Transport{
+		}),
+		"the Transport of an *http.Client must be nil or an *http.Transport": here(onFabricWith(http.NewFileTransport(http.Dir(".")))),
+		"leave out DialTLS and DialTLSContext": here(onFabricWith(&http.Transport{
 			DialTLSContext: func(context.Context, string, string) (net.Conn, error) { panic("never") },
-		}),
-		"leave out VerifyPeerCertificate and VerifyConnection": onFabricWith(&http.Transport{
+		})),
+		"leave out VerifyPeerCertificate and VerifyConnection": here(onFabricWith(&http.Transport{
 			TLSClientConfig: &tls.Config{VerifyConnection: func(tls.ConnectionState) error { panic("never") }},
-		}),
+		})),
 	}
 }

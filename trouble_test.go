@@ -4,14 +4,18 @@
 package azhost_test
 
 import (
-	"context"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,265 +25,260 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// This file has the ways to make a failure, for TestTroubleshooting.
+
 // transporter is a transport that leaves its answers as they are.
 type transporter func(*http.Request) (*http.Response, error)
 
 func (f transporter) Do(req *http.Request) (*http.Response, error) { return f(req) }
 
+// failure makes one failure. All that may vary differs from occasion to occasion.
+type failure func(o *occasion) error
+
+// occasion is one time that a failure happens.
+type occasion struct {
+	*testing.T
+	n int // 1 or 2
+}
+
+// id is a GUID that is different on every occasion.
+func (o *occasion) id(kind int) string {
+	return fmt.Sprintf("%08d-0000-4000-8000-%012d", kind, o.n)
+}
+
+// letter replaces K in the name of a key file.
+func (o *occasion) letter(name string) string {
+	return strings.ReplaceAll(name, "K", string(rune('a'+o.n)))
+}
+
+// vary sets a transport whose answers differ in what has no place in an error.
+func (o *occasion) vary(opts *azhost.ManagedIdentityCredentialOptions) {
+	if opts.Transport != nil {
+		opts.Transport = varied{o, opts.Transport}
+	}
+}
+
+type varied struct {
+	*occasion
+	next policy.Transporter
+}
+
+// Do adds request IDs and times to answers, source ports to network errors, and a delay to both.
+func (v varied) Do(req *http.Request) (*http.Response, error) {
+	time.Sleep(time.Duration(v.n) * 7 * time.Millisecond)
+	resp, err := v.next.Do(req)
+	if network, ok := errors.AsType[*net.OpError](err); ok {
+		own := *network
+		own.Source = &net.TCPAddr{IP: net.IPv4(10, 0, 0, 4), Port: 40000 + v.n}
+		own.Addr = &net.TCPAddr{IP: net.IPv4(169, 254, 169, 254), Port: 80}
+		return nil, &own
+	}
+	if err != nil || resp == nil {
+		return resp, err
+	}
+	if resp.Header == nil {
+		resp.Header = http.Header{}
+	}
+	resp.Header.Set("x-ms-request-id", v.id(1))
+	resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
+	if resp.StatusCode/100 == 2 || resp.Body == nil {
+		return resp, nil
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil { // it is cut short
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failingReader{err}))
+		return resp, nil
+	}
+	resp.Body = io.NopCloser(strings.NewReader(v.annotate(string(body))))
+	resp.ContentLength = -1
+	return resp, nil
+}
+
+// annotate adds IDs and times to the body of an error.
+func (o *occasion) annotate(body string) string {
+	var fields map[string]any
+	switch {
+	case body == "": // which is a sign of the Metadata Security Protocol
+		return ""
+	case json.Unmarshal([]byte(body), &fields) != nil:
+		return body + o.trailer()
+	}
+	inner := fields
+	if e, ok := fields["error"].(map[string]any); ok {
+		inner = e
+	}
+	for _, name := range []string{"error_description", "message"} {
+		if text, ok := inner[name].(string); ok {
+			inner[name] = text + o.trailer()
+		}
+	}
+	inner["correlationId"] = o.id(2)
+	text, err := json.Marshal(fields)
+	require.NoError(o, err)
+	return string(text)
+}
+
+// trailer is what Microsoft Entra ends its texts with.
+func (o *occasion) trailer() string {
+	return fmt.Sprintf("\r\nTrace ID: %s\r\nCorrelation ID: %s\r\nTimestamp: 2026-11-25 10:00:%02dZ", o.id(3), o.id(4), o.n)
+}
+
 // onFakeVM is a failure on a VM that set changes.
-func onFakeVM(id azhost.ManagedIDKind, set func(*azhosttest.VM)) func(*testing.T) error {
-	return func(t *testing.T) error {
-		vm := azhosttest.NewVM(t)
+func onFakeVM(id azhost.ManagedIDKind, set func(*azhosttest.VM)) failure {
+	return func(o *occasion) error {
+		vm := azhosttest.NewVM(o)
 		set(vm)
-		o := vm.InMemory()
-		o.ID = id
-		cred, err := azhost.NewManagedIdentityCredential(o)
-		require.NoError(t, err)
-		_, err = token(t.Context(), cred)
-		return err
+		opts := vm.InMemory()
+		opts.ID = id
+		return o.ask(opts)
 	}
 }
 
 // onFakeArc is a failure on an Arc server that set changes.
-func onFakeArc(id azhost.ManagedIDKind, set func(*azhosttest.Arc)) func(*testing.T) error {
-	return func(t *testing.T) error {
-		a := azhosttest.NewArc(t)
+func onFakeArc(id azhost.ManagedIDKind, set func(*azhosttest.Arc)) failure {
+	return func(o *occasion) error {
+		a := azhosttest.NewArc(o)
 		set(a)
-		_, err := token(t.Context(), onArc(t, a, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = id }))
-		return err
+		opts := a.InMemory()
+		opts.ID = id
+		return o.ask(opts)
 	}
+}
+
+// ask asks for a token with a credential of its own.
+func (o *occasion) ask(opts *azhost.ManagedIdentityCredentialOptions) error {
+	o.vary(opts)
+	cred, err := azhost.NewManagedIdentityCredential(opts)
+	if err == nil {
+		_, err = token(o.Context(), cred)
+	}
+	return err
 }
 
 // fault is a VM's answer, for good.
-func fault(f azhosttest.Fault) func(*testing.T) error {
+func fault(f azhosttest.Fault) failure {
 	return onFakeVM(nil, func(vm *azhosttest.VM) { vm.FailUntil(time.Now().Add(time.Hour), f) })
 }
 
-// by is a failure of a VM whose IMDS is a transport.
-func by(w policy.Transporter) func(*testing.T) error {
-	return func(t *testing.T) error {
-		_, err := token(t.Context(), onVM(t, w))
-		return err
+// by is a failure of IMDS, which is a transport at an address where nothing is known.
+func by(w policy.Transporter) failure {
+	return func(o *occasion) error { return ask(o, onVM(o.T, w, o.vary)) }
+}
+
+// byKnown is a failure of an IMDS that is worth waiting for.
+func byKnown(w policy.Transporter) failure {
+	return func(o *occasion) error { return ask(o, onVM(o.T, w, known, o.vary)) }
+}
+
+func ask(o *occasion, cred *azhost.ManagedIdentityCredential) error {
+	_, err := token(o.Context(), cred)
+	return err
+}
+
+// refusal is an error of a known IMDS.
+func refusal(status int, code, description string) failure {
+	body, err := json.Marshal(map[string]string{"error": code, "error_description": description})
+	if err != nil {
+		panic(err)
 	}
+	return byKnown(always(answer(status, string(body), "Server: IMDS/1.0")))
 }
 
 // body is a failure of a VM with an answer of IMDS's.
-func body(text string) func(*testing.T) error {
-	return by(always(answer(200, text, "Server: IMDS/1.0")))
+func body(text string) failure {
+	return byKnown(always(answer(200, text, "Server: IMDS/1.0")))
+}
+
+// reset is how a connection ends that something in the path breaks.
+func reset(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
+}
+
+// hang is a host that takes a request and does not answer.
+func hang(req *http.Request) (*http.Response, error) {
+	<-req.Context().Done()
+	return nil, req.Context().Err()
 }
 
 // challenged is a failure of an Arc server with other challenges.
-func challenged(values ...string) func(*testing.T) error {
+func challenged(values ...string) failure {
 	return onFakeArc(nil, func(a *azhosttest.Arc) { a.SetChallenge(func(string) []string { return values }) })
 }
 
 // named is a failure of an Arc server whose challenge names another file in its directory.
-func named(name string, write func(t *testing.T, path string)) func(*testing.T) error {
-	return func(t *testing.T) error {
-		dir := t.TempDir()
-		path := filepath.Join(dir, name)
+func named(name string, write func(t *testing.T, path string)) failure {
+	return func(o *occasion) error {
+		dir := o.TempDir()
+		path := filepath.Join(dir, o.letter(name))
 		if write != nil {
-			write(t, path)
+			write(o.T, path)
 		}
-		cred, err := azhost.NewManagedIdentityCredential(arcOptions(always(answer(401, "", "WWW-Authenticate: Basic realm="+path)), dir))
-		require.NoError(t, err)
-		_, err = token(t.Context(), cred)
-		return err
+		return o.ask(arcOptions(always(answer(401, "", "WWW-Authenticate: Basic realm="+path)), dir))
 	}
 }
 
-// options is what the constructor says to options.
-func options(o azhost.ManagedIdentityCredentialOptions, env ...string) func(*testing.T) error {
-	return func(t *testing.T) error {
+// options is what the constructor, or the first call, says to options.
+func options(opts azhost.ManagedIdentityCredentialOptions, env ...string) failure {
+	return func(o *occasion) error {
 		for i := 0; i < len(env); i += 2 {
-			t.Setenv(env[i], env[i+1])
+			o.Setenv(env[i], env[i+1])
 		}
-		if o.Transport == nil {
-			o.Transport = always(refusedDial)
+		own := opts
+		if own.Transport == nil {
+			own.Transport = always(refusedDial)
 		}
-		cred, err := azhost.NewManagedIdentityCredential(&o)
-		if err == nil {
-			_, err = token(t.Context(), cred)
+		return o.ask(&own)
+	}
+}
+
+// variables is what the first call says in an environment.
+func variables(source azhost.Source, env ...string) failure {
+	return func(o *occasion) error {
+		for i := 0; i < len(env); i += 2 {
+			o.Setenv(env[i], env[i+1])
 		}
-		return err
+		return o.ask(&azhost.ManagedIdentityCredentialOptions{Source: source})
 	}
 }
 
 // scoped is what GetToken says to scopes.
-func scoped(scopes ...string) func(*testing.T) error {
-	return func(t *testing.T) error {
-		_, err := onVM(t, always(goodToken)).GetToken(t.Context(), policy.TokenRequestOptions{Scopes: scopes})
+func scoped(scopes ...string) failure {
+	return func(o *occasion) error {
+		_, err := onVM(o.T, always(goodToken)).GetToken(o.Context(), policy.TokenRequestOptions{Scopes: scopes})
 		return err
 	}
 }
 
 // second is a failure of a VM that has given a token before.
-func second(then func(*http.Request) (*http.Response, error)) func(*testing.T) error {
-	return func(t *testing.T) error {
-		cred := onVM(t, &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+func second(then func(*http.Request) (*http.Response, error)) failure {
+	return func(o *occasion) error {
+		cred := onVM(o.T, &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
 			if n == 1 {
 				return goodToken(req)
 			}
 			return then(req)
-		}})
-		_, err := token(t.Context(), cred)
-		require.NoError(t, err)
-		_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"another"}})
+		}}, o.vary)
+		_, err := token(o.Context(), cred)
+		require.NoError(o, err)
+		_, err = cred.GetToken(o.Context(), policy.TokenRequestOptions{Scopes: []string{"another"}})
 		return err
 	}
 }
 
-func endpoint(source azhost.Source, url string) func(*testing.T) error {
+func endpoint(source azhost.Source, url string) failure {
 	return options(azhost.ManagedIdentityCredentialOptions{Source: source, Endpoint: url})
 }
 
-// troubles are the messages, in the order of the page.
-func troubles() map[string]trouble {
-	list := map[string]trouble{}
-	add := func(message string, make func(*testing.T) error) { list[message] = trouble{true, make} }
-	only := func(here bool, message string, make func(*testing.T) error) { list[message] = trouble{here, make} }
-	linux, windows := runtime.GOOS == "linux", runtime.GOOS == "windows"
-	a := azhosttest.UserAssigned("a")
-	client := azhost.ClientID(a.ClientID)
-	const imds = "http://169.254.169.254/metadata/identity/oauth2/token"
-
-	// Nobody answers, or somebody else does.
-	add("This is no Azure VM, or a firewall, route or proxy keeps this program from its metadata service", by(always(refusedDial)))
-	add("which is not an answer of IMDS: something else owns this address", fault(azhosttest.Portal()))
-	add("which is not an answer of IMDS, although IMDS has answered here before", second(answer(404, "<html>")))
-	add("IMDS has answered here before", second(refusedDial))
-	add("A web proxy seems to be in the path; IMDS must be asked directly", fault(azhosttest.Fault{Status: 502}))
-	add("The Arc agent is not running", onFakeArc(nil, func(a *azhosttest.Arc) { a.Stop() }))
-	add("a token without a challenge, which no Arc agent sends", onFakeArc(nil, func(a *azhosttest.Arc) { a.Fail(azhosttest.Portal()) }))
-	pinned := azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: imds}
-	add("is set without IDENTITY_ENDPOINT and is ignored", options(pinned, "IMDS_ENDPOINT", "x"))
-	add("is set without IDENTITY_HEADER (App Service) or IMDS_ENDPOINT (Azure Arc) and is ignored", options(pinned, "IDENTITY_ENDPOINT", "x"))
-	add("MSI_SECRET is set without MSI_ENDPOINT and is ignored", options(pinned, "MSI_SECRET", "x"))
-	add("IDENTITY_SERVER_THUMBPRINT is set without both IDENTITY_ENDPOINT and IDENTITY_HEADER and is ignored", options(pinned, "IDENTITY_SERVER_THUMBPRINT", "x"))
-
-	// The host refuses.
-	add("Does this machine have a managed identity?", onFakeVM(nil, func(vm *azhosttest.VM) { vm.SetIdentities() }))
-	add("assigned to this machine?", onFakeVM(client, func(*azhosttest.VM) {}))
-	add("assigned to this server?", onFakeArc(client, func(*azhosttest.Arc) {}))
-	add("This machine has several user-assigned identities; set ID to the one to use", onFakeVM(nil, func(vm *azhosttest.VM) {
-		vm.SetIdentities(a, azhosttest.UserAssigned("b"))
-	}))
-	add("This agent is too old to select a user-assigned identity", onFakeArc(client, func(a *azhosttest.Arc) { a.IgnoreSelectors(true) }))
-	add("the answer is a token for the identity with", onFakeVM(client, func(vm *azhosttest.VM) {
-		vm.SetIdentities(a)
-		vm.EditResponse(func(fields map[string]any) { fields["client_id"] = "another" })
-	}))
-	add("Microsoft Entra refuses this resource", onFakeVM(nil, func(vm *azhosttest.VM) { vm.AllowResources("another") }))
-	add("This IMDS does not know the API version", fault(azhosttest.Fault{Status: 400, Body: `{"error":"api-version","newest-versions":["2017-08-01"]}`}))
-	add("410 Gone", fault(azhosttest.Updating()))
-	add("429 Too Many Requests", fault(azhosttest.Throttled(time.Second)))
-	add("no token within 3m0s", fault(azhosttest.Throttled(55*time.Second)))
-	add("500 Internal Server Error", fault(azhosttest.ServerError()))
-	add("See azcmagent show for the agent's state", onFakeArc(nil, func(a *azhosttest.Arc) { a.Fail(azhosttest.Fault{Status: 400}) }))
-	add("the agent refused the key that it had named", onFakeArc(nil, func(a *azhosttest.Arc) { a.RefuseKeys(100) }))
-
-	// The Arc agent's key.
-	ownKey := "/var/opt/azcmagent/tokens/none.key"
-	agents := func(t *testing.T) error {
-		cred, err := azhost.NewManagedIdentityCredential(arcOptions(always(answer(401, "", "WWW-Authenticate: Basic realm="+ownKey)), ""))
-		require.NoError(t, err)
-		_, err = token(t.Context(), cred)
-		return err
+// troubles are the failures by their message on the page.
+func troubles() map[string]*trouble {
+	all := map[string]*trouble{}
+	for _, some := range []map[string]*trouble{hostTroubles(), arcTroubles(), platformTroubles(), programTroubles(), answerTroubles()} {
+		for message := range some {
+			if _, twice := all[message]; twice {
+				panic("two failures for " + message)
+			}
+		}
+		maps.Copy(all, some)
 	}
-	_, err := os.Stat("/var/opt/azcmagent")
-	only(linux && err != nil, "in a container, mount the agent's key directory and set ArcKeyDirectory", agents)
-	// These two take an agent's directory, and an account that may not read it.
-	only(false, "or add this user to the group", nil)
-	only(false, "or add this account to the local group", nil)
-	only(linux, "run the container with that group's numeric id, or as root", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyUnreadable) }))
-	only(linux || windows, "mount the directory that the agent writes its keys to at ArcKeyDirectory", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyMissing) }))
-	root := "/"
-	if windows {
-		root = `C:\`
-	}
-	add("is not in the agent's key directory", challenged("Basic realm="+root+"etc.key"))
-	add("something other than the agent may have answered", challenged("Basic realm="+root+"shadow"))
-	add("is not absolute", challenged("Basic realm=x.key"))
-	add(`its name does not end in ".key"`, named("k.txt", nil))
-	add(`its name begins with "."`, named(".key", nil))
-	add("its name has a character other than letters, digits, '.', '_' and '-'", named("a b.key", nil))
-	add("more than 255", named(strings.Repeat("k", 252)+".key", nil))
-	add("more than 4096", named(strings.Repeat("k", 4096)+".key", nil))
-	only(windows, "its name is that of a device", named("NUL.key", nil))
-	only(!windows, "the key file is a link", named("k.key", func(t *testing.T, path string) { require.NoError(t, os.Symlink("/", path)) }))
-	only(!windows, "is not a regular file but of type", named("k.key", func(t *testing.T, path string) { require.NoError(t, os.Mkdir(path, 0o755)) }))
-	add("the key file is larger than 4096 bytes", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyTooLarge) }))
-	add("the key file is empty", onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyEmpty) }))
-	add("the file does not hold a key", named("k.key", func(t *testing.T, path string) {
-		require.NoError(t, os.WriteFile(path, []byte("two words"), 0o600))
-	}))
-	add("there is no WWW-Authenticate challenge", challenged())
-	add("WWW-Authenticate has no Basic challenge", challenged("Negotiate"))
-	add("the Basic challenge has no realm", challenged("Basic"))
-	add("the Basic challenge has more than one realm", challenged(`Basic realm="a", realm="b"`))
-	add("the Basic challenge's realm is empty", challenged(`Basic realm=""`))
-	add("the Basic challenge's realm has a tab", challenged("Basic realm=\"a\tb\""))
-	add("WWW-Authenticate is malformed at", challenged(`Basic realm="a`))
-	add("WWW-Authenticate has a character that is not printable ASCII", challenged("Basic realm=/é.key"))
-	add("WWW-Authenticate has more than 8192 bytes", challenged("Basic realm=/"+strings.Repeat("k", 8192)))
-
-	// The answer cannot be used.
-	add("which is not followed", fault(azhosttest.Fault{Status: 302, Header: http.Header{"Location": {"http://portal.example"}}}))
-	add("the Transport followed a redirect to", by(transporter(func(req *http.Request) (*http.Response, error) {
-		resp, err := goodToken(req)
-		resp.Request = &http.Request{URL: &url.URL{Scheme: "http", Host: "portal.example"}, Response: &http.Response{}}
-		return resp, err
-	})))
-	add("that was cut short", fault(azhosttest.Fault{Cut: true}))
-	add("of more than 1 MiB", by(always(answer(200, strings.Repeat("x", 1<<20+1)))))
-	const rest = `,"expires_in":3600}`
-	add("the answer cannot be used: the answer is empty", body(""))
-	add("the answer is a page of HTML or XML, not JSON", body("<html>"))
-	add("the answer is not valid JSON", body("{"))
-	add("the answer is JSON but not an object", body("[]"))
-	add("the answer has no access_token", body("{}"))
-	add("the answer's access_token is not a string", body(`{"access_token":1`+rest))
-	add("the answer's access_token is empty", body(`{"access_token":""`+rest))
-	add("the answer's access_token has a character that no header may carry", body(`{"access_token":"a b"`+rest))
-	add("the answer's client_id is not a string", body(`{"access_token":"a","client_id":1`+rest))
-	add("the answer's token_type is not Bearer", body(`{"access_token":"a","token_type":"mtls_pop"`+rest))
-	add("the answer does not say when its token expires", body(`{"access_token":"a"}`))
-	add("before it arrived, by this machine's clock", onFakeVM(nil, func(vm *azhosttest.VM) { vm.SetTokenLifetime(-time.Hour) }))
-
-	// The program.
-	add("the caller's context ended after", func(t *testing.T) error {
-		vm := azhosttest.NewVM(t)
-		vm.SetLatency(time.Hour)
-		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
-		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		_, err = token(ctx, cred)
-		return err
-	})
-	add("panic while requesting a token", by(transporter(func(*http.Request) (*http.Response, error) { panic("mine") })))
-	add("the request's goroutine was ended by a policy or transport", by(transporter(func(*http.Request) (*http.Response, error) {
-		runtime.Goexit()
-		return nil, io.EOF
-	})))
-	add("GetToken requires exactly one scope", scoped())
-	add("names no resource", scoped("/.default"))
-	add("at most 2048 are accepted", scoped(strings.Repeat("s", 2049)))
-	add("contains white space, control characters or invalid UTF-8", scoped("https://vault.azure.net\n"))
-	add("is empty; for the system-assigned identity leave ID nil", options(azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID("")}))
-	add("negative ConnectTimeout", options(azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -1}))
-	add("unknown Source", options(azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"}))
-	add("does not point to this machine", endpoint(azhost.SourceAzureArc, "http://10.0.0.4/x"))
-	add("is not a URL", endpoint(azhost.SourceIMDS, "http://[::1"))
-	add("is not an http or https URL", endpoint(azhost.SourceIMDS, "localhost:80"))
-	add("names no host", endpoint(azhost.SourceIMDS, "http:///x"))
-	add("has user information, which a token endpoint does not take", endpoint(azhost.SourceIMDS, "http://me@localhost/"))
-	add("has a query or fragment", endpoint(azhost.SourceIMDS, "http://localhost/?a=b"))
-	add("is not an absolute path", options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "keys"}))
-	only(!linux, "the directory of the Arc agent's keys is unknown", options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc}, "ProgramData", ""))
-	only(false, "the Arc agent is installed (", nil) // which takes an agent
-	for message, make := range platformTroubles() {
-		add(message, make)
-	}
-	return list
+	return all
 }

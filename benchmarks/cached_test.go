@@ -14,6 +14,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost"
 )
 
 // lookup is a cache that does nothing but what every cache must: it reads the clock and looks the
@@ -38,7 +39,7 @@ func BenchmarkParallelHit(b *testing.B) {
 			parallel(b, callers, func() (azcore.AccessToken, error) { return l.get(all[0]), nil })
 		})
 		for _, peer := range peers {
-			cred := filled(b, peer.make(b, memory{}), all)
+			cred := filled(b, peer.fill(b), all)
 			b.Run(fmt.Sprintf("callers=%d/%s", callers, peer.name), func(b *testing.B) {
 				parallel(b, callers, func() (azcore.AccessToken, error) { return cred.GetToken(b.Context(), all[0]) })
 			})
@@ -78,24 +79,97 @@ func BenchmarkHit(b *testing.B) {
 			}
 		})
 		for _, peer := range peers {
-			cred := filled(b, peer.make(b, memory{}), all)
-			b.Run(fmt.Sprintf("resources=%d/%s", n, peer.name), func(b *testing.B) {
-				for i := 0; b.Loop(); i++ {
-					token, err := cred.GetToken(b.Context(), all[i%n])
-					if err != nil || token.Token == "" {
-						b.Fatal(err)
-					}
-				}
-			})
+			cred := filled(b, peer.fill(b), all)
+			b.Run(fmt.Sprintf("resources=%d/%s", n, peer.name), func(b *testing.B) { hits(b, cred, all) })
 		}
 	}
+}
+
+// BenchmarkHitObserved asks for a cached token with a credential whose requests are observed and
+// logged, of which a hit is none.
+func BenchmarkHitObserved(b *testing.B) {
+	all := scopes("observed", 1)
+	l := floor(b, all)
+	b.Run("floor", func(b *testing.B) {
+		for b.Loop() {
+			if l.get(all[0]).Token == "" {
+				b.Fatal("no token")
+			}
+		}
+	})
+	cred := filled(b, unpaced(b, func(azhost.Event) {}), all)
+	b.Run("azhost", func(b *testing.B) { hits(b, cred, all) })
+}
+
+func hits(b *testing.B, cred azcore.TokenCredential, all []policy.TokenRequestOptions) {
+	for i := 0; b.Loop(); i++ {
+		token, err := cred.GetToken(b.Context(), all[i%len(all)])
+		if err != nil || token.Token == "" {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkUse makes a credential, asks it for a token that is cached, and drops it, as programs do
+// that make one for every connection or call.
+func BenchmarkUse(b *testing.B) {
+	client, opts := loopback(b, newIMDS(b)), scopes("use", 1)[0]
+	for _, peer := range peers {
+		_, err := peer.make(b, client).GetToken(b.Context(), opts)
+		check(b, err)
+		b.Run(peer.name, func(b *testing.B) {
+			for b.Loop() {
+				token, err := peer.make(b, client).GetToken(b.Context(), opts)
+				if err != nil || token.Token == "" {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHealth walks through the state of 10,000 resources; the floor, through a map of as many.
+func BenchmarkHealth(b *testing.B) {
+	const n = 10_000
+	all := scopes("health", n)
+	l, cred := floor(b, all), unpaced(b, nil)
+	filled(b, cred, all)
+	b.Run("floor", func(b *testing.B) {
+		for b.Loop() {
+			seen := 0
+			l.tokens.Range(func(_, token any) bool {
+				if token.(*azcore.AccessToken).ExpiresOn.IsZero() {
+					b.Fatal("no token")
+				}
+				seen++
+				return true
+			})
+			if seen != n {
+				b.Fatal(seen)
+			}
+		}
+	})
+	b.Run("azhost", func(b *testing.B) {
+		for b.Loop() {
+			seen := 0
+			for h := range cred.Health() {
+				if h.ExpiresOn.IsZero() {
+					b.Fatal("no token")
+				}
+				seen++
+			}
+			if seen != n {
+				b.Fatal(seen)
+			}
+		}
+	})
 }
 
 // floor returns a lookup whose tokens arrived as those of the libraries do, one request after the
 // other, and lie in memory accordingly.
 func floor(t testing.TB, all []policy.TokenRequestOptions) *lookup {
 	var l lookup
-	cred := peers[0].make(t, memory{})
+	cred := unpaced(t, nil)
 	for _, opts := range all {
 		token, err := cred.GetToken(t.Context(), opts)
 		check(t, err)

@@ -72,7 +72,7 @@ func BenchmarkMemory(b *testing.B) {
 			for b.Loop() {
 				memories++
 				all := scopes(fmt.Sprint("memory-", memories), n)
-				cred := filled(b, peer.make(b, memory{}), scopes("warm", 1))
+				cred := filled(b, peer.fill(b), scopes("warm", 1))
 				before := heap()
 				filled(b, cred, all)
 				beyond += float64(heap()-before)/n - float64(len(bearer))

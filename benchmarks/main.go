@@ -19,7 +19,7 @@ func main() {
 	var out bytes.Buffer
 	// A process for each, because azidentity's cache is one for the whole process; and five times
 	// one after the other, so that a machine that slows down meanwhile does so for all in a row.
-	for _, work := range []string{"Hit", "Fetch", "Herd", "Memory"} {
+	for _, work := range []string{"Hit", "Use", "Fetch", "Observe", "Herd", "Health", "Memory"} {
 		for range 5 {
 			args := append([]string{"test", "-run", "^$", "-bench", work, "-benchmem", "-benchtime", "300ms", "-timeout", "30m"}, os.Args[1:]...)
 			cmd := exec.Command("go", args...)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -23,27 +24,44 @@ import (
 var peers = []struct {
 	name string
 	make func(testing.TB, policy.Transporter) azcore.TokenCredential
+	fill func(testing.TB) azcore.TokenCredential // for thousands of tokens, in memory
 }{
-	{"azhost", func(t testing.TB, transport policy.Transporter) azcore.TokenCredential {
-		o := azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS}
-		o.Transport = transport
-		cred, err := azhost.NewManagedIdentityCredential(&o)
-		check(t, err)
-		return cred
-	}},
-	{"azidentity", func(t testing.TB, transport policy.Transporter) azcore.TokenCredential {
-		var o azidentity.ManagedIdentityCredentialOptions
-		o.Transport = transport
-		cred, err := azidentity.NewManagedIdentityCredential(&o)
-		check(t, err)
-		return cred
-	}},
+	{"azhost", newAzhost, func(t testing.TB) azcore.TokenCredential { return unpaced(t, nil) }},
+	{"azidentity", newAzidentity, func(t testing.TB) azcore.TokenCredential { return newAzidentity(t, memory{}) }},
+}
+
+func newAzhost(t testing.TB, transport policy.Transporter) azcore.TokenCredential {
+	var o azhost.ManagedIdentityCredentialOptions
+	o.Transport = transport
+	cred, err := azhost.NewManagedIdentityCredential(&o)
+	check(t, err)
+	return cred
+}
+
+// unpaced returns a credential of azhost's that asks for its tokens without pauses, as no IMDS would:
+// azhost asks that at most 20 times in any second. What a cache does with them is the same.
+func unpaced(t testing.TB, observe func(azhost.Event)) *azhost.ManagedIdentityCredential {
+	o := azhost.ManagedIdentityCredentialOptions{
+		Source: azhost.SourceCloudShell, Endpoint: "http://localhost:50342/oauth2/token", Observe: observe,
+	}
+	o.Transport = memory{}
+	cred, err := azhost.NewManagedIdentityCredential(&o)
+	check(t, err)
+	return cred
+}
+
+func newAzidentity(t testing.TB, transport policy.Transporter) azcore.TokenCredential {
+	var o azidentity.ManagedIdentityCredentialOptions
+	o.Transport = transport
+	cred, err := azidentity.NewManagedIdentityCredential(&o)
+	check(t, err)
+	return cred
 }
 
 // bearer is as long as a real token.
 var bearer = strings.Repeat("0123456789", 150)
 
-// answer is what IMDS says, without the fields that nobody reads.
+// answer is IMDS's, without the fields that no client reads.
 func answer() string {
 	return fmt.Sprintf(`{"access_token":%q,"expires_in":"86399","expires_on":"%d","resource":"r","token_type":"Bearer"}`,
 		bearer, time.Now().Add(24*time.Hour).Unix())
@@ -57,6 +75,16 @@ func (memory) Do(req *http.Request) (*http.Response, error) {
 		StatusCode: http.StatusOK, Header: http.Header{"Server": {"IMDS/150.870.65.1"}},
 		Body: io.NopCloser(strings.NewReader(answer())), Request: req,
 	}, nil
+}
+
+// newIMDS returns the address of an IMDS on loopback.
+func newIMDS(t testing.TB) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Server", "IMDS/150.870.65.1")
+		_, _ = io.WriteString(w, answer())
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 // loopback is a client whose connections all go to the server at address, whatever the URL's

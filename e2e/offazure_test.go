@@ -30,7 +30,7 @@ func TestOffAzure(t *testing.T) {
 		t.Parallel()
 		m := newMachine(t)
 		// The other end of the cable takes the packets, which are not for its address, and drops
-		// them. Without a neighbour entry the kernel would report an unreachable host by itself.
+		// them. Without a neighbor entry the kernel would report an unreachable host by itself.
 		m.ip("link add cable type veth peer name end")
 		m.ip("addr add 192.0.2.1/24 dev cable")
 		m.ip("link set cable up")

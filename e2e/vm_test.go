@@ -28,7 +28,7 @@ func TestVM(t *testing.T) {
 
 func TestLateIMDS(t *testing.T) {
 	t.Parallel()
-	t.Run("an Azure VM's firmware is reason to wait", func(t *testing.T) {
+	t.Run("waits if the firmware is an Azure VM's", func(t *testing.T) {
 		t.Parallel()
 		m := newMachine(t)
 		m.azureVM()
@@ -42,7 +42,7 @@ func TestLateIMDS(t *testing.T) {
 		h.waitFor("listen")
 		require.Equal(t, []int{200}, h.statuses("vm"))
 	})
-	t.Run("without it the verdict is quick, and not for ever", func(t *testing.T) {
+	t.Run("without that, unavailable at once and found later", func(t *testing.T) {
 		t.Parallel()
 		m := newMachine(t)
 		h := m.vm()

@@ -20,20 +20,25 @@ import (
 // library's look at it, before a token that expired in between counts as held.
 const margin = 250 * time.Millisecond
 
-// target is one host and the credential that asks it.
+// dying is the part of a token's life in which a caller waits for a refresh that is running, for at
+// most half of what is left; before that, no caller waits.
+const dying = tokenLifetime/10 + margin
+
+// target is one host and the credentials that ask it.
 type target struct {
 	*figures
 	host       *azhosttest.Host
-	credential *azhost.ManagedIdentityCredential
-	held       [resources]atomic.Int64 // the latest expiry of a resource's tokens, in Unix nanoseconds
+	options    *azhost.ManagedIdentityCredentialOptions
+	credential *azhost.ManagedIdentityCredential // for half of the calls; the others make one each
+	held       [resources]atomic.Int64           // the latest expiry of a resource's tokens, in Unix nanoseconds
 }
 
 func newTarget(name string, host *azhosttest.Host, o *azhost.ManagedIdentityCredentialOptions) (*target, error) {
 	credential, err := azhost.NewManagedIdentityCredential(o)
-	return &target{figures: newFigures(name), host: host, credential: credential}, err
+	return &target{figures: newFigures(name), host: host, options: o, credential: credential}, err
 }
 
-// first gets a token while the host is well.
+// first gets a token while the host doesn't fail.
 func (t *target) first(ctx context.Context) error {
 	_, err := t.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{"https://first.example"}})
 	return err
@@ -43,25 +48,37 @@ func (t *target) first(ctx context.Context) error {
 func (t *target) call(ctx context.Context, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for sleep(ctx, 5*time.Millisecond+rand.N(15*time.Millisecond)) {
-		// Callers that leave early must harm nobody, and those that stay have the longer calls.
+		// Callers that leave early must harm no other, and those that stay have the longer calls.
 		patience := []time.Duration{50 * time.Millisecond, time.Second, 5 * time.Second, time.Minute}
-		t.ask(ctx, random.IntN(resources), patience[random.IntN(len(patience))])
+		credential := t.credential
+		if random.IntN(2) == 0 {
+			var err error
+			if credential, err = azhost.NewManagedIdentityCredential(t.options); err != nil {
+				t.violate(&t.unmade, "no credential: %v", err)
+				continue
+			}
+			t.credentials.Add(1)
+		}
+		t.ask(ctx, credential, random.IntN(resources), patience[random.IntN(len(patience))])
 	}
 }
 
-// ask asks for one token and checks what comes of it.
-func (t *target) ask(ctx context.Context, n int, patience time.Duration) {
+// ask asks for one token and checks the result.
+func (t *target) ask(ctx context.Context, credential *azhost.ManagedIdentityCredential, n int, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	resource := fmt.Sprintf("https://r%d.example", n)
 	held := time.Unix(0, t.held[n].Load())
 	start := time.Now()
-	token, err := t.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
+	token, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
 	took := time.Since(start)
 	t.calls.Add(1)
-	if held.After(start.Add(margin)) {
+	switch {
+	case held.After(start.Add(dying)):
 		raise(&t.longestHeld, took)
-	} else {
+	case held.After(start.Add(margin)):
+		raise(&t.longestDying, took)
+	default:
 		raise(&t.longest, took)
 	}
 	if err != nil {

@@ -17,12 +17,14 @@ import (
 type figures struct {
 	name string
 
-	calls, errors, tokens, requests   atomic.Int64
-	errorsWhileHeld, expired, foreign atomic.Int64 // violations
-	longest, longestHeld              atomic.Int64 // in nanoseconds, of calls without and with a valid token
+	calls, credentials, errors, tokens, requests    atomic.Int64
+	errorsWhileHeld, expired, foreign, unmade, fast atomic.Int64 // violations
+	longest, longestDying, longestHeld              atomic.Int64 // in nanoseconds, of calls without a valid token, with a dying one, with any other
 
-	mu     sync.Mutex // guards faults
+	mu     sync.Mutex // guards the fields below
 	faults map[string]int
+	recent []time.Time // of the requests of the last second
+	rate   int         // the most in any second
 }
 
 func newFigures(name string) *figures { return &figures{name: name, faults: map[string]int{}} }
@@ -34,30 +36,47 @@ func (f *figures) fault(name string) {
 	f.faults[name]++
 }
 
-// violate counts what may never happen, and describes the first few.
+// request counts one of the requests to a host. IMDS is asked at most 20 times in any second.
+func (f *figures) request(at time.Time, limit int) {
+	f.mu.Lock()
+	f.recent = append(slices.DeleteFunc(f.recent, func(old time.Time) bool { return at.Sub(old) >= time.Second }), at)
+	n := len(f.recent)
+	f.rate = max(f.rate, n)
+	f.mu.Unlock()
+	f.requests.Add(1)
+	if limit > 0 && n > limit {
+		f.violate(&f.fast, "%d requests in a second", n)
+	}
+}
+
+// violate counts what must never happen, and describes the first few.
 func (f *figures) violate(counter *atomic.Int64, format string, args ...any) {
 	if counter.Add(1) <= 5 {
 		fmt.Fprintf(os.Stderr, "VIOLATION on %s: %s\n", f.name, fmt.Sprintf(format, args...))
 	}
 }
 
-// print reports whether nothing happened that may never happen.
+// print reports whether nothing happened that must never happen.
 func (f *figures) print() bool {
 	row := func(what string, value any) { fmt.Printf("%-44s %12v\n", what, value) }
 	fmt.Printf("\n%s\n", f.name)
 	row("  calls", f.calls.Load())
+	row("  credentials made for one call", f.credentials.Load())
 	row("  requests to the host", f.requests.Load())
 	row("  different tokens returned", f.tokens.Load())
 	row("  errors with no valid token held", f.errors.Load()-f.errorsWhileHeld.Load())
 	row("  longest call without a valid token", time.Duration(f.longest.Load()).Round(time.Millisecond))
-	row("  longest call with one", time.Duration(f.longestHeld.Load()).Round(time.Microsecond))
+	row("  longest call with one in its last tenth", time.Duration(f.longestDying.Load()).Round(time.Millisecond))
+	row("  longest call with one before that", time.Duration(f.longestHeld.Load()).Round(time.Microsecond))
 	row("  ERRORS WITH A VALID TOKEN HELD", f.errorsWhileHeld.Load())
 	row("  EXPIRED TOKENS RETURNED", f.expired.Load())
 	row("  TOKENS OF ANOTHER RESOURCE OR HOST", f.foreign.Load())
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	row("  most requests in a second", f.rate)
 	for _, name := range slices.Sorted(maps.Keys(f.faults)) {
 		row("  fault: "+name, f.faults[name])
 	}
-	return f.errorsWhileHeld.Load() == 0 && f.expired.Load() == 0 && f.foreign.Load() == 0 && f.tokens.Load() > 0
+	violations := f.errorsWhileHeld.Load() + f.expired.Load() + f.foreign.Load() + f.unmade.Load() + f.fast.Load()
+	return violations == 0 && f.tokens.Load() > 0
 }

@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 
 // Command soak drives azhost for minutes over loopback against an IMDS and an Arc agent that fail
-// a third of the time, and checks what may never happen: an error while the process holds a valid
-// token, an expired token, a token of another resource, and goroutines, descriptors or memory left
-// behind. It prints a table of figures, and exits with 1 when something of that happened.
+// a third of the time. Half of the calls make a credential of their own, with garbage collections in
+// between. It checks what must never happen: an error while the process holds a valid token, an
+// expired token, a token of another resource, more than 20 requests to IMDS in a second, and
+// goroutines, descriptors or memory left behind. It prints a table of figures, and exits with 1 if any
+// of these happened.
 //
 //	go run ./soak -for 10m
 package main
@@ -15,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/pprof"
 	"sync"
 	"time"
@@ -104,7 +107,9 @@ func run(ctx context.Context, duration time.Duration, goroutines int, seed uint6
 	if err != nil {
 		return nil, err
 	}
-	// A credential that has never seen IMDS takes a fault for a machine without IMDS, rightly.
+	vm.OnRequest(func(r azhosttest.Request) { onVM.request(r.Time, 20) })
+	arc.OnRequest(func(r azhosttest.Request) { onArc.request(r.Time, 0) })
+	// Where IMDS has never answered, a fault is a foreign response.
 	if err := onVM.first(ctx); err != nil {
 		return nil, err
 	}
@@ -115,6 +120,11 @@ func run(ctx context.Context, duration time.Duration, goroutines int, seed uint6
 	fail(&vm.Host, onVM.figures, seed)
 	fail(&arc.Host, onArc.figures, seed+1)
 	all.Go(func() { failKeys(ctx, arc, onArc.figures) })
+	all.Go(func() { // what only a credential refers to goes with it
+		for sleep(ctx, time.Second) {
+			runtime.GC()
+		}
+	})
 	for _, t := range []*target{onVM, onArc} {
 		all.Go(func() { restart(ctx, t.host, t.figures) })
 		for n := range goroutines / 2 {
@@ -122,7 +132,5 @@ func run(ctx context.Context, duration time.Duration, goroutines int, seed uint6
 		}
 	}
 	all.Wait()
-	onVM.requests.Store(int64(vm.RequestCount()))
-	onArc.requests.Store(int64(arc.RequestCount()))
 	return []*figures{onVM.figures, onArc.figures}, nil
 }

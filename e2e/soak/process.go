@@ -18,9 +18,9 @@ type process struct {
 }
 
 const (
-	// maxGrowth allows for what packages of the standard library keep for ever once they were used.
+	// maxGrowth allows for what packages of the standard library keep once they were used.
 	maxGrowth = 2 << 20
-	// settleWithin is longer than a background refresh may take, which nobody waits for: 3 min.
+	// settleWithin is longer than a request may take that no caller waits for: 3 min.
 	settleWithin = 200 * time.Second
 )
 

@@ -44,7 +44,6 @@ type Failure struct {
 
 // What to do, by failure. Each begins with a verb where there is something to do.
 const (
-	CheckScope    = "Check the scope, including trailing slashes"
 	AssignOne     = "Enable the system-assigned identity, or assign a user-assigned identity and set ID"
 	ChooseOne     = "This machine has several user-assigned identities; set ID to the one to use"
 	AllowList     = "The Metadata Security Protocol's agent on this machine denied the request. Add this program to the allow list (InVMAccessControlProfile); ProxyAgent.Connection.log has the denial"
@@ -89,7 +88,7 @@ var byCode = map[string]string{
 
 var aadsts = regexp.MustCompile(`AADSTS(\d+)`)
 
-// For returns what to do about f, without a full stop at its end; "" if that is not known.
+// For returns advice for f, without a period at the end, or "" if there is none.
 func For(f Failure) string {
 	if code := aadsts.FindStringSubmatch(f.Code + " " + f.Text); code != nil {
 		return byCode[code[1]]

@@ -1,14 +1,14 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package chassis recognises an Azure VM by its firmware.
+// Package chassis recognizes an Azure VM by its firmware.
 package chassis
 
 import "bytes"
 
 // azureTag is the asset tag that Azure gives to the virtual chassis of every
 // VM, in every cloud. Its pairs of digits are the ASCII codes of
-// "MSFT AZURE VM". cloud-init recognises Azure by the same tag.
+// "MSFT AZURE VM". cloud-init recognizes Azure by the same tag.
 const azureTag = "7783-7084-3265-9085-8269-3286-77"
 
 // IsAzureVM reports whether the firmware's chassis asset tag is that of an

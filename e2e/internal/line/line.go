@@ -42,8 +42,8 @@ type Writer struct {
 // NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{out: json.NewEncoder(w)} }
 
-// Write writes v as a line. Whoever reads the lines has gone when that fails, and the program's
-// standard input, which it waits for, with it.
+// Write writes v as a line. It fails only if the reader has gone, and then the program's standard
+// input, which it waits for, has ended too.
 func (w *Writer) Write(v any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 
 // Package netns keeps the programs of the tests inside the network namespaces that were made for
-// them: outside, somebody else's metadata service may answer at 169.254.169.254.
+// them: outside, another metadata service may answer at 169.254.169.254.
 package netns
 
 import (
@@ -20,8 +20,8 @@ func Current() (string, error) {
 	return name, nil
 }
 
-// Confined returns an error unless this process is in a network namespace of its own: neither in
-// outside, the [Current] of whoever started it, nor in that of the machine's first process.
+// Confined returns an error if this process is in outside, the [Current] of the process that started it,
+// or in the namespace of the machine's first process.
 func Confined(outside string) error {
 	if outside == "" {
 		return errors.New("not started by the tests: the namespace outside is not given")
@@ -30,7 +30,7 @@ func Confined(outside string) error {
 	if err != nil {
 		return err
 	}
-	machine, err := os.Readlink("/proc/1/ns/net") // which some machines show to nobody
+	machine, err := os.Readlink("/proc/1/ns/net") // some machines hide it
 	if here == outside || err == nil && here == machine {
 		return fmt.Errorf("refusing to run in %s, which is not a namespace of the tests", here)
 	}

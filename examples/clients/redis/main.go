@@ -15,18 +15,14 @@ import (
 	"os/signal"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/azhost/azhost"
 	"github.com/redis/go-redis/v9"
 )
 
 // newClient returns a client that signs in each connection with a token from cred. Azure closes
-// a connection when its token expires, so until ctx is done, tokens.go gives the next one to
-// connections that are open.
-func newClient(ctx context.Context, config *redis.Options, cred azcore.TokenCredential) *redis.Client {
-	source := newTokens(config.Username, cred)
-	config.StreamingCredentialsProvider = source
-	go source.renew(ctx)
+// a connection when its token expires, so tokens.go gives the next one to connections that are open.
+func newClient(config *redis.Options, cred *azhost.ManagedIdentityCredential) *redis.Client {
+	config.StreamingCredentialsProvider = &tokens{user: config.Username, cred: cred}
 	return redis.NewClient(config)
 }
 
@@ -75,9 +71,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	client := newClient(ctx, config, cred)
+	client := newClient(config, cred)
 	defer client.Close()
 	name, err := client.Do(ctx, "ACL", "WHOAMI").Text()
 	if err != nil {

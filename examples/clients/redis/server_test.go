@@ -45,11 +45,10 @@ func TestRedis(t *testing.T) {
 		password(old)
 		config, err := parse("redis://" + id + "@" + address)
 		require.NoError(t, err)
-		source := newTokens(config.Username, cred)
+		source := &tokens{user: config.Username, cred: cred}
 		config.StreamingCredentialsProvider, config.PoolSize = source, 1
 		client := redis.NewClient(config)
 		defer client.Close()
-		source.feed(ctx)
 		connection, err := client.ClientID(ctx).Result()
 		require.NoError(t, err)
 		require.Zero(t, reauthentications(t, ctx, admin))
@@ -57,8 +56,6 @@ func TestRedis(t *testing.T) {
 		rotated := newToken()
 		require.True(t, old != rotated)
 		password(rotated)
-		source.feed(ctx)
-		source.feed(ctx) // nothing new: no second AUTH
 		require.EventuallyWithT(t, func(c *assert.CollectT) {
 			require.NoError(c, client.Ping(ctx).Err()) // go-redis signs in when the connection is back in the pool
 			require.Equal(c, 1, reauthentications(t, ctx, admin))
@@ -74,6 +71,12 @@ func TestRedis(t *testing.T) {
 		defer stranger.Close()
 		require.ErrorContains(t, stranger.Ping(ctx).Err(), "WRONGPASS", "the old token still works")
 		vm.RequireResource(t, "https://redis.azure.com")
+
+		require.NoError(t, client.Close())
+		source.subscriptions.Range(func(any, any) bool {
+			require.Fail(t, "a closed connection is still subscribed")
+			return false
+		})
 	})
 
 	t.Run("program", func(t *testing.T) {

@@ -10,14 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/redis/go-redis/v9/auth"
 	"github.com/stretchr/testify/require"
 )
 
-// connection is a listener that records the last password.
+// connection is a listener that keeps the password it was given last.
 type connection struct {
 	mu       sync.Mutex // guards the fields below
 	password string
@@ -39,18 +38,24 @@ func (c *connection) state() (password string, times int) {
 	return c.password, c.times
 }
 
-// start subscribes a connection to a source that renews its tokens until the test ends.
-func start(t *testing.T, vm *azhosttest.VM) (*connection, auth.UnsubscribeFunc) {
+// newTokens returns a source of a VM's tokens.
+func newTokens(t *testing.T, vm *azhosttest.VM) *tokens {
 	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 	require.NoError(t, err)
-	source := newTokens("user", cred)
-	go source.renew(t.Context())
-	synctest.Wait() // it has its first token
+	t.Cleanup(func() { time.Sleep(5 * time.Minute) }) // a request that is under way outlives its callers
+	return &tokens{user: "user", cred: cred}
+}
+
+// start subscribes a connection until the test ends.
+func start(t *testing.T, vm *azhosttest.VM) (*connection, auth.UnsubscribeFunc) {
 	c := &connection{}
-	first, unsubscribe, err := source.Subscribe(c)
+	first, unsubscribe, err := newTokens(t, vm).Subscribe(c)
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = unsubscribe() })
 	name, password := first.BasicAuth()
 	require.Equal(t, "user", name)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.password = password
 	return c, unsubscribe
 }
@@ -83,84 +88,73 @@ func TestLiveConnectionAlwaysHasAValidToken(t *testing.T) {
 	}
 }
 
-func TestRenewalResumesAfterAnOutage(t *testing.T) {
+func TestOutageIsWaitedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, _ := start(t, vm)
 		before, _ := c.state()
-		vm.FailUntil(time.Now().Add(23*time.Hour), azhosttest.ServerError()) // at least half an hour before the token expires
+		vm.FailUntil(time.Now().Add(23*time.Hour), azhosttest.ServerError()) // half an hour and more before the end
 		time.Sleep(23*time.Hour + 50*time.Minute)
 		after, _ := c.state()
-		require.True(t, before != after, "no new token after the outage")
+		require.True(t, before != after, "the outage's end went by unnoticed")
 		_, err := vm.Verify(after)
 		require.NoError(t, err)
 	})
 }
 
-func TestUnsubscribedConnectionGetsNoToken(t *testing.T) {
+func TestUnsubscribedConnectionIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, unsubscribe := start(t, vm)
+		time.Sleep(13 * time.Hour)
+		_, times := c.state()
+		require.Equal(t, 1, times)
 		require.NoError(t, unsubscribe())
 		require.NoError(t, unsubscribe())
 		time.Sleep(72 * time.Hour)
+		_, times = c.state()
+		require.Equal(t, 1, times)
+		vm.RequireTokens(t, 2) // a connection that is closed keeps no token fresh
+	})
+}
+
+// As go-redis asks: a listener that subscribes twice gets each token once, and either function ends it.
+func TestListenerSubscribesTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		vm := azhosttest.NewVM(t)
+		source, c := newTokens(t, vm), &connection{}
+		_, unsubscribe, err := source.Subscribe(c)
+		require.NoError(t, err)
+		_, _, err = source.Subscribe(c)
+		require.NoError(t, err)
+		time.Sleep(13 * time.Hour)
 		_, times := c.state()
-		require.Zero(t, times)
-		require.Greater(t, vm.RequestCount(), 3, "no token was renewed, so the test proves nothing")
+		require.Equal(t, 1, times)
+		require.NoError(t, unsubscribe())
+		time.Sleep(13 * time.Hour)
+		_, times = c.state()
+		require.Equal(t, 1, times)
 	})
 }
 
 func TestSubscribeReportsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
-		vm.SetLatency(2 * pause)
-		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
-		require.NoError(t, err)
-		source := newTokens("user", cred)
-		_, _, err = source.Subscribe(&connection{})
+		vm.SetLatency(time.Minute - time.Second)
+		_, _, err := newTokens(t, vm).Subscribe(&connection{})
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		var failed *azhost.AuthenticationFailedError
 		require.ErrorAs(t, err, &failed)
-		require.Empty(t, source.listeners)
-		time.Sleep(2 * pause) // the request finishes although its caller has left
 	})
-}
-
-func TestWait(t *testing.T) {
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for _, test := range []struct {
-		name               string
-		refreshOn, expires time.Duration // 0: none
-		want               time.Duration
-	}{
-		{"no token", 0, 0, pause},
-		{"to be refreshed later", time.Hour, 2 * time.Hour, time.Hour},
-		{"to be refreshed a little later", pause + 1, 2 * time.Hour, pause + 1},
-		{"to be refreshed soon", pause - 1, 2 * time.Hour, pause},
-		{"being refreshed", -time.Hour, 2 * time.Hour, pause},
-		{"expires in an hour", 0, time.Hour, 55 * time.Minute},
-		{"expires soon", 0, 5 * time.Minute, pause},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			var token azcore.AccessToken
-			if test.refreshOn != 0 {
-				token.RefreshOn = now.Add(test.refreshOn)
-			}
-			if test.expires != 0 {
-				token.ExpiresOn = now.Add(test.expires)
-			}
-			require.Equal(t, test.want, wait(token, now))
-		})
-	}
 }
 
 func TestParse(t *testing.T) {
 	for _, test := range []struct{ name, url, want string }{
 		{"TLS", "rediss://id@cache.invalid:10000", ""},
 		{"local", "redis://id@127.0.0.1:6379", ""},
-		{"clear", "redis://id@cache.invalid:6379", "without verified TLS"},
-		{"another host that begins alike", "redis://id@127.0.0.1.invalid:6379", "without verified TLS"},
-		{"certificate not checked", "rediss://id@cache.invalid:10000?skip_verify=true", "without verified TLS"},
+		{"clear", "redis://id@cache.invalid:6379", "verified TLS only"},
+		{"another host that begins alike", "redis://id@127.0.0.1.invalid:6379", "verified TLS only"},
+		{"certificate not checked", "rediss://id@cache.invalid:10000?skip_verify=true", "verified TLS only"},
 		{"no user", "rediss://cache.invalid:10000", "object ID"},
 		{"not a URL", "cache", "invalid URL scheme"},
 	} {
@@ -173,5 +167,5 @@ func TestParse(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 		})
 	}
-	require.ErrorContains(t, run(t.Context(), nil, nil), "-url is required")
+	require.ErrorContains(t, run(t.Context(), nil, nil), "-url is needed")
 }

@@ -1,0 +1,160 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A request that is under way when the service is told to stop is answered.
+func TestGracefulShutdown(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	address := freeAddress(t)
+	logs, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		ended <- run(ctx, address, "", slog.New(slog.NewJSONHandler(w, nil)))
+		_ = w.Close()
+	}()
+	messages := make(chan string, 100)
+	go func() {
+		defer close(messages)
+		for lines := bufio.NewScanner(logs); lines.Scan(); {
+			var line struct{ Msg string }
+			_ = json.Unmarshal(lines.Bytes(), &line)
+			messages <- line.Msg
+		}
+	}()
+	awaitReady(t, address)
+
+	message, rest := io.Pipe()
+	begun := make(chan struct{})
+	go func() {
+		<-begun
+		stop()
+		for m := range messages {
+			if m == "shutting down" {
+				break
+			}
+		}
+		_, _ = io.WriteString(rest, "a message")
+		_ = rest.Close()
+	}()
+	trace := &httptrace.ClientTrace{Got100Continue: func() { close(begun) }} // the service reads the message
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(t.Context(), trace), "POST", "http://"+address+"/sign", message)
+	require.NoError(t, err)
+	req.Header.Set("Expect", "100-continue")
+	client := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: time.Minute}}
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.Equal(t, signature, string(body))
+	require.NoError(t, <-ended)
+
+	_, err = client.Get("http://" + address + "/readyz")
+	require.ErrorIs(t, err, syscall.ECONNREFUSED)
+}
+
+func TestAddressInUse(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	err = run(t.Context(), l.Addr().String(), "", slog.New(slog.DiscardHandler))
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+}
+
+// The README's commands print what it says, the program knows the flags that it names, -h succeeds,
+// and so does an end by a signal.
+func TestReadme(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("README.md")
+	require.NoError(t, err)
+	program := filepath.Join(t.TempDir(), "service")
+	said, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, ".").CombinedOutput()
+	require.NoError(t, err, "%s", said)
+
+	help, err := exec.CommandContext(t.Context(), program, "-h").CombinedOutput()
+	require.NoError(t, err, "%s", help)
+	address := freeAddress(t)
+	command := exec.CommandContext(t.Context(), program, "-addr", address)
+	var logs bytes.Buffer
+	command.Stderr = &logs
+	require.NoError(t, command.Start())
+	awaitReady(t, address)
+
+	row := regexp.MustCompile("(?m)^\\| .* \\| `curl (?:-d '(.+)' )?http://localhost:8080(/\\w+)` \\| (.+) \\|$")
+	rows := row.FindAllStringSubmatch(string(page), -1)
+	require.Len(t, rows, 4)
+	for _, r := range rows {
+		method := "GET"
+		if r[1] != "" {
+			method = "POST"
+		}
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+address+r[2], strings.NewReader(r[1]))
+		require.NoError(t, err)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, http.StatusOK, resp.StatusCode, r[2])
+		for prints := range strings.SplitSeq(r[3], "<br>") {
+			pattern := strings.ReplaceAll(regexp.QuoteMeta(strings.Trim(prints, "`")), "…", ".+")
+			require.Regexp(t, "(?m)^"+pattern+"$", string(body), r[2])
+		}
+	}
+	for _, f := range regexp.MustCompile("`service (-\\w+) ").FindAllStringSubmatch(string(page), -1) {
+		require.Regexp(t, "(?m)^  "+f[1]+" ", string(help))
+	}
+
+	require.NoError(t, command.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, command.Wait(), "%s", &logs)
+	require.Regexp(t, `"msg":"shutting down","cause":"`, logs.String())
+}
+
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// awaitReady waits for the service that was started to be ready.
+func awaitReady(t *testing.T, address string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get(fmt.Sprintf("http://%s/readyz", address))
+		if err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		require.True(t, time.Now().Before(deadline), "the service doesn't get ready: %v", err)
+	}
+}

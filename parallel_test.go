@@ -1,0 +1,200 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/stretchr/testify/require"
+)
+
+// These tests run on real time, so that callers run side by side, and check the order of what each of
+// them has seen.
+
+// counter is a host whose tokens are numbered in the order in which their requests arrived.
+type counter struct {
+	refresh time.Duration
+	delay   time.Duration // at most, and at random
+
+	n      atomic.Int64
+	atOnce atomic.Int64 // ordinary requests
+	most   atomic.Int64
+}
+
+func (h *counter) requester(claims bool) *requester {
+	return from(func(ctx context.Context) (azcore.AccessToken, error) {
+		if !progressOf(ctx).begin() {
+			return azcore.AccessToken{}, ctx.Err()
+		}
+		n := h.n.Add(1)
+		if !claims {
+			if now := h.atOnce.Add(1); now > h.most.Load() {
+				h.most.Store(now)
+			}
+			defer h.atOnce.Add(-1)
+		}
+		if h.delay > 0 {
+			time.Sleep(rand.N(h.delay))
+		}
+		token := azcore.AccessToken{Token: fmt.Sprint(n, " ", claims), ExpiresOn: time.Now().Add(time.Hour)}
+		if h.refresh > 0 {
+			token.RefreshOn = time.Now().Add(h.refresh)
+		}
+		return token, nil
+	})
+}
+
+// numberOf returns a token's number, and whether it is one of claims.
+func numberOf(t *testing.T, token azcore.AccessToken) (n int64, claims bool) {
+	_, err := fmt.Sscan(token.Token, &n, &claims)
+	require.NoError(t, err)
+	return n, claims
+}
+
+// TestParallelCallersSeeNoOlderToken: while the token is renewed all the time, no caller gets one that is
+// older than one it has seen, there is one request at a time, and none that is not due.
+func TestParallelCallersSeeNoOlderToken(t *testing.T) {
+	c := newCache(false)
+	h := &counter{refresh: 200 * time.Microsecond, delay: 200 * time.Microsecond}
+	by := h.requester(false)
+	var all sync.WaitGroup
+	var seen sync.Map
+	for range 8 {
+		all.Go(func() {
+			last := int64(0)
+			for range 5_000 {
+				token, err := c.get(t.Context(), "r", "", by)
+				require.NoError(t, err)
+				n, _ := numberOf(t, token)
+				require.GreaterOrEqual(t, n, last)
+				if n != last {
+					seen.Store(n, true)
+				}
+				last = n
+				runtime.Gosched()
+			}
+		})
+	}
+	all.Wait()
+	different := int64(0)
+	seen.Range(func(any, any) bool { different++; return true })
+	require.EqualValues(t, 1, h.most.Load())
+	require.Greater(t, different, int64(1), "nothing was renewed")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	require.EqualValues(t, h.n.Load(), c.flights)
+}
+
+// TestParallelInvalidate: a call that begins when Invalidate has returned gets another token, however
+// many callers and refreshes there are.
+func TestParallelInvalidate(t *testing.T) {
+	c := newCache(false)
+	h := &counter{refresh: 200 * time.Microsecond, delay: 200 * time.Microsecond}
+	by := h.requester(false)
+	for n := range 300 {
+		resource := fmt.Sprint(n)
+		var refused atomic.Int64 // the number of the token that was dropped
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				for range 20 {
+					before := refused.Load()
+					token, err := c.get(t.Context(), resource, "", by)
+					require.NoError(t, err)
+					n, _ := numberOf(t, token)
+					require.NotEqual(t, before, n, "got the token that was dropped")
+					runtime.Gosched()
+				}
+			})
+		}
+		token, err := c.get(t.Context(), resource, "", by)
+		require.NoError(t, err)
+		c.drop(token.Token)
+		n, _ := numberOf(t, token)
+		refused.Store(n)
+		all.Wait()
+	}
+}
+
+// TestParallelClaims: a call that begins after claims were answered gets no token of an ordinary request
+// that was sent before those claims came.
+func TestParallelClaims(t *testing.T) {
+	c := newCache(false)
+	h := &counter{refresh: 300 * time.Microsecond, delay: 300 * time.Microsecond}
+	ordinary, answering := h.requester(false), h.requester(true)
+	_, err := c.get(t.Context(), "r", "", ordinary)
+	require.NoError(t, err)
+	var refused atomic.Int64 // requests up to this one were sent before claims that are answered
+	var all sync.WaitGroup
+	for caller := range 3 {
+		all.Go(func() {
+			for n := range 200 {
+				sent := h.n.Load()
+				token, err := c.get(t.Context(), "r", fmt.Sprint(caller, n), answering)
+				require.NoError(t, err)
+				got, claims := numberOf(t, token)
+				require.True(t, claims)
+				require.Greater(t, got, sent)
+				for before := refused.Load(); sent > before && !refused.CompareAndSwap(before, sent); {
+					before = refused.Load()
+				}
+			}
+		})
+		all.Go(func() {
+			for range 2_000 {
+				before := refused.Load()
+				token, err := c.get(t.Context(), "r", "", ordinary)
+				require.NoError(t, err)
+				if n, claims := numberOf(t, token); !claims {
+					require.Greater(t, n, before, "an ordinary token from before the claims")
+				}
+				runtime.Gosched()
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 1, h.most.Load())
+}
+
+// TestParallelColdCallers: of callers who come together, and of whom some leave, each one who stays gets
+// the token of the one request.
+func TestParallelColdCallers(t *testing.T) {
+	c := newCache(false)
+	h := &counter{delay: 50 * time.Microsecond}
+	by := h.requester(false)
+	const rounds = 500
+	for round := range rounds {
+		var all sync.WaitGroup
+		for caller := range 8 {
+			all.Go(func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				leaves := caller > 0 && caller%2 == 0
+				if leaves {
+					go func() {
+						time.Sleep(rand.N(50 * time.Microsecond))
+						cancel()
+					}()
+				}
+				token, err := c.get(ctx, fmt.Sprint(round), "", by)
+				if leaves && err != nil {
+					require.ErrorIs(t, err, context.Canceled)
+					return
+				}
+				require.NoError(t, err)
+				require.NotEmpty(t, token.Token)
+			})
+		}
+		all.Wait()
+	}
+	require.EqualValues(t, rounds, h.n.Load())
+}

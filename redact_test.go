@@ -1,0 +1,238 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	azlog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
+	"github.com/azhost/azhost"
+	"github.com/stretchr/testify/require"
+)
+
+// shortSecrets are words and letters of honest answers, which are secrets in tests and in emulators.
+var shortSecrets = []string{
+	"dummy", "token", "access_token", "error", "expires_on", "error_description", "message", "Bearer", "null", "true", "removed", "[removed]",
+	"1", "0", "a", "e", "{", `"`, ":", ",", "}", "\\", "20", "30", "GMT", " ", "Date", "secret",
+}
+
+// secretive is a host with a secret that it gives to its programs, and answers random answers.
+type secretive struct {
+	source azhost.Source
+	name   string
+	env    func(secret string) map[string]string
+}
+
+var secretives = []secretive{
+	{azhost.SourceAppService, "App Service", func(s string) map[string]string {
+		return map[string]string{"IDENTITY_ENDPOINT": "http://localhost:4141/msi", "IDENTITY_HEADER": s}
+	}},
+	{azhost.SourceAzureML, "Azure ML", func(s string) map[string]string {
+		return map[string]string{"MSI_ENDPOINT": "http://localhost:4142/msi", "MSI_SECRET": s}
+	}},
+	{azhost.SourceAzureArc, "Arc", func(string) map[string]string { return nil }},
+}
+
+// open is a credential of the host, whose answers to a request with the secret are w's.
+func (h secretive) open(t *testing.T, secret string, w *wire, set ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
+	if h.source != azhost.SourceAzureArc {
+		return credential(t, w, set...)
+	}
+	dir := t.TempDir()
+	key := filepath.Join(dir, "k.key")
+	require.NoError(t, os.WriteFile(key, []byte(secret), 0o600))
+	return credential(t, always(func(req *http.Request) (*http.Response, error) {
+		if req.Header.Get("Authorization") == "" {
+			return answer(401, "", "WWW-Authenticate: Basic realm="+key)(req)
+		}
+		return w.Do(req)
+	}), append(set, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source, o.ArcKeyDirectory = h.source, dir })...)
+}
+
+// sealed is a secret that no answer has.
+const sealed = "n0-such-w0rd"
+
+// TestSecretThatIsAWordOfTheAnswer: what is parsed is never redacted, so the outcome is that of a
+// secret that no answer has.
+func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
+	type outcome struct {
+		Token    string
+		Expires  int64
+		Kind     string
+		Status   int
+		Requests int
+		Paused   bool // as Retry-After asks
+		Remember bool // the pause, for the next call
+	}
+	for _, h := range secretives {
+		outcomes := map[string]int{}
+		for seed := range 150 {
+			random := rand.New(rand.NewPCG(uint64(seed), 1))
+			secret := shortSecrets[random.IntN(len(shortSecrets))]
+			if random.IntN(3) == 0 {
+				const letters = "abcdefghijklmnopqrstuvwxyz0123456789\":{},._-"
+				secret = ""
+				for range 1 + random.IntN(3) {
+					secret += string(letters[random.IntN(len(letters))])
+				}
+			}
+			if strings.TrimSpace(secret) == "" || h.source == azhost.SourceAzureArc && strings.Contains(secret, " ") {
+				secret = "dummy"
+			}
+			var results []outcome
+			for n, secret := range []string{sealed, secret} {
+				field(t, fmt.Sprint(h.name, " ", seed, " ", n), h.env(secret), func(t *testing.T) {
+					random := rand.New(rand.NewPCG(uint64(seed), 2))
+					status, body, headers := randomAnswer(random)
+					var times []time.Time
+					w := always(func(req *http.Request) (*http.Response, error) {
+						times = append(times, time.Now())
+						return answer(status, body, headers()...)(req)
+					})
+					cred := h.open(t, secret, w)
+					tk, err := token(t.Context(), cred)
+					o := outcome{Token: tk.Token, Kind: fmt.Sprintf("%T", err), Requests: len(times)}
+					if err == nil {
+						o.Expires = tk.ExpiresOn.Unix()
+					}
+					if failed, ok := errors.AsType[*azhost.AuthenticationFailedError](err); ok && failed.RawResponse != nil {
+						o.Status = failed.RawResponse.StatusCode
+					}
+					o.Paused = len(times) > 1 && times[1].Sub(times[0]) >= 5*time.Second
+					time.Sleep(2 * time.Second)
+					before := w.requests()
+					_, _ = token(t.Context(), cred)
+					o.Remember = w.requests() == before
+					results = append(results, o)
+				})
+			}
+			require.Equal(t, results[0], results[1], "%s, seed %d, secret %q", h.name, seed, secret)
+			outcomes[fmt.Sprint(results[0].Kind, results[0].Status, results[0].Paused)]++
+		}
+		require.Greater(t, len(outcomes), 8, "the answers are too alike: %v", outcomes)
+	}
+}
+
+// randomAnswer is a token, an error or something else. The headers are made anew for each request.
+func randomAnswer(random *rand.Rand) (status int, body string, headers func() []string) {
+	pick := func(of ...string) string { return of[random.IntN(len(of))] }
+	status = []int{200, 200, 200, 202, 400, 401, 403, 404, 408, 429, 429, 500, 503, 503}[random.IntN(14)]
+	now := time.Now()
+	value := pick("dummy", "token", "error", "1", "eyJ0.eyJ1.sig", "secret", "access_token", "", "a b")
+	switch random.IntN(5) {
+	case 0, 1:
+		body = fmt.Sprintf(`{"access_token":%q,"expires_on":%s,"expires_in":%s,"token_type":%q,"resource":"https://vault.azure.net"}`, value,
+			pick(`"`+fmt.Sprint(now.Add(time.Hour).Unix())+`"`, fmt.Sprint(now.Add(20*time.Minute).Unix()), `"1/1/2000 11:30:20 PM +00:00"`, `"0"`, `"token"`),
+			pick("3600", `"86399"`, `"1"`, "-1", "null"), pick("Bearer", "bearer", "", "pop"))
+	case 2:
+		body = fmt.Sprintf(`{"error":%q,"error_description":%q}`, pick("invalid_request", "error", "dummy", "invalid_resource"), pick("Identity not found", "a dummy token", "1", "AADSTS700016: x"))
+	case 3:
+		body = fmt.Sprintf(`{"error":{"code":%q,"message":%q,"correlationId":"1"}}`, pick("InternalServerError", "dummy", "1"), value)
+	case 4:
+		body = pick("", "dummy", "token", "<html>error</html>", "[]", "{", `"token"`)
+	}
+	date := pick("", "now", "ahead", "dummy")
+	pause := pick("", "", "5", "15", "20", "date", "token", "100") // five of them are less than three minutes
+	return status, body, func() []string {
+		own := []string{"Server: dummy", "Content-Type: application/json; charset=utf-8"}
+		switch date {
+		case "now":
+			own = append(own, "Date: "+time.Now().UTC().Format(http.TimeFormat))
+		case "ahead":
+			own = append(own, "Date: "+time.Now().UTC().Add(30*time.Minute).Format(http.TimeFormat))
+		case "dummy":
+			own = append(own, "Date: dummy")
+		}
+		switch pause {
+		case "":
+		case "date":
+			own = append(own, "Retry-After: "+time.Now().UTC().Add(20*time.Second).Format(http.TimeFormat))
+		default:
+			own = append(own, "Retry-After: "+pause)
+		}
+		return own
+	}
+}
+
+// TestEmulatorsSecretIsItsToken: lowkey-vault and assumed-identity give out the token "dummy" for the
+// header "dummy".
+func TestEmulatorsSecretIsItsToken(t *testing.T) {
+	for _, h := range secretives {
+		for n, secret := range shortSecrets {
+			if strings.ContainsAny(secret, "\"\\ ") {
+				continue // no token has these
+			}
+			field(t, fmt.Sprint(h.name, " ", n), h.env(secret), func(t *testing.T) {
+				w := always(answer(200, fmt.Sprintf(`{"access_token":%q,"expires_on":"%d","token_type":"Bearer"}`, secret, time.Now().Add(time.Hour).Unix())))
+				tk, err := token(t.Context(), h.open(t, secret, w))
+				require.NoError(t, err)
+				require.Equal(t, secret, tk.Token)
+				require.Equal(t, time.Now().Add(time.Hour).Unix(), tk.ExpiresOn.Unix())
+			})
+		}
+	}
+}
+
+// TestSecretIsNeverWritten, however an answer repeats it.
+func TestSecretIsNeverWritten(t *testing.T) {
+	const plain = "canary-secret"
+	var written safeBuffer
+	azlog.SetListener(func(_ azlog.Event, text string) { fmt.Fprintln(&written, text) })
+	t.Cleanup(func() { azlog.SetListener(nil) })
+	for name, body := range map[string]string{
+		"text": "you sent canary-secret", "JSON": `{"error":"canary-secret","error_description":"canary-secret"}`, "nested": `{"error":{"code":"canary-secret","message":"x canary-secret y"}}`,
+		"escaped": `{"error":"x","error_description":"\u0063anary\u002dsecret"}`, "escaped name": `{"error":"x","\u0063anary-secret":1,"error_description":"x"}`,
+		"as a correlation ID": `{"statusCode":400,"message":"no","correlationId":"canary-secret"}`, "in Entra's trailer": `{"error":"x","error_description":"AADSTS1: Trace ID: canary-secret"}`,
+		"another shape": `{"detail":"\u0063anary-secret","traceId":"canary-secret"}`, "HTML": "<html>canary-secret</html>", "a token": `{"access_token":"canary-token","expires_in":"1"`, "a token on a page": `<pre>{"Access_Token" : "canary-token"}</pre>`,
+	} {
+		for _, status := range []int{200, 400, 403, 429, 500, 302} {
+			for _, h := range secretives {
+				field(t, fmt.Sprintf("%s %d %s", h.name, status, name), h.env(plain), func(t *testing.T) {
+					w := always(answer(status, body, "Server: canary-secret", "X-Echo: x canary-secret", "x-ms-request-id: canary-secret", "Location: http://portal.example/canary-secret?canary-secret",
+						"Retry-After: canary-secret", "WWW-Authenticate: Basic realm=canary-secret", "Canary-Secret: 1"))
+					cred := h.open(t, plain, w, func(o *azhost.ManagedIdentityCredentialOptions) {
+						o.Logger = slog.New(slog.NewJSONHandler(&written, &slog.HandlerOptions{Level: slog.LevelDebug}))
+						o.TracingProvider = spans(&written)
+						o.Logging.IncludeBody = true
+						o.Logging.AllowedHeaders = []string{"Server", "X-Echo", "X-Identity-Header", "Secret", "Authorization", "x-ms-request-id"}
+						o.UnavailableError = func(text string) error { fmt.Fprintln(&written, text); return nil }
+						o.Observe = func(e azhost.Event) { fmt.Fprintln(&written, e) }
+					})
+					_, err := token(t.Context(), cred)
+					require.Error(t, err)
+					fmt.Fprintf(&written, "%v\n%+v\n", err, err)
+					if failed, ok := errors.AsType[*azhost.AuthenticationFailedError](err); ok && failed.RawResponse != nil {
+						body, err := io.ReadAll(failed.RawResponse.Body)
+						require.NoError(t, err)
+						fmt.Fprintf(&written, "%s %+v %+v\n", body, failed.RawResponse.Header, failed.RawResponse.Request.Header)
+					}
+					for h := range cred.Health() {
+						fmt.Fprintln(&written, h)
+					}
+					time.Sleep(time.Second)
+					synctest.Wait()
+				})
+			}
+		}
+	}
+	text := written.String()
+	require.Contains(t, text, "[removed]")
+	require.Contains(t, text, "attempt")
+	for _, canary := range []string{"canary-secret", "canary-token", `\u0063anary`} {
+		if before, after, found := strings.Cut(text, canary); found {
+			t.Fatalf("a secret was written: %s>>> %s%.80s", before[max(0, len(before)-600):], canary, after)
+		}
+	}
+}
