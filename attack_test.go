@@ -94,7 +94,7 @@ func attacksOn(t *testing.T, dir string) []attack {
 			}
 		}, "larger than 1 MiB"},
 		attack{"a gzip bomb", says("HTTP/1.1 500 x\r\nContent-Encoding: gzip\r\n\r\n" + bomb(t)), "500 Internal Server Error. Run"},
-		attack{"a redirect", says("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:1/" + "\r\nContent-Length: 0\r\n\r\n"), "not followed"},
+		attack{"a redirect", says("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:1/" + "\r\nContent-Length: 0\r\n\r\n"), "refusing to follow a redirect"},
 		attack{"a switch of protocols", says("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), ""},
 		attack{"a token unasked for proof", says("HTTP/1.1 200 OK\r\n\r\n" + `{"access_token":"x","expires_in":"3600"}`), "without a challenge"},
 		attack{"no HTTP", says(strings.Repeat("\x00", 100)), "malformed"},

@@ -213,7 +213,7 @@ func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
 		require.Equal(t, "r#1", r.token(t).Token)
 		synctest.Wait()
 		require.Equal(t, 2, r.count(), "renewed before it is due")
-		require.Contains(t, r.logged.String(), "azhost: no token")
+		require.Contains(t, r.logged.String(), "azhost: token request failed")
 		require.NotContains(t, r.logged.String(), "no caller was waiting")
 	})
 }

@@ -78,7 +78,7 @@ func TestRefreshThatFailsTooLate(t *testing.T) {
 		r.token(t)
 		time.Sleep(2 * time.Minute)
 		synctest.Wait()
-		require.Contains(t, r.logged.String(), "no token")
+		require.Contains(t, r.logged.String(), "token request failed")
 		require.NotContains(t, r.logged.String(), "still valid")
 	})
 }

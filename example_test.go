@@ -51,7 +51,9 @@ func Example_errors() {
 	defer vm.Close()
 	vm.Stop() // nothing responds
 
-	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
+	options := vm.InMemory()
+	options.Retry.MaxRetries = -1 // no patience, for the example's sake
+	cred, err := azhost.NewManagedIdentityCredential(options)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -79,7 +81,7 @@ func ExampleNewManagedIdentityCredential() {
 		Source: azhost.SourceIMDS,
 	})
 	fmt.Println(cred, err)
-	// Output: <nil> azhost: the resource ID "00000000-0000-0000-0000-000000000000" in ID is a GUID. Use ClientID or ObjectID
+	// Output: <nil> azhost: ID: the resource ID "00000000-0000-0000-0000-000000000000" is a GUID. Use ClientID or ObjectID
 }
 
 // The logger says at once which host was found and why. The other lines come with the requests.
@@ -115,6 +117,7 @@ func ExampleManagedIdentityCredentialOptions_unavailableError() {
 	vm.Stop() // nothing responds
 
 	options := vm.InMemory()
+	options.Retry.MaxRetries = -1 // no patience, for the example's sake
 	options.UnavailableError = newSkip
 	cred, err := azhost.NewManagedIdentityCredential(options)
 	if err != nil {

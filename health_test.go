@@ -44,7 +44,7 @@ func TestHealth(t *testing.T) {
 		time.Sleep(time.Hour)
 		tk, err := token(t.Context(), cred)
 		require.NoError(t, err)
-		got := azhost.Health{Resource: vault, AcquiredOn: time.Now(), ExpiresOn: tk.ExpiresOn, RefreshOn: tk.RefreshOn}
+		got := azhost.Health{Resource: vault, AcquiredOn: time.Now().UTC(), ExpiresOn: tk.ExpiresOn, RefreshOn: tk.RefreshOn}
 		require.WithinDuration(t, got.RefreshOn, health().RefreshOn, time.Microsecond)
 		got.RefreshOn = health().RefreshOn
 		require.Equal(t, got, health())

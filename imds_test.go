@@ -238,7 +238,7 @@ func TestIMDSRefusals(t *testing.T) {
 	}{
 		{"no identity", 400, notFound, nil, true, "Enable the system-assigned identity"},
 		{"not assigned", 400, notFound, azhost.ClientID("11111111"), false, `identity with client ID "11111111" is assigned to this machine`},
-		{"several", 400, `{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}`, nil, false, "set ID"},
+		{"several", 400, `{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}`, nil, false, "Set ID"},
 		{"unknown resource", 400, `{"error":"invalid_resource","error_description":"AADSTS50001: The application was not found"}`, nil, false, "Check the scope, including trailing slashes"},
 		{"unknown resource, with an ID", 400, `{"error":"invalid_resource","error_description":"AADSTS500011"}`, azhost.ClientID("11111111"), false, "Check the scope, including trailing slashes"},
 		{"AADSTS alone", 400, `{"error":"invalid_request","error_description":"AADSTS65001: no consent"}`, nil, false, "AADSTS65001: no consent"},

@@ -254,7 +254,7 @@ func TestAzureSDKsOwnSwitch(t *testing.T) {
 		`Authentication: azhost: host found source="IMDS" reason="Source is set" identity="system-assigned"`,
 		`Authentication: azhost: attempt source="IMDS" attempt="1" status="500"`,
 		`Authentication: azhost: attempt source="IMDS" attempt="2" status="400"`,
-		`Authentication: azhost: no token source="IMDS" resource="https://vault.azure.net"`,
+		`Authentication: azhost: token request failed source="IMDS" resource="https://vault.azure.net"`,
 		`Authentication: azhost: token acquired source="IMDS"`,
 		"Request: ==> OUTGOING REQUEST", // azcore's own
 	} {

@@ -36,16 +36,16 @@ func hostTroubles() map[string]*trouble {
 		advice.AnsweredOnce: here(second(refusedDial)),
 		advice.Impostor:     here(by(always(answer(200, "<html>Sign in</html>")))),
 
-		advice.WebProxy:             here(byKnown(always(answer(502, "Bad gateway")))),
-		advice.NoForwarding:         here(refusal(400, "invalid_request", "The request has the header X-Forwarded-For")),
-		"not followed":              here(fault(azhosttest.Fault{Status: 302, Header: http.Header{"Location": {"http://portal.example"}}})),
-		"410 Gone":                  here(byKnown(always(answer(410, "")))),
-		"429 Too Many Requests":     here(byKnown(always(answer(429, "", "Retry-After: 1")))),
-		"was cut short":             here(fault(azhosttest.Fault{Cut: true})),
-		advice.EntraBusy:            here(refusal(500, "unknown", "AADSTS90033: A transient error has occurred.")),
-		"503 Service Unavailable":   here(byKnown(always(answer(503, "Restarting")))),
-		"500 Internal Server Error": here(fault(azhosttest.ServerError())),
-		"connection reset by peer":  here(byKnown(always(reset))),
+		advice.WebProxy:                 here(byKnown(always(answer(502, "Bad gateway")))),
+		advice.NoForwarding:             here(refusal(400, "invalid_request", "The request has the header X-Forwarded-For")),
+		"refusing to follow a redirect": here(fault(azhosttest.Fault{Status: 302, Header: http.Header{"Location": {"http://portal.example"}}})),
+		"410 Gone":                      here(byKnown(always(answer(410, "")))),
+		"429 Too Many Requests":         here(byKnown(always(answer(429, "", "Retry-After: 1")))),
+		"was cut short":                 here(fault(azhosttest.Fault{Cut: true})),
+		advice.EntraBusy:                here(refusal(500, "unknown", "AADSTS90033: A transient error has occurred.")),
+		"503 Service Unavailable":       here(byKnown(always(answer(503, "Restarting")))),
+		"500 Internal Server Error":     here(fault(azhosttest.ServerError())),
+		"connection reset by peer":      here(byKnown(always(reset))),
 		"the Transport followed a redirect to": here(by(transporter(func(req *http.Request) (*http.Response, error) {
 			resp, err := goodToken(req)
 			resp.Request = &http.Request{URL: &url.URL{Scheme: "http", Host: "portal.example"}, Response: &http.Response{}}

@@ -112,20 +112,20 @@ func platformTroubles() map[string]*trouble {
 		"is not set. App Service sets it for apps that it hosts":                          here(variables(azhost.SourceAppService)),
 		"contains a control character, which an HTTP header cannot contain":               here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "a\nb")),
 		"is not an https URL. Use https, so that azhost can check the host's certificate": here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("0", 40))),
-		"is not the SHA-1 of a certificate, 40 hexadecimal digits":                        here(variables("", "IDENTITY_ENDPOINT", "https://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", "0123")),
+		"is not a SHA-1 thumbprint of 40 hexadecimal digits":                              here(variables("", "IDENTITY_ENDPOINT", "https://localhost/", "IDENTITY_HEADER", "x", "IDENTITY_SERVER_THUMBPRINT", "0123")),
 		"doesn't match IDENTITY_SERVER_THUMBPRINT, so nothing was sent":                   overASocket(onFabricServer(func(*occasion) http.HandlerFunc { return fabricToken }, "IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", 20))),
-		"The Arc agent sets it to http://localhost:40342/metadata/identity/oauth2/token":  here(variables("", "IDENTITY_ENDPOINT", "http://localhost:40342", "IMDS_ENDPOINT", "http://localhost:40342")),
+		"Set it to http://localhost:40342/metadata/identity/oauth2/token":                 here(variables("", "IDENTITY_ENDPOINT", "http://localhost:40342", "IMDS_ENDPOINT", "http://localhost:40342")),
 		"the directory of the Arc agent's keys is unknown":                                only(!onLinux, variables(azhost.SourceAzureArc, "ProgramData", "")),
 
 		"Transport must be nil or an *http.Client": here(func(o *occasion) error {
 			_, err := onPlatform(o.T, azhost.SourceServiceFabric, nil, func(opts *azhost.ManagedIdentityCredentialOptions) { opts.Transport = always(goodToken) })
 			return err
 		}),
-		"the Transport of an *http.Client must be nil or an *http.Transport": here(onFabricWith(http.NewFileTransport(http.Dir(".")))),
-		"leave out DialTLS and DialTLSContext": here(onFabricWith(&http.Transport{
+		"an *http.Client's Transport must be nil or an *http.Transport": here(onFabricWith(http.NewFileTransport(http.Dir(".")))),
+		"must not set DialTLS or DialTLSContext": here(onFabricWith(&http.Transport{
 			DialTLSContext: func(context.Context, string, string) (net.Conn, error) { panic("never") },
 		})),
-		"leave out VerifyPeerCertificate and VerifyConnection": here(onFabricWith(&http.Transport{
+		"must not set VerifyPeerCertificate or VerifyConnection": here(onFabricWith(&http.Transport{
 			TLSClientConfig: &tls.Config{VerifyConnection: func(tls.ConnectionState) error { panic("never") }},
 		})),
 	}

@@ -20,14 +20,14 @@ func programTroubles() map[string]*trouble {
 		return here(options(azhost.ManagedIdentityCredentialOptions{ID: id}))
 	}
 	return map[string]*trouble{
-		"in ID is empty; for the system-assigned identity, leave ID nil": selected(azhost.ClientID("")),
-		"in ID has an unexpanded variable":                               selected(azhost.ClientID("${AZURE_CLIENT_ID}")),
-		"in ID has white space or quotes":                                selected(azhost.ResourceID(`"/subscriptions/s"`)),
-		"in ID has a slash; use ResourceID for a resource ID":            selected(azhost.ClientID("/subscriptions/s")),
-		"in ID is a GUID. Use ClientID or ObjectID":                      selected(azhost.ResourceID("00000000-0000-0000-0000-000000000001")),
-		"ConnectTimeout is negative":                                     here(options(azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -1})),
-		"unknown Source":                                                 here(options(azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"})),
-		`ArcKeyDirectory "keys" is not an absolute path`:                 here(options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "keys"})),
+		"is empty. For the system-assigned identity, leave ID nil": selected(azhost.ClientID("")),
+		"contains an unexpanded variable":                          selected(azhost.ClientID("${AZURE_CLIENT_ID}")),
+		"contains white space or quotes":                           selected(azhost.ResourceID(`"/subscriptions/s"`)),
+		"contains a slash. Use ResourceID for a resource ID":       selected(azhost.ClientID("/subscriptions/s")),
+		"is a GUID. Use ClientID or ObjectID":                      selected(azhost.ResourceID("00000000-0000-0000-0000-000000000001")),
+		"ConnectTimeout is negative":                               here(options(azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -1})),
+		"unknown Source":                                           here(options(azhost.ManagedIdentityCredentialOptions{Source: "Mainframe"})),
+		`ArcKeyDirectory "keys" is not an absolute path`:           here(options(azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "keys"})),
 		"is not a loopback address. Use localhost or a loopback address, because azhost sends the Arc agent's key there": here(endpoint(azhost.SourceAzureArc, "http://10.0.0.4/x")),
 		"is not a URL":                         here(endpoint(azhost.SourceIMDS, "http://[::1")),
 		"is not an http or https URL":          here(endpoint(azhost.SourceIMDS, "localhost:80")),
@@ -50,7 +50,7 @@ func programTroubles() map[string]*trouble {
 			_, err := token(none, onVM(o.T, always(goodToken)))
 			return err
 		}),
-		"GetToken was called by a policy or Transport of the request for a token": here(func(o *occasion) error {
+		"GetToken was called by a policy or Transport of its own token request": here(func(o *occasion) error {
 			var cred *azhost.ManagedIdentityCredential
 			var inner error
 			cred = onVM(o.T, always(goodToken), func(opts *azhost.ManagedIdentityCredentialOptions) {
