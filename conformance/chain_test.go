@@ -59,14 +59,21 @@ func answering(status int, body string, header ...string) func(*azhosttest.VM) *
 	}
 	return func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 		vm.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) { return fault, true })
-		return vm.InMemory()
+		return unknown(vm)
 	}
+}
+
+// unknown returns options with which nothing says that this is an Azure VM: the caller sets the endpoint.
+func unknown(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
+	o := vm.InMemory()
+	o.Endpoint = "http://169.254.169.254/metadata/identity/oauth2/token"
+	return o
 }
 
 // unreached is a VM that the network keeps from the credential.
 func unreached(errno syscall.Errno) func(*azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 	return func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
-		o := vm.InMemory()
+		o := unknown(vm)
 		o.Transport = dialing{errno}
 		return o
 	}
@@ -81,11 +88,11 @@ func TestChainMovesOn(t *testing.T) {
 	}{
 		{"connection refused", func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 			vm.Stop()
-			return vm.InMemory()
+			return unknown(vm)
 		}, 0},
 		{"silence", func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 			vm.Silence(true)
-			return vm.InMemory()
+			return unknown(vm)
 		}, 30 * time.Second},
 		{"network unreachable", unreached(syscall.ENETUNREACH), 0},
 		{"host unreachable", unreached(syscall.EHOSTUNREACH), 0},
@@ -106,7 +113,7 @@ func TestChainMovesOn(t *testing.T) {
 		{"Docker Desktop, Norwegian", answering(403, docker+"connectex: Det ble forsøkt en socketoperasjon mot et nettverk som ikke kan nås."), 0},
 		{"no identity", func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 			vm.SetIdentities()
-			return vm.InMemory()
+			return unknown(vm)
 		}, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
