@@ -118,7 +118,7 @@ func (in *setup) checkOptions() error {
 		in.identity.kind, in.identity.id = kind, id
 	}
 	if client, ok := o.Transport.(*http.Client); ok && client == nil {
-		return errors.New("Transport is a nil *http.Client. To use the default client, leave Transport nil")
+		return errors.New("the Transport is a nil *http.Client. To use the default client, leave Transport nil")
 	}
 	if o.ConnectTimeout < 0 {
 		return fmt.Errorf("ConnectTimeout is negative: %s. Use zero for the default of %s", o.ConnectTimeout, defaultConnectTimeout)
