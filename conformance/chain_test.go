@@ -220,7 +220,7 @@ func TestChainOfTheUnavailable(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	vm.Stop()
 	second := next{err: azidentity.NewCredentialUnavailableError("nor here")}
-	_, err := chain(t, t.Context(), vm.InMemory(), &second)
+	_, err := chain(t, t.Context(), unknown(vm), &second)
 	require.ErrorContains(t, err, "This machine isn't an Azure VM")
 	require.ErrorContains(t, err, "nor here")
 	var failed *azidentity.AuthenticationFailedError
@@ -232,7 +232,7 @@ func TestChainWithoutTheOption(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Stop()
-	first, err := azhost.NewManagedIdentityCredential(vm.InMemory())
+	first, err := azhost.NewManagedIdentityCredential(unknown(vm))
 	require.NoError(t, err)
 	second := next{}
 	both, err := azidentity.NewChainedTokenCredential([]azcore.TokenCredential{first, &second}, nil)
