@@ -152,9 +152,9 @@ func TestParse(t *testing.T) {
 	for _, test := range []struct{ name, url, want string }{
 		{"TLS", "rediss://id@cache.invalid:10000", ""},
 		{"local", "redis://id@127.0.0.1:6379", ""},
-		{"clear", "redis://id@cache.invalid:6379", "verified TLS only"},
-		{"another host that begins alike", "redis://id@127.0.0.1.invalid:6379", "verified TLS only"},
-		{"certificate not checked", "rediss://id@cache.invalid:10000?skip_verify=true", "verified TLS only"},
+		{"clear", "redis://id@cache.invalid:6379", "without verified TLS"},
+		{"another host that begins alike", "redis://id@127.0.0.1.invalid:6379", "without verified TLS"},
+		{"certificate not checked", "rediss://id@cache.invalid:10000?skip_verify=true", "without verified TLS"},
 		{"no user", "rediss://cache.invalid:10000", "object ID"},
 		{"not a URL", "cache", "invalid URL scheme"},
 	} {
@@ -167,5 +167,5 @@ func TestParse(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 		})
 	}
-	require.ErrorContains(t, run(t.Context(), nil, nil), "-url is needed")
+	require.ErrorContains(t, run(t.Context(), nil, nil), "-url is required")
 }
