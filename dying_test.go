@@ -57,6 +57,7 @@ func TestDyingToken(t *testing.T) {
 					})
 				}
 				herd.Wait()
+				synctest.Wait() // the refresh that none of them waits for begins
 				require.Equal(t, 2, r.count(), "one refresh")
 				if test.down != nil { // nobody waits for the next attempt
 					require.Equal(t, "r#1", r.token(t).Token)
