@@ -95,7 +95,7 @@ func keep(resp *http.Response) (*http.Response, answer) {
 		body := bodyWithoutSecret(resp)
 		a.body = bytes.Clone(body[:min(len(body), maxKept)])
 	}
-	a.retryAfter = min(pauseAsked(resp), maxQuiet)
+	a.retryAfter = min(pauseAsked(resp), maxRetryAfter)
 	return stripped(resp), a
 }
 

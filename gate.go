@@ -6,6 +6,7 @@ package azhost
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -23,12 +24,12 @@ type gate struct {
 	answered bool       // the host itself has answered here
 	spent    time.Time  // until then each request is one attempt, after a whole schedule has failed
 	silent   bool       // that schedule ended without an answer
-	quiet    time.Time  // until then no one asks: a Retry-After
-	refusal  *refusal   // what requests get until then
+	pauseEnd time.Time  // until then no request is sent: a Retry-After
+	throttle *throttle  // the response that asked for this pause
 }
 
-// refusal is an answer that asks for a pause.
-type refusal struct {
+// throttle is a response that asks for a pause.
+type throttle struct {
 	status int
 	header http.Header
 	body   []byte
@@ -42,8 +43,8 @@ const (
 	maxRate = 20
 	// spentFor is how long requests make only one attempt after a whole schedule has failed.
 	spentFor = 5 * time.Minute
-	// maxQuiet bounds a Retry-After that is remembered.
-	maxQuiet = 2 * time.Minute
+	// maxRetryAfter bounds a Retry-After that is remembered.
+	maxRetryAfter = 2 * time.Minute
 	// lease is how long an attempt keeps its slot after its deadline. Otherwise four attempts in a
 	// Transport that ignores its context would block all requests.
 	lease = 10 * time.Second
@@ -77,7 +78,7 @@ func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), 
 		last = <-g.rate // one is there, as there are fewer slots
 	}
 	for { // the host may ask for a pause meanwhile
-		wait := max(g.quietFor(), time.Until(last.Add(time.Second)))
+		wait := max(g.pauseLeft(), time.Until(last.Add(time.Second)))
 		if wait <= 0 {
 			break
 		}
@@ -101,36 +102,37 @@ func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), 
 	return func() { expiry.Stop(); release() }, nil
 }
 
-// quietFor returns how long to wait before sending a request.
-func (g *gate) quietFor() time.Duration {
+// pauseLeft returns how long to wait before sending a request.
+func (g *gate) pauseLeft() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return time.Until(g.quiet)
+	return time.Until(g.pauseEnd)
 }
 
-// pauseFor keeps requests from the host for d. Those that begin meanwhile get resp.
+// pauseFor keeps requests from the host for d. Requests that begin in that time get resp.
 func (g *gate) pauseFor(d time.Duration, resp *http.Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if end := time.Now().Add(min(d, maxQuiet)); end.After(g.quiet) {
-		g.quiet, g.refusal = end, &refusal{resp.StatusCode, resp.Header, bodyWithoutSecret(resp)}
+	if end := time.Now().Add(min(d, maxRetryAfter)); end.After(g.pauseEnd) {
+		g.pauseEnd, g.throttle = end, &throttle{resp.StatusCode, resp.Header, bodyWithoutSecret(resp)}
 	}
 }
 
-// refused returns the answer that req gets without being sent, nil if there is none.
-func (g *gate) refused(req *http.Request) *http.Response {
+// throttled returns the response that req gets without being sent, or nil during no pause.
+func (g *gate) throttled(req *http.Request) *http.Response {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := g.refusal
-	if r == nil || !time.Now().Before(g.quiet) {
+	t := g.throttle
+	if t == nil || !time.Now().Before(g.pauseEnd) {
 		return nil
 	}
-	header := r.header.Clone()
+	header := t.header.Clone()
 	header.Del("Retry-After-Ms")
 	header.Del("X-Ms-Retry-After-Ms")
-	header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(g.quiet).Seconds())))) // what is left of it
+	header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(g.pauseEnd).Seconds())))) // what is left of it
 	return &http.Response{
-		StatusCode: r.status, Header: header, Body: io.NopCloser(bytes.NewReader(r.body)), Request: req,
+		Status: fmt.Sprintf("%d %s", t.status, http.StatusText(t.status)), StatusCode: t.status,
+		Header: header, Body: io.NopCloser(bytes.NewReader(t.body)), Request: req,
 	}
 }
 
@@ -164,4 +166,9 @@ func (g *gate) impatient() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return time.Now().Before(g.spent)
+}
+
+// useless reports whether the gate holds no request back.
+func (g *gate) useless() bool {
+	return len(g.slots) == 0 && g.pauseLeft() <= 0 && !g.impatient()
 }

@@ -27,7 +27,7 @@ func TestPauseReachesTheQueue(t *testing.T) {
 		}
 		go func() {
 			time.Sleep(500 * time.Millisecond)
-			g.pauseFor(time.Minute, refusedBy429)
+			g.pauseFor(time.Minute, throttled429)
 		}()
 		leave, err := g.enter(t.Context(), time.Minute)
 		require.NoError(t, err)
@@ -41,8 +41,8 @@ func TestLongerPauseStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(false)
 		start := time.Now()
-		g.pauseFor(time.Minute, refusedBy429)
-		g.pauseFor(time.Second, refusedBy429)
+		g.pauseFor(time.Minute, throttled429)
+		g.pauseFor(time.Second, throttled429)
 		leave, err := g.enter(t.Context(), time.Minute)
 		require.NoError(t, err)
 		require.Equal(t, time.Minute, time.Since(start))
@@ -54,8 +54,8 @@ func TestLongerPauseStands(t *testing.T) {
 func TestTurnEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(true)
-		g.pauseFor(time.Hour, refusedBy429)
-		require.Equal(t, maxQuiet, g.quietFor())
+		g.pauseFor(time.Hour, throttled429)
+		require.Equal(t, maxRetryAfter, g.pauseLeft())
 		for range 2 * maxRate {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			start := time.Now()
@@ -99,4 +99,24 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
-var refusedBy429 = &http.Response{StatusCode: 429, Header: http.Header{}, Body: http.NoBody, Request: &http.Request{}}
+var throttled429 = &http.Response{StatusCode: 429, Header: http.Header{}, Body: http.NoBody, Request: &http.Request{}}
+
+// TestThrottledResponse is the host's own, but for the time that is left.
+func TestThrottledResponse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(false)
+		req, err := http.NewRequest(http.MethodGet, "http://imds.invalid", nil)
+		require.NoError(t, err)
+		require.Nil(t, g.throttled(req))
+		g.pauseFor(time.Minute, throttled429)
+		require.False(t, g.useless())
+		time.Sleep(20 * time.Second)
+		resp := g.throttled(req)
+		require.Equal(t, "429 Too Many Requests", resp.Status)
+		require.Equal(t, "40", resp.Header.Get("Retry-After"))
+		require.Same(t, req, resp.Request)
+		time.Sleep(40 * time.Second)
+		require.Nil(t, g.throttled(req))
+		require.True(t, g.useless())
+	})
+}

@@ -83,7 +83,7 @@ func complete(o, schedule policy.RetryOptions) policy.RetryOptions {
 func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 	ctx := req.Raw().Context() // ends with the flight, and when its last caller has left between two attempts
 	progress := progressOf(ctx)
-	if resp := p.gate.refused(req.Raw()); resp != nil {
+	if resp := p.gate.throttled(req.Raw()); resp != nil {
 		progress.last.Store(&failure{p.source.explain(resp, nil)})
 		return resp, nil
 	}

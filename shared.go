@@ -43,20 +43,19 @@ var shared = struct {
 	gates  registry[route, gate]
 }{
 	caches: registry[identity, cache]{useless: (*cache).useless},
-	gates:  registry[route, gate]{useless: func(*gate) bool { return false }},
+	gates:  registry[route, gate]{useless: (*gate).useless},
 }
 
 // maxShared bounds a registry.
 const maxShared = 1_000
 
-// registry returns one value per key. As it grows, it removes useless values. When it is full and none
-// is useless, it removes an arbitrary one.
+// registry returns one value per key. When it is full, it removes the useless values, and arbitrary ones
+// until a tenth is free, so that not every new value has to look at all the others.
 type registry[K comparable, V any] struct {
 	useless func(*V) bool
 
-	mu     sync.Mutex // guards the fields below
+	mu     sync.Mutex // guards values
 	values map[K]*V
-	limit  int // number of values at which the next insertion looks for useless ones
 }
 
 // get returns the key's value, made if there is none.
@@ -69,15 +68,14 @@ func (r *registry[K, V]) get(key K, create func() *V) *V {
 	if r.values == nil {
 		r.values = map[K]*V{}
 	}
-	if len(r.values) >= r.limit {
+	if len(r.values) >= maxShared {
 		maps.DeleteFunc(r.values, func(_ K, v *V) bool { return r.useless(v) })
-		r.limit = min(max(2*len(r.values), 16), maxShared)
-	}
-	for any := range r.values {
-		if len(r.values) < maxShared {
-			break
+		for other := range r.values {
+			if len(r.values) <= maxShared*9/10 {
+				break
+			}
+			delete(r.values, other)
 		}
-		delete(r.values, any)
 	}
 	v := create()
 	r.values[key] = v
