@@ -216,7 +216,7 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 		ctx, end = runtime.StartSpan(ctx, "ManagedIdentityCredential.GetToken", c.client().Tracer(), nil)
 		defer func() { end(err) }()
 	}
-	if ctx.Value(progressKey{}) != nil {
+	if p, ok := ctx.Value(progressKey{}).(*progress); ok && p.cache == c.cacheFor(opts) {
 		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called by a policy or Transport of its own token request, which would deadlock")
 	}
 	resource, err := resourceOf(opts.Scopes)

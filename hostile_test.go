@@ -270,6 +270,23 @@ func TestTransportThatAsks(t *testing.T) {
 	}
 }
 
+// TestPolicyThatAsksAnotherCredential: it waits for no request of its own.
+func TestPolicyThatAsksAnotherCredential(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := onVM(t, always(goodToken))
+		imds := always(goodToken)
+		cred := onVM(t, imds, withPolicy("PerCallPolicies", func(req *policy.Request) (*http.Response, error) {
+			tk, err := token(req.Raw().Context(), other)
+			require.NoError(t, err)
+			require.NotEmpty(t, tk.Token)
+			return req.Next()
+		}))
+		_, err := token(t.Context(), cred)
+		require.NoError(t, err)
+		require.Equal(t, 1, imds.requests())
+	})
+}
+
 // policyFunc is a policy.
 type policyFunc func(*policy.Request) (*http.Response, error)
 

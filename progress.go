@@ -12,6 +12,7 @@ import (
 // progress is what a flight and its attempts (retry.go) tell each other. It travels in the context of
 // the request.
 type progress struct {
+	cache   *cache          // whose flight it is
 	ctx     context.Context // of the attempts: it ends with the flight, and with no caller
 	begin   func() bool     // reports whether an attempt may be made: there is a caller left for it
 	end     func() bool     // reports whether another attempt may follow one that failed
