@@ -45,7 +45,7 @@ func newArc(in *setup) source {
 // request implements [source].
 func (s *arc) request(ctx context.Context, w want) (*policy.Request, error) {
 	req, err := s.build(ctx, w.resource)
-	if err == nil && w.refused != "" {
+	if err == nil && w.fresh {
 		query := req.Raw().URL.Query()
 		query.Set("bypass_cache", "true") // the agent's own cache; agents before 1.66 ignore it
 		req.Raw().URL.RawQuery = query.Encode()

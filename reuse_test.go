@@ -119,6 +119,16 @@ func TestServiceThatRefusesTheToken(t *testing.T) {
 			host.RequireTokens(t, 3)
 		})
 	}
+	field(t, "claims before any token", nil, func(t *testing.T) { // another program may have filled the agent's cache
+		arc := azhosttest.NewArc(t)
+		cred, err := azhost.NewManagedIdentityCredential(arc.InMemory())
+		require.NoError(t, err)
+		_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{vault}, Claims: "{}"})
+		require.NoError(t, err)
+		for _, request := range arc.Requests() {
+			require.Equal(t, "true", request.Query.Get("bypass_cache"))
+		}
+	})
 	field(t, "the other resources keep their tokens", nil, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())

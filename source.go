@@ -107,6 +107,7 @@ type source interface {
 type want struct {
 	resource  string
 	refused   string // a token that a service has refused, "" for none
+	fresh     bool   // a token from the host's cache will not do: a service sent claims or has refused it
 	revocable bool   // the client handles the revocation of the token
 }
 
