@@ -180,7 +180,11 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 	}
 	if ended { // no one would wait for what this caller starts
 		c.mu.Unlock()
-		return azcore.AccessToken{}, gaveUp(ctx, resource, nil)
+		var cause error
+		if f != nil {
+			cause = f.progress.lastFailure()
+		}
+		return azcore.AccessToken{}, gaveUp(ctx, resource, cause)
 	}
 	if f == nil {
 		f = c.start(e, claims, now, r)
@@ -245,6 +249,9 @@ func (c *cache) drop(token string) {
 		e := c.entries[resource.(string)]
 		if e != nil && e.state.token.Token == token && (e.dropped == nil || e.dropped.at.add(dropEvery).reached(now)) {
 			e.dropped, e.finished = &drop{token, now}, now
+			for _, f := range e.flights {
+				f.overtaken = f.overtaken || e.outdated(f)
+			}
 			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
 		}
 		return true

@@ -75,8 +75,41 @@ func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
 		require.Equal(t, "r#3", r.token(t).Token)
 		synctest.Wait()
 		require.Equal(t, 3, r.count(), "a token of ten minutes was renewed")
-		require.NotContains(t, r.logged.String(), "WARN")
+		require.NotContains(t, r.logged.String(), "the cached token is still valid")
+		require.Contains(t, r.logged.String(), "token request failed, but another one has returned a token")
 	})
+}
+
+// TestRefreshUnderWayDoesNotBringBackADroppedToken: the host wasn't told of it. So the next call starts a
+// request that tells it, whichever of the two ends first.
+func TestRefreshUnderWayDoesNotBringBackADroppedToken(t *testing.T) {
+	for _, refresh := range []time.Duration{500 * time.Millisecond, 10 * time.Second} {
+		t.Run(refresh.String(), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				r := primed(t, time.Hour, 0)
+				r.set(func() {
+					r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
+						time.Sleep(refresh)
+						return azcore.AccessToken{Token: "r#1", ExpiresOn: time.Now().Add(time.Hour)}, nil
+					}
+				})
+				time.Sleep(55 * time.Minute)
+				r.token(t) // a refresh takes off
+				synctest.Wait()
+				r.drop("r#1")
+				r.set(func() { r.fetch, r.takes = nil, time.Second })
+				for range 3 {
+					token, err := r.want(t.Context(), "r", "")
+					require.NoError(t, err)
+					require.Equal(t, "r#3", token.Token)
+				}
+				time.Sleep(time.Minute)
+				require.Equal(t, "r#3", r.token(t).Token)
+				require.Equal(t, []string{"r#1"}, r.refused)
+				require.Equal(t, 3, r.count())
+			})
+		})
+	}
 }
 
 func TestRefusedTokenComesBack(t *testing.T) {

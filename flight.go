@@ -91,11 +91,18 @@ var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
 // cache.mu, as does that of idle.
 func (e *entry) flight(claims string, now instant) *flight {
 	for _, f := range e.flights {
-		if f.claims == claims && !f.until.reached(now) {
+		if f.claims == claims && !f.until.reached(now) && !e.outdated(f) {
 			return f
 		}
 	}
 	return nil
+}
+
+// outdated reports whether f started before Invalidate dropped a token: the host hasn't been told, and
+// may return that token again.
+func (e *entry) outdated(f *flight) bool {
+	refused := e.refused()
+	return refused != "" && f.refused != refused
 }
 
 // idle reports whether there is no flight that a call could join.
@@ -121,7 +128,7 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 	if claims != "" {
 		f.refused = cmp.Or(e.state.token.Token, f.refused)
 	}
-	f.progress = &progress{ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
+	f.progress = &progress{cache: c, ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
 	watchdog := time.AfterFunc(stuckAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
 	go func() {
@@ -145,7 +152,9 @@ func (c *cache) run(ctx context.Context, e *entry, f *flight) {
 			f.progress.journal.write(slog.LevelError, "azhost: panic while requesting a token", "panic", text, "stack", string(debug.Stack()))
 		}
 	}()
-	token, err = f.fetch(ctx, want{resource: e.resource, refused: f.refused, revocable: c.revocable})
+	token, err = f.fetch(ctx, want{
+		resource: e.resource, refused: f.refused, fresh: f.claims != "" || f.refused != "", revocable: c.revocable,
+	})
 }
 
 // panicText words the value of a panic, even of one whose own Error or String method panics.
@@ -236,7 +245,7 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	if e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old.outcome != running }); len(e.flights) == 0 {
 		e.flights = nil // a token that is cached for hours keeps no array for them
 	}
-	if f.overtaken && e.state.valid(at) {
+	if f.overtaken && e.state.valid(at) || e.outdated(f) && f.token.Token == e.refused() {
 		return
 	}
 	if f.claims != "" { // no ordinary flight that is running knows better, nor one with older claims
@@ -255,7 +264,7 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
 	valid := e.state.valid(at)
 	switch {
-	case f.claims != "" && f.waiters == 0:
+	case f.waiters == 0 && (f.claims != "" || f.progress.count() == 0): // the host has not failed if it was not asked
 		return abandoned
 	case f.claims != "":
 		return noToken
@@ -297,6 +306,8 @@ func (f *flight) report(resource string) {
 		j.write(slog.LevelWarn, "azhost: refresh failed; the cached token is still valid", append(attrs, "pause", f.pause.Round(time.Millisecond).String(), "error", f.err)...)
 	case abandoned:
 		j.write(slog.LevelWarn, "azhost: token request failed after its last caller had left", append(attrs, "error", f.err)...)
+	case superseded:
+		j.write(slog.LevelWarn, "azhost: token request failed, but another one has returned a token", append(attrs, "error", f.err)...)
 	}
 	j.close()
 }

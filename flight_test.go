@@ -173,6 +173,41 @@ func TestCancelledCallerStartsNothing(t *testing.T) {
 	})
 }
 
+// TestCanceledCallerLearnsTheRememberedFailure: it may be why it was canceled.
+func TestCanceledCallerLearnsTheRememberedFailure(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := newCache(false)
+		by := &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) {
+			down := failed(nil, nil, "down")
+			progressOf(ctx).last.Store(&failure{down})
+			return azcore.AccessToken{}, down
+		}}
+		_, err := c.get(ctx, "r", "", by)
+		require.EqualError(t, err, "azhost: down")
+		cancel()
+		_, err = c.get(ctx, "r", "", by)
+		require.ErrorIs(t, err, context.Canceled)
+		require.ErrorContains(t, err, "last attempt: down")
+	})
+}
+
+// TestLeavingTheQueueIsNoFailure: the host was not asked.
+func TestLeavingTheQueueIsNoFailure(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCache(false)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := c.get(ctx, "r", "", from(func(ctx context.Context) (azcore.AccessToken, error) {
+			<-ctx.Done()
+			return azcore.AccessToken{}, ctx.Err()
+		}))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		synctest.Wait()
+		require.Zero(t, c.entries["r"].state.failures)
+	})
+}
+
 func TestCallersOfAnExpiredTokenJoinTheRefresh(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)

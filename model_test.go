@@ -37,6 +37,9 @@ type modelEntry struct {
 	everDropped          bool
 }
 
+// outdated reports whether the host was not told of the token that a service has refused.
+func (e *modelEntry) outdated(f *modelFlight) bool { return e.refused != "" && f.refused != e.refused }
+
 func (e *modelEntry) valid(now moment) bool { return e.token != "" && !e.expiry.passed(now) }
 
 // modelFlight is a request, from its start to its end.
@@ -55,6 +58,7 @@ type modelFlight struct {
 	kept        bool // it is a refresh
 	background  bool
 	callers     []*modelCall
+	refused     string
 	over        bool // with result
 	result      string
 	until       moment // a failure is remembered until then
@@ -68,6 +72,7 @@ type modelCall struct {
 	claims   string
 	ends     time.Duration // its context; 0: never
 	wait     time.Duration // the end of its wait for the refresh of a dying token; 0: it doesn't
+	refresh  *modelFlight  // the one that it waits for
 }
 
 // plan is what the host does with one request.
@@ -158,7 +163,7 @@ func (m *model) call(c *modelCall) {
 			m.returned[c.n] = e.token
 			return
 		}
-		c.wait = m.now + min(2*time.Second, half)
+		c.wait, c.refresh = m.now+min(2*time.Second, half), f
 		m.calls = append(m.calls, c)
 		return
 	}
@@ -180,7 +185,7 @@ func (m *model) call(c *modelCall) {
 // joinable returns the flight that a call would share.
 func (m *model) joinable(e *modelEntry, claims string) *modelFlight {
 	for _, f := range e.flights {
-		if f.claims == claims && !f.gone && (!f.over || !f.until.passed(m.at())) {
+		if f.claims == claims && !f.gone && (!f.over || !f.until.passed(m.at())) && !e.outdated(f) {
 			return f
 		}
 	}
@@ -189,13 +194,13 @@ func (m *model) joinable(e *modelEntry, claims string) *modelFlight {
 
 func (m *model) start(e *modelEntry, resource, claims string) *modelFlight {
 	f := &modelFlight{n: len(m.flights), resource: resource, claims: claims, started: m.now, startedMono: m.at().mono, plan: m.plans(len(m.flights), resource)}
-	refused := e.refused
+	f.refused = e.refused
 	if claims != "" && e.token != "" {
-		refused = e.token
+		f.refused = e.token
 	}
 	m.flights = append(m.flights, f)
-	e.flights = append(e.flights, f)
-	m.begin(f, refused)
+	e.flights = append(slices.DeleteFunc(e.flights, func(o *modelFlight) bool { return o.over && o.until.passed(m.at()) }), f)
+	m.begin(f, f.refused)
 	return f
 }
 
@@ -204,12 +209,16 @@ func (m *model) begin(f *modelFlight, refused string) {
 	m.requests = append(m.requests, modelRequest{m.now, f.n, f.attempt, refused})
 }
 
-// nextEvent returns when the next thing happens by itself, 0 if nothing does.
-func (m *model) nextEvent() time.Duration {
-	next := time.Duration(0)
+// nextEvent returns when the next thing happens by itself, 0 if nothing does, and whether it is not
+// alone: no one can say then what comes first.
+func (m *model) nextEvent() (next time.Duration, tied bool) {
 	consider := func(t time.Duration) {
-		if t > 0 && (next == 0 || t < next) {
-			next = t
+		switch {
+		case t == 0: // never
+		case next == 0 || t < next:
+			next, tied = t, false
+		case t == next:
+			tied = true
 		}
 	}
 	for _, f := range m.flights {
@@ -227,7 +236,7 @@ func (m *model) nextEvent() time.Duration {
 		consider(c.ends)
 		consider(c.wait)
 	}
-	return next
+	return next, tied
 }
 
 // happen does what is due at this moment.
@@ -296,7 +305,6 @@ func (m *model) finish(f *modelFlight, result string, retryAfter time.Duration) 
 	f.over, f.result = true, result
 	f.overtaken = f.overtaken || f.gone
 	e.touched = now
-	waiting := len(f.callers) > 0 || f.kept
 	if ok {
 		e.flights = slices.DeleteFunc(e.flights, func(o *modelFlight) bool { return o.over })
 		for _, o := range m.flights {
@@ -304,7 +312,7 @@ func (m *model) finish(f *modelFlight, result string, retryAfter time.Duration) 
 				o.gone = true
 			}
 		}
-		if !f.overtaken || !e.valid(now) {
+		if !(f.overtaken && e.valid(now)) && !(e.outdated(f) && result == e.refused) {
 			dying := f.plan.life - min(time.Minute, f.plan.life/10)
 			for _, o := range e.flights {
 				if f.claims != "" {
@@ -322,7 +330,7 @@ func (m *model) finish(f *modelFlight, result string, retryAfter time.Duration) 
 			f.until = m.remembered(f, retryAfter)
 		}
 		valid := e.valid(now)
-		if f.claims == "" && (waiting || !valid) && !(f.overtaken && valid) {
+		if f.claims == "" && !(f.overtaken && valid) {
 			e.failures++
 			e.failed = true
 			if valid {
@@ -339,7 +347,7 @@ func (m *model) finish(f *modelFlight, result string, retryAfter time.Duration) 
 	}
 	f.callers = nil
 	for _, c := range slices.Clone(m.calls) { // those that wait for the refresh of a dying token
-		if c.wait != 0 && c.resource == f.resource && f.claims == "" {
+		if c.wait != 0 && c.refresh == f {
 			m.stopWaiting(c)
 		}
 	}
@@ -398,6 +406,9 @@ func (m *model) drop(token string) {
 	for _, e := range m.entries {
 		if now := m.at(); token != "" && e.token == token && (!e.everDropped || e.dropped.plus(time.Minute).passed(now)) {
 			e.refused, e.dropped, e.everDropped, e.touched, e.token = token, now, true, now, ""
+			for _, f := range e.flights {
+				f.overtaken = f.overtaken || f.refused != token
+			}
 		}
 	}
 }

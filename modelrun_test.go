@@ -30,6 +30,7 @@ type modelRun struct {
 	model   *model
 	history []func() string
 	calls   int
+	tied    bool // two things were due at the same nanosecond, which ends the run
 
 	compared struct{ calls, requests, events int }
 
@@ -38,13 +39,14 @@ type modelRun struct {
 	requests []modelRequest
 	events   []modelEvent
 	returned map[int]string
+	expiry   map[int]time.Time // of the token of each fetch
 }
 
 var modelResources = []string{"r", "s"}
 
 func newModelRun(t *testing.T, seed uint64) *modelRun {
 	r := &modelRun{
-		cache: newCache(false), t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), start: time.Now(), returned: map[int]string{},
+		cache: newCache(false), t: t, seed: seed, random: rand.New(rand.NewPCG(seed, 0)), start: time.Now(), returned: map[int]string{}, expiry: map[int]time.Time{},
 	}
 	r.model = &model{entries: map[string]*modelEntry{}, returned: map[int]string{}, plans: r.plan, seen: r, fail: r.fail}
 	return r
@@ -99,7 +101,7 @@ func (r *modelRun) plan(n int, resource string) plan {
 
 // requester is what one call brings along.
 func (r *modelRun) requester() *requester {
-	var flights []int // that it has started, one after the other
+	var flights []int // that it has started and that have not finished
 	return &requester{
 		fetch: func(ctx context.Context, w want) (azcore.AccessToken, error) {
 			r.mu.Lock()
@@ -112,12 +114,15 @@ func (r *modelRun) requester() *requester {
 		observe: func(e Event) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			n := flights[0]
-			flights = flights[1:]
-			result := ""
+			i, result := 0, "" // the oldest is the first to be given up
 			if e.Err == nil {
-				result = r.plan(n, e.Resource).token
+				i = slices.IndexFunc(flights, func(n int) bool { return r.expiry[n].Equal(e.ExpiresOn) })
+				result = r.plan(flights[i], e.Resource).token
+			} else if _, n, ok := strings.Cut(e.Err.Error(), "flight "); ok {
+				i = slices.IndexFunc(flights, func(f int) bool { return strconv.Itoa(f) == n })
 			}
+			n := flights[i]
+			flights = slices.Delete(flights, i, i+1)
 			r.events = append(r.events, modelEvent{time.Since(r.start), n, resultOf(result, e.Err), e.Attempts, e.Background, e.Duration})
 		},
 	}
@@ -165,6 +170,9 @@ func (r *modelRun) fetch(ctx context.Context, w want, n int, p plan) (azcore.Acc
 		return azcore.AccessToken{}, down
 	}
 	token := azcore.AccessToken{Token: p.token, ExpiresOn: time.Now().Add(p.life)}
+	r.mu.Lock()
+	r.expiry[n] = token.ExpiresOn
+	r.mu.Unlock()
 	if p.refresh > 0 {
 		token.RefreshOn = time.Now().Add(p.refresh)
 	}
@@ -212,9 +220,12 @@ func (r *modelRun) moment(i instant) moment {
 // advance lets time pass until end, and the model follow at everything that happens.
 func (r *modelRun) advance(end time.Duration) {
 	for {
-		next := r.model.nextEvent()
+		next, tied := r.model.nextEvent()
 		if next == 0 || next > end {
 			break
+		}
+		if r.tied = tied; tied {
+			return
 		}
 		r.sleepUntil(next)
 		r.model.happen()
@@ -269,7 +280,9 @@ func (r *modelRun) step() {
 		at := moments[r.random.IntN(len(moments))] + time.Duration(r.random.IntN(3)-1)
 		d = max(at-r.model.now, 1)
 	}
-	r.advance(r.model.now + d)
+	if r.advance(r.model.now + d); r.tied {
+		return
+	}
 	resource := modelResources[r.random.IntN(len(modelResources))]
 	switch n := r.random.IntN(24); {
 	case n < 2:
@@ -398,7 +411,7 @@ func same[T comparable](r *modelRun, what string, got, want []T, compared *int) 
 // TestModel runs random calls, claims, cancellations, failures, drops, sweeps and jumps of the clocks
 // against the cache and its model. To run the sequences of a seed first, set MODEL_SEED to it.
 func TestModel(t *testing.T) {
-	seed := uint64(1) // fixed: seed 17625379392325887233 finds a difference that is still to be explained
+	seed := rand.Uint64()
 	if s, err := strconv.ParseUint(os.Getenv("MODEL_SEED"), 10, 64); err == nil {
 		seed = s
 	}
@@ -416,11 +429,13 @@ func TestModel(t *testing.T) {
 func runModel(t *testing.T, seed uint64) {
 	defer time.Sleep(10 * time.Minute) // in which all goroutines end, even after a failure
 	r := newModelRun(t, seed)
-	for range 5 + r.random.IntN(15) {
+	for n := 5 + r.random.IntN(15); n > 0 && !r.tied; n-- {
 		r.step()
 	}
-	r.advance(r.model.now + 10*time.Minute)
-	if len(r.model.calls) > 0 {
+	if !r.tied {
+		r.advance(r.model.now + 10*time.Minute)
+	}
+	if len(r.model.calls) > 0 && !r.tied {
 		r.fail("%d calls do not return", len(r.model.calls))
 	}
 }
