@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/azhost/azhost/internal/advice"
+	"github.com/azhost/azhost/internal/detect"
 	"github.com/azhost/azhost/internal/tokenjson"
 )
 
@@ -100,7 +101,7 @@ func dateOf(resp *http.Response) time.Time {
 
 // advice returns what to do about a failure, as a sentence to append; "" if that is unknown.
 func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
-	f.Host = string(r.source)
+	f.Host = detect.Host(r.source)
 	if r.id != "" {
 		f.Identity = fmt.Sprintf("%s %q", r.kind, r.id)
 	}

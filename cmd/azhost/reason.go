@@ -13,6 +13,7 @@ import (
 
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/internal/advice"
+	"github.com/azhost/azhost/internal/detect"
 )
 
 // reason is a stable word for the outcome of a request for a token. Each but reasonOK is a section
@@ -118,7 +119,7 @@ func causes(host azhost.Source, identity string) []cause {
 		{advice.AgentStatus, ""},
 	}
 	if identity != "" {
-		notAssigned := advice.For(advice.Failure{Host: string(host), Problem: advice.OtherIdentity, Identity: identity})
+		notAssigned := advice.For(advice.Failure{Host: detect.Host(host), Problem: advice.OtherIdentity, Identity: identity})
 		all = append(all, cause{notAssigned, reasonIdentityNotAssigned})
 	}
 	return all

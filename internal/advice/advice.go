@@ -8,6 +8,8 @@ package advice
 import (
 	"regexp"
 	"strings"
+
+	"github.com/azhost/azhost/internal/detect"
 )
 
 // Problem is a failure that has no answer of the host's, or that the answer alone does not show.
@@ -28,7 +30,7 @@ const (
 
 // Failure is what is known about a failed request.
 type Failure struct {
-	Host     string // as azhost.Source
+	Host     detect.Host
 	Problem  Problem
 	Identity string // how a user-assigned identity was selected, such as `client ID "…"`; "" if none was
 
@@ -104,18 +106,18 @@ func For(f Failure) string {
 		return KeyRejected
 	}
 	switch f.Host {
-	case "IMDS":
+	case detect.IMDS:
 		return imds(f)
-	case "AzureArc":
+	case detect.AzureArc:
 		return arc(f)
 	}
 	if f.Problem == Silent || f.Problem == NotListening {
 		return PlatformMoved
 	}
 	switch f.Host {
-	case "AppService":
+	case detect.AppService:
 		return appService(f)
-	case "ServiceFabric":
+	case detect.ServiceFabric:
 		switch f.Code {
 		case "ManagedIdentityNotFound":
 			return BindIdentity
@@ -124,11 +126,11 @@ func For(f Failure) string {
 		case "InternalServerError":
 			return FabricScope
 		}
-	case "CloudShell":
+	case detect.CloudShell:
 		if f.Code == "AudienceNotSupported" {
 			return ShellScope
 		}
-	case "AzureML":
+	case detect.AzureML:
 		switch f.Status {
 		case 401, 403:
 			return WrongSecret
@@ -211,12 +213,12 @@ func assigned(f Failure) string {
 	if f.Identity == "" {
 		return AssignOne
 	}
-	where := map[string]string{"AzureArc": "server", "AppService": "app"}[f.Host]
+	where := map[detect.Host]string{detect.AzureArc: "server", detect.AppService: "app"}[f.Host]
 	if where == "" {
 		where = "machine"
 	}
 	advice := "Check that the user-assigned identity with " + f.Identity + " is assigned to this " + where
-	if f.Host == "AzureArc" {
+	if f.Host == detect.AzureArc {
 		advice += ", or leave ID nil for the system-assigned identity"
 	}
 	return advice
