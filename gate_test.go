@@ -120,3 +120,20 @@ func TestThrottledResponse(t *testing.T) {
 		require.True(t, g.useless())
 	})
 }
+
+// TestUselessGate: a new gate would let more requests through than one that is in use.
+func TestUselessGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(true)
+		require.True(t, g.useless())
+		leave, err := g.enter(t.Context(), time.Minute)
+		require.NoError(t, err)
+		require.False(t, g.useless())
+		leave()
+		require.True(t, g.useless())
+		g.spend(true)
+		require.False(t, g.useless())
+		time.Sleep(spentFor)
+		require.True(t, g.useless())
+	})
+}
