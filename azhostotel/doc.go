@@ -21,7 +21,7 @@
 //
 //	azhost.token.remaining         gauge, s            time until the cached token expires
 //	azhost.token.requests          counter, {request}  finished token requests
-//	azhost.token.request.duration  histogram, s        how long they took
+//	azhost.token.request.duration  histogram, s        duration of these requests
 //
 // The gauge is 0 if requests have failed and there is no valid token. It isn't reported for a token that
 // expired because the program no longer requests it. In the counter and the histogram, each request
