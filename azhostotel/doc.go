@@ -32,7 +32,7 @@
 //
 //	azhost.source      the host, such as IMDS or AzureArc
 //	azhost.resource    gauge only: the resource, such as https://vault.azure.net
-//	azhost.background  counter and histogram: true for a refresh that no caller waited for
+//	azhost.background  counter and histogram: true for a background refresh
 //	azhost.outcome     counter and histogram: success, failure, or unavailable
 //	error.type         counter and histogram, unless successful: the status of the host's last response,
 //	                   such as 429, or else timeout, canceled, or _OTHER

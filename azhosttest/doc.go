@@ -1,10 +1,11 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package azhosttest provides fakes of the hosts that azhost gets tokens from, for testing programs
-// that use it: an Azure VM ([NewVM]), an Azure Arc-enabled server ([NewArc]), App Service
-// ([NewAppService]), Service Fabric ([NewServiceFabric]), Cloud Shell ([NewCloudShell]), and Azure ML
-// ([NewAzureML]). They speak the hosts' protocols, reject what the hosts reject, and fail on demand.
+// Package azhosttest provides fakes of the hosts that azhost gets tokens from. Use them to test
+// programs that use azhost. The hosts are an Azure VM ([NewVM]), an Azure Arc-enabled server
+// ([NewArc]), App Service ([NewAppService]), Service Fabric ([NewServiceFabric]), Cloud Shell
+// ([NewCloudShell]), and Azure ML ([NewAzureML]). The fakes speak the hosts' protocols, reject what
+// the hosts reject, and fail when a test tells them to.
 //
 //	func TestReport(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -37,8 +38,8 @@
 // their Setenv fails the test.
 //
 // App Service, Service Fabric, and Azure ML require a secret. azhost always reads it from the
-// environment, even if the endpoint comes from options. For these hosts, also call Setenv with
-// Options and InMemory. Call it before a bubble starts, because it opens a socket. Service Fabric has
+// environment, even if the endpoint comes from options. For these hosts, call Setenv too when you use
+// Options or InMemory. Call it before a bubble starts, because it opens a socket. Service Fabric has
 // no in-memory transport, because its certificate is pinned.
 //
 // # Identities
