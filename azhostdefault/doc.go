@@ -20,8 +20,8 @@
 //
 // AZURE_TOKEN_CREDENTIALS selects some of them, AZURE_CLIENT_ID selects a user-assigned identity,
 // and all other variables and options have the same effect as in azidentity. Also as in
-// azidentity, a configured credential that fails ends the search, unless it
-// belongs to a developer tool.
+// azidentity, a configured credential that fails ends the search, unless it belongs to a developer
+// tool.
 //
 // # Differences
 //
