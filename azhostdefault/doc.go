@@ -20,23 +20,24 @@
 //
 // AZURE_TOKEN_CREDENTIALS selects some of them, AZURE_CLIENT_ID selects a user-assigned identity,
 // and all other variables and options have the same effect as in azidentity. Also as in
-// azidentity, a configured credential that fails ends the search, unless it is a developer tool's.
+// azidentity, a configured credential that fails ends the search, unless it belongs to a developer
+// tool.
 //
 // # Differences
 //
 // Only managed identities behave differently:
 //
-//   - If another cloud's metadata service answers at IMDS's address, the search goes on at once.
-//     azidentity fails, and retries a 404 for about 100 seconds before that.
-//   - If no connection reaches IMDS, the search goes on after 2 seconds instead of 1, or after the
-//     timeout of the Transport in ClientOptions. If AZURE_TOKEN_CREDENTIALS is prod, no other
-//     credential follows, so on an Azure VM azhost waits for IMDS, for about 100 seconds.
-//   - If AZURE_TOKEN_CREDENTIALS is ManagedIdentityCredential and the machine has none,
-//     azhost's error makes an outer chain move on.
+//   - If another cloud's metadata service responds at IMDS's address, the credential tries the next
+//     source at once. azidentity fails; if the status is 404, it first retries for about 100 seconds.
+//   - If it can't connect to IMDS, the credential tries the next source after 2 seconds instead of 1,
+//     or after the timeout of the Transport in ClientOptions. If AZURE_TOKEN_CREDENTIALS is prod,
+//     no source follows, so on an Azure VM, azhost retries for about 100 seconds.
+//   - If AZURE_TOKEN_CREDENTIALS is ManagedIdentityCredential and the machine has no managed
+//     identity, the error makes an outer chain try its next credential.
 //   - Tokens are cached and refreshed as package azhost documents. Unless ClientOptions has a
 //     Transport, requests for them never use a proxy.
-//   - Error texts are azhost's. errors.As finds an [azidentity.AuthenticationFailedError] with the
-//     RawResponse as before.
+//   - Error texts are azhost's. As with azidentity, errors.As finds an
+//     [azidentity.AuthenticationFailedError] with its RawResponse.
 //
 // # Cost
 //

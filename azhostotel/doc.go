@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package azhostotel reports what azhost's credentials do as OpenTelemetry metrics.
+// Package azhostotel exports OpenTelemetry metrics of azhost's credentials.
 //
 //	metrics, err := azhostotel.New(nil) // the global MeterProvider
 //	if err != nil {
@@ -20,19 +20,19 @@
 // # Metrics
 //
 //	azhost.token.remaining         gauge, s            time until the cached token expires
-//	azhost.token.requests          counter, {request}  finished requests for a token
-//	azhost.token.request.duration  histogram, s        how long they took
+//	azhost.token.requests          counter, {request}  finished token requests
+//	azhost.token.request.duration  histogram, s        duration of these requests
 //
 // The gauge is 0 if requests have failed and there is no valid token. It isn't reported for a token that
-// has expired because the program has stopped asking for it. The counter and the histogram count a
-// request once, whatever the number of its attempts and of the callers who waited for it. Calls of
-// GetToken that find a token in the cache aren't counted and cost nothing more than without metrics.
+// expired because the program no longer requests it. In the counter and the histogram, each request
+// counts once, no matter how many attempts it takes and how many callers wait for it. Calls to GetToken
+// that return a cached token don't count, and metrics don't slow them down.
 //
 // # Attributes
 //
 //	azhost.source      the host, such as IMDS or AzureArc
 //	azhost.resource    gauge only: the resource, such as https://vault.azure.net
-//	azhost.background  counter and histogram: true for a refresh that no caller waited for
+//	azhost.background  counter and histogram: true for a background refresh
 //	azhost.outcome     counter and histogram: success, failure, or unavailable
 //	error.type         counter and histogram, unless successful: the status of the host's last response,
 //	                   such as 429, or else timeout, canceled, or _OTHER
@@ -41,16 +41,16 @@
 //
 // # Cardinality
 //
-// The attributes of the counter and the histogram have a few values each, whatever the program asks for.
-// The gauge has one series for each resource that [azhost.ManagedIdentityCredential.Health] lists. That
-// is one for each Azure service that the program uses, unless it takes scopes from its input. The SDK
-// stops at 2,000 series for each instrument by default. If the program has many resources, don't
-// register its credential: the counter and the histogram don't need it.
+// The counter and the histogram have only a few series, no matter how many resources the program uses.
+// The gauge has one series for each resource that [azhost.ManagedIdentityCredential.Health] lists,
+// which usually means one for each Azure service that the program uses. If a program takes scopes from
+// its input, there can be many more. By default, the SDK limits each instrument to 2,000 series. If
+// your program has many resources, don't call Register: only the gauge needs it.
 //
 // # Prometheus
 //
 // With OpenTelemetry's Prometheus exporter, the metrics are azhost_token_remaining_seconds,
 // azhost_token_requests_total, and azhost_token_request_duration_seconds, and the attributes are the
-// labels azhost_source, error_type, and so on. The example service in the azhost repository, in
-// examples/service, exports them that way.
+// labels azhost_source, error_type, and so on. The service in examples/service, in the azhost
+// repository, exports them that way.
 package azhostotel

@@ -66,8 +66,8 @@ func (m *Metrics) Observe(e azhost.Event) {
 
 // Register reports the remaining time of cred's tokens at every collection, until the registration
 // is unregistered. Register a credential once. If a program has credentials for several identities, give
-// each registration an attribute of its own, or else their tokens for the same resource are reported as
-// one.
+// each registration a different attribute. Otherwise, their tokens for the same resource share one
+// series.
 func (m *Metrics) Register(cred *azhost.ManagedIdentityCredential, attributes ...attribute.KeyValue) (metric.Registration, error) {
 	attributes = append([]attribute.KeyValue{attribute.String("azhost.source", string(cred.Source()))}, attributes...)
 	return m.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {

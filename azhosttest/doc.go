@@ -1,10 +1,11 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package azhosttest provides fakes of the hosts that azhost gets tokens from, for testing programs
-// that use it: an Azure VM ([NewVM]), an Azure Arc-enabled server ([NewArc]), App Service
-// ([NewAppService]), Service Fabric ([NewServiceFabric]), Cloud Shell ([NewCloudShell]), and Azure ML
-// ([NewAzureML]). They speak the hosts' protocols, reject what the hosts reject, and fail on demand.
+// Package azhosttest provides fakes of the hosts that azhost gets tokens from. Use them to test
+// programs that use azhost. The hosts are an Azure VM ([NewVM]), an Azure Arc-enabled server
+// ([NewArc]), App Service ([NewAppService]), Service Fabric ([NewServiceFabric]), Cloud Shell
+// ([NewCloudShell]), and Azure ML ([NewAzureML]). The fakes speak the hosts' protocols, reject what
+// the hosts reject, and fail when a test tells them to.
 //
 //	func TestReport(t *testing.T) {
 //		synctest.Test(t, func(t *testing.T) {
@@ -25,55 +26,61 @@
 //
 // [Host.Options] and [Host.InMemory] return options for a credential. Options connects over a
 // loopback socket. InMemory calls the fake directly; use it in testing/synctest bubbles, where
-// retries, throttling, and expiry take no time. The credentials of one fake share a token cache, as
-// they do in production. Different fakes share nothing.
+// retries, throttling, and expiry take no real time.
 //
-// For code that creates its own credential, use an [AppService] and call [Host.Setenv]. The
-// variables IDENTITY_ENDPOINT and IDENTITY_HEADER lead every client library to the fake, including
-// azhost and azidentity. No variable does that for a [VM] or tells a client where the key files of
-// an [Arc] are, so their Setenv fails the test.
+// As in production, credentials share a token cache: those with Options of the same fake share one,
+// and those with InMemory share another. Different fakes share nothing. If a test needs an empty
+// cache, create another fake.
 //
-// App Service, Service Fabric, and Azure ML require a secret, which azhost reads from the
-// environment for every request, whatever its options are. Call Setenv for these hosts in any case,
-// and before a bubble starts, because Setenv opens a socket. Service Fabric has no in-memory
-// transport, because its certificate is pinned.
+// For code that creates its own credential, use an [AppService] and call [Host.Setenv]. Every client
+// library, including azhost and azidentity, reads the variables IDENTITY_ENDPOINT and
+// IDENTITY_HEADER. No variable sets the endpoint of a [VM] or the key directory of an [Arc], so
+// their Setenv fails the test.
+//
+// App Service, Service Fabric, and Azure ML require a secret. azhost always reads it from the
+// environment, even if the endpoint comes from options. For these hosts, call Setenv too when you use
+// Options or InMemory. Call it before a bubble starts, because it opens a socket. Service Fabric has
+// no in-memory transport, because its certificate is pinned.
 //
 // # Identities
 //
-// A new host has one system-assigned identity. [Host.SetIdentities] replaces it with any number of
-// [SystemAssigned] and [UserAssigned] identities. The fake selects among them as the real host does.
+// A new fake has one system-assigned identity. [Host.SetIdentities] replaces it with any number of
+// [SystemAssigned] and [UserAssigned] identities. The fake selects one for each request, as the real
+// host does.
 //
 // # Tokens
 //
-// Tokens are signed JSON Web Tokens with realistic claims. Every fake has a different key. A service
-// under test checks tokens with [Host.Verify] or [Host.PublicKey], or finds the key by OpenID Connect
+// Tokens are signed JSON Web Tokens with realistic claims. Every fake has its own key. A service under
+// test can check tokens with [Host.Verify] or [Host.PublicKey], or get the key by OpenID Connect
 // discovery ([Host.ServeIssuer]).
 //
-// SetTokenLifetime, SetRefreshIn, ReuseTokens, and SetClaims change new tokens. EditResponse changes
-// the JSON around them. Expire makes Verify reject the tokens issued so far.
+// SetTokenLifetime, SetRefreshIn, and SetClaims affect new tokens. ReuseTokens makes the fake cache
+// tokens as IMDS does. EditResponse changes the JSON fields of a response. Expire makes Verify reject
+// all tokens that were issued before.
 //
 // # Failures
 //
 // Fail, FailWhile, FailUntil, and FailRandomly replace responses with a [Fault]: a status, header,
-// and body, a delay, a dropped connection, or a truncated body. SetLatency, Throttle, Stop, and
-// Silence make the whole host slow, busy, or absent.
+// and body, a delay, a dropped connection, or a truncated body. SetLatency slows down the host,
+// Throttle limits its requests, and Stop and Silence make it unreachable.
 //
-// An [Arc] can also fail with its key files (SetKeyFault, SetKeyLifetime, RefuseKeys), its challenges
-// (SetChallenge), and its agent (Restart, IgnoreSelectors). An [AppService] can rotate its secret
-// (RotateHeader), and a [ServiceFabric] can present the wrong certificate (UseWrongCertificate).
+// An [Arc] can also have problems with its key files (SetKeyFault, SetKeyLifetime, RefuseKeys) and
+// challenges (SetChallenge), restart (Restart), or ignore selectors as old agents do
+// (IgnoreSelectors). An [AppService] can rotate its secret (RotateHeader), and a [ServiceFabric] can
+// present the wrong certificate (UseWrongCertificate).
 //
 // # Assertions
 //
-// RequireTokens, RequireRequests, and RequireResource fail the test if the program made other
-// requests than expected. Requests returns the log.
+// RequireTokens, RequireRequests, and RequireResource fail the test unless the program sent the
+// expected requests. Requests returns the requests.
 //
 // # Fidelity
 //
 // The fakes reproduce documented and captured responses exactly: statuses, fields and their types,
-// error codes, and the best-known error texts. All other texts are made up because they aren't
-// public, so no program should depend on them.
+// error codes, and the best-known error texts. All other texts are invented, because the real ones
+// aren't public. Don't depend on them.
 //
-// Some behavior isn't known. Throttled fakes send Retry-After, an Arc agent answers a wrong key with
-// another challenge, and a wrong secret gets 401 on App Service and Azure ML and 404 on Service
-// Fabric.
+// Some behavior of the real hosts isn't documented. The fakes assume that a throttled host sends
+// Retry-After, that an Arc agent responds to a wrong key with another challenge, and that the
+// response to a wrong secret is 401 on App Service and Azure ML and 404 on Service Fabric.
 package azhosttest

@@ -36,7 +36,7 @@ func picture(w io.Writer, theirs, ours []call) error {
 	plotter.DefaultFont = plot.DefaultFont
 	const width, height = 9 * vg.Inch, 5.2 * vg.Inch
 	canvas := vgsvg.New(width, height)
-	above, below := panel("azidentity v1.15.0: refreshes in the last five minutes of a token", theirs), panel("azhost: refreshes in the background from half of a token's life", ours)
+	above, below := panel("azidentity v1.15.0 refreshes a token in its last five minutes", theirs), panel("azhost refreshes a token in the background at half its lifetime", ours)
 	below.X.Label.Text = "hours since the first call"
 	plots := [][]*plot.Plot{{above}, {below}}
 	tiles := draw.Tiles{Rows: 2, Cols: 1, PadTop: 8, PadBottom: 8, PadLeft: 8, PadRight: 14, PadY: 14}
@@ -70,7 +70,7 @@ func panel(name string, calls []call) *plot.Plot {
 	p.X.Tick.Marker, p.Y.Tick.Marker = hours, seconds
 	for _, a := range absences {
 		p.Add(box(a.begin.Hours(), a.end.Hours(), 0, top, gray))
-		p.Add(label(a.begin.Hours()+0.4, top-13, text.XLeft, "IMDS is away"))
+		p.Add(label(a.begin.Hours()+0.4, top-13, text.XLeft, "IMDS is down"))
 	}
 	for i := 0; i < len(calls); {
 		run := i + 1
