@@ -28,7 +28,7 @@ func index(t *testing.T) string {
 func TestCommandsPrintWhatIndexShows(t *testing.T) {
 	t.Chdir("..")
 	programs := readme.Run(t, "examples/README.md", "")
-	require.Equal(t, []string{"./examples/quickstart", "./examples/http", "./examples/testing", "./examples/webapp"}, programs)
+	require.Equal(t, []string{"./examples/quickstart", "./examples/http", "./examples/webapp"}, programs)
 }
 
 // The commands of other modules run in those modules' tests, so their README files must show the same.

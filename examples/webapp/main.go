@@ -25,6 +25,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // newClient returns a client for Azure Resource Manager. The platform's variables lead azhost to the
@@ -92,23 +93,20 @@ func (a *app) subscriptions(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-func main() {
-	fake := flag.Bool("fake", false, "call both URLs with a fake App Service and Resource Manager, and exit")
-	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "webapp listens on port $PORT (default 8080). AZURE_CLIENT_ID selects a user-assigned identity.\n\nFlags:\n")
-		flag.PrintDefaults()
+func main() { program.Main("webapp", run) }
+
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
+	fake := flags.Bool("fake", false, "call both URLs with a fake App Service and Resource Manager, and exit")
+	if err := program.Parse(flags, out, args, "listens on port $PORT (default 8080). AZURE_CLIENT_ID selects a user-assigned identity."); err != nil {
+		return err
 	}
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	run := serve
 	if *fake {
-		run = laptop
+		return laptop(ctx, out)
 	}
-	if err := run(ctx, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "webapp:", err)
-		os.Exit(1)
-	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	return serve(ctx, out)
 }
 
 // serve serves until the platform sends SIGTERM, and then finishes the requests under way.
