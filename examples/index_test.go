@@ -66,6 +66,23 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// The images build with the version of Go that go.mod requires.
+func TestDockerfilesMatchGoMod(t *testing.T) {
+	t.Parallel()
+	mod, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)
+	require.NotNil(t, version)
+	files, err := filepath.Glob("*/Dockerfile")
+	require.NoError(t, err)
+	require.Len(t, files, 2)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "\nFROM golang:"+string(version[1])+" AS build\n", file)
+	}
+}
+
 func TestIndexIsComplete(t *testing.T) {
 	t.Parallel()
 	text := index(t)

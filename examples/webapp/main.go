@@ -12,12 +12,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -42,55 +40,6 @@ func newClient(transport policy.Transporter) (runtime.Pipeline, error) {
 	return runtime.NewPipeline("webapp", "v0.1.0", runtime.PipelineOptions{
 		PerRetry: []policy.Policy{runtime.NewBearerTokenPolicy(cred, []string{"https://management.azure.com//.default"}, nil)},
 	}, &azcore.ClientOptions{Transport: transport}), nil
-}
-
-// app is the web app.
-type app struct {
-	client  runtime.Pipeline
-	manager string // URL of Azure Resource Manager
-}
-
-func (a *app) handler() http.Handler {
-	mux := http.NewServeMux()
-	// The health endpoint doesn't ask for a token. If it did, the platform would restart every
-	// instance while the token endpoint is down, and each would lose the token that it has.
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		names, err := a.subscriptions(r.Context())
-		if err != nil {
-			log.Print(err) // it says what to do, but not to the app's users
-			http.Error(w, "Azure Resource Manager is unavailable", http.StatusBadGateway)
-			return
-		}
-		fmt.Fprintln(w, "subscriptions:", cmp.Or(strings.Join(names, ", "), "none"))
-	})
-	return mux
-}
-
-// subscriptions returns the names of the first subscriptions that the identity can read.
-func (a *app) subscriptions(ctx context.Context) ([]string, error) {
-	req, err := runtime.NewRequest(ctx, http.MethodGet, a.manager+"/subscriptions?api-version=2022-12-01")
-	if err != nil {
-		return nil, err
-	}
-	resp, err := a.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if !runtime.HasStatusCode(resp, http.StatusOK) {
-		return nil, runtime.NewResponseError(resp)
-	}
-	var page struct {
-		Value []struct{ DisplayName string }
-	}
-	if err := runtime.UnmarshalAsJSON(resp, &page); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, s := range page.Value {
-		names = append(names, s.DisplayName)
-	}
-	return names, nil
 }
 
 func main() { program.Main("webapp", run) }
@@ -121,7 +70,7 @@ func serve(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "listening on", listener.Addr())
 	a := &app{client: client, manager: "https://management.azure.com"}
-	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: http.TimeoutHandler(a.handler(), 30*time.Second, ""), ReadTimeout: 10 * time.Second}
 	done := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
