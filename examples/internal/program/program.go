@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+
+	"github.com/azhost/azhost"
 )
 
 // Main calls run with the program's arguments, and cancels ctx on an interrupt. If run fails, Main
@@ -57,4 +59,15 @@ func Parse(flags *flag.FlagSet, out io.Writer, args []string, about string) erro
 		return Usagef("unexpected argument %q; run %s -h for help", flags.Arg(0), flags.Name())
 	}
 	return nil
+}
+
+// Machine defines the flag -endpoint, and returns options for a credential of the machine that the
+// program runs on or, with the flag, of another one.
+func Machine(flags *flag.FlagSet) *azhost.ManagedIdentityCredentialOptions {
+	var options azhost.ManagedIdentityCredentialOptions
+	flags.Func("endpoint", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's", func(url string) error {
+		options.Source, options.Endpoint = azhost.SourceIMDS, url
+		return nil
+	})
+	return &options
 }
