@@ -18,10 +18,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// newClient returns a client that signs in each connection with a token from cred. Azure closes
-// a connection when its token expires, so tokens.go gives the next one to connections that are open.
-func newClient(config *redis.Options, cred *azhost.ManagedIdentityCredential) *redis.Client {
-	config.StreamingCredentialsProvider = &tokens{user: config.Username, cred: cred}
+// newClient returns a client that signs in each connection with a token from cred until ctx ends. Azure
+// closes a connection when its token expires, so tokens.go gives the next one to open connections.
+func newClient(ctx context.Context, config *redis.Options, cred *azhost.ManagedIdentityCredential) *redis.Client {
+	config.StreamingCredentialsProvider = &tokens{ctx: ctx, user: config.Username, cred: cred}
 	return redis.NewClient(config)
 }
 
@@ -61,7 +61,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	client := newClient(config, cred)
+	client := newClient(ctx, config, cred)
 	defer client.Close()
 	name, err := client.Do(ctx, "ACL", "WHOAMI").Text()
 	if err != nil {
