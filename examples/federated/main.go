@@ -52,6 +52,9 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if !ok {
 		return program.Usagef("-cloud is %q, not public, usgov, or china", *in)
 	}
+	if *tenant != "" && (*app == "" || *identity == "") {
+		return program.Usagef("-tenant needs -app and -identity")
+	}
 	machine := azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID(*identity)}
 	options := azcore.ClientOptions{Cloud: c.Configuration}
 	if *tenant == "" {
