@@ -122,12 +122,12 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	log := slog.New(slog.NewJSONHandler(out, nil))
 	options, client := &azhost.ManagedIdentityCredentialOptions{}, azcore.ClientOptions{}
 	if *vault == "" {
-		fake, err := newLaptop()
+		local, err := newLaptop()
 		if err != nil {
 			return err
 		}
-		defer fake.close()
-		*vault, options, client.Transport = laptopVault, fake.vm.Options(), fake.client
+		defer local.close()
+		*vault, options, client.Transport = laptopVault, local.vm.Options(), &http.Client{Transport: local.vault.Transport}
 	}
 	s, err := newService(*vault, options, client, log)
 	if err != nil {
