@@ -70,7 +70,7 @@ func serve(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "listening on", listener.Addr())
 	a := &app{client: client, manager: "https://management.azure.com"}
-	server := &http.Server{Handler: http.TimeoutHandler(a.handler(), 30*time.Second, ""), ReadTimeout: 10 * time.Second}
+	server := &http.Server{Handler: a.handler(), ReadTimeout: 10 * time.Second}
 	done := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
