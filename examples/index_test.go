@@ -28,7 +28,7 @@ func index(t *testing.T) string {
 func TestCommandsPrintWhatIndexShows(t *testing.T) {
 	t.Chdir("..")
 	programs := readme.Run(t, "examples/README.md", "")
-	require.Equal(t, []string{"./examples/quickstart", "./examples/http", "./examples/testing", "./examples/webapp"}, programs)
+	require.Equal(t, []string{"./examples/quickstart", "./examples/http", "./examples/webapp"}, programs)
 }
 
 // The commands of other modules run in those modules' tests, so their README files must show the same.
@@ -63,6 +63,23 @@ func TestLinks(t *testing.T) {
 		for _, link := range regexp.MustCompile(`\]\((#[^)]+)\)`).FindAllStringSubmatch(string(text), -1) {
 			require.True(t, anchors[link[1]], "broken link in %s: %s", page, link[1])
 		}
+	}
+}
+
+// The images build with the version of Go that go.mod requires.
+func TestDockerfilesMatchGoMod(t *testing.T) {
+	t.Parallel()
+	mod, err := os.ReadFile("../go.mod")
+	require.NoError(t, err)
+	version := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindSubmatch(mod)
+	require.NotNil(t, version)
+	files, err := filepath.Glob("*/Dockerfile")
+	require.NoError(t, err)
+	require.Len(t, files, 2)
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "\nFROM golang:"+string(version[1])+" AS build\n", file)
 	}
 }
 

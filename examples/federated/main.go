@@ -44,13 +44,16 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	tenant := flags.String("tenant", "", "`ID` of the tenant with the subscriptions; empty is a fake on this machine")
 	app := flags.String("app", "", "client `ID` of the app registration")
 	identity := flags.String("identity", "", "client `ID` of this machine's user-assigned identity")
-	in := flags.String("cloud", "public", "`name` of the cloud: public, usgov or china")
+	in := flags.String("cloud", "public", "`name` of the cloud: public, usgov, or china")
 	if err := program.Parse(flags, out, args, "lists the subscriptions that an app can read in another tenant, without a secret of the app."); err != nil {
 		return err
 	}
 	c, ok := clouds[*in]
 	if !ok {
-		return fmt.Errorf("-cloud %q is none of public, usgov, china", *in)
+		return program.Usagef("-cloud is %q, not public, usgov, or china", *in)
+	}
+	if *tenant != "" && (*app == "" || *identity == "") {
+		return program.Usagef("-tenant needs -app and -identity")
 	}
 	machine := azhost.ManagedIdentityCredentialOptions{ID: azhost.ClientID(*identity)}
 	options := azcore.ClientOptions{Cloud: c.Configuration}

@@ -25,7 +25,8 @@ func TestClouds(t *testing.T) {
 		require.NoError(t, run(t.Context(), &out, []string{"-cloud", name}))
 		require.Equal(t, "tenant 22222222-2222-2222-2222-222222222222 has subscription \"Development\"\n", out.String())
 	}
-	require.ErrorContains(t, run(t.Context(), new(bytes.Buffer), []string{"-cloud", "moon"}), "none of public, usgov, china")
+	require.ErrorContains(t, run(t.Context(), new(bytes.Buffer), []string{"-cloud", "moon"}), "not public, usgov, or china")
+	require.ErrorContains(t, run(t.Context(), new(bytes.Buffer), []string{"-tenant", "a", "-app", "b"}), "needs -app and -identity")
 }
 
 // start starts the fakes of the public cloud.

@@ -28,7 +28,7 @@ func exchange(t *testing.T, host *azhosttest.AppService) *httptest.Server {
 			http.Error(w, `{"error":"invalid_grant"}`, http.StatusBadRequest)
 			return
 		}
-		json.NewEncoder(w).Encode(map[string]any{
+		_ = json.NewEncoder(w).Encode(map[string]any{
 			"access_token": "for " + claims["sub"].(string), "token_type": "Bearer", "expires_in": 3600,
 			"issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
 		})

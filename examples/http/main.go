@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -36,23 +35,17 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("http", flag.ContinueOnError)
 	url := flags.String("url", "", "`URL` to get (default one that the command serves, with a fake Azure VM)")
 	resource := flags.String("resource", "api://orders", "App ID `URI` of the service that the token is for")
-	endpoint := flags.String("endpoint", "", "`URL` of a token endpoint that works as IMDS does, instead of the machine's own; requires -url")
 	if err := program.Parse(flags, out, args, "calls an HTTPS service with a token."); err != nil {
 		return err
 	}
 	options, base := &azhost.ManagedIdentityCredentialOptions{}, http.DefaultTransport
-	switch {
-	case *url == "" && *endpoint != "":
-		return errors.New("-endpoint requires -url, because the service that the command starts accepts only its own fake VM's tokens")
-	case *url == "":
+	if *url == "" {
 		laptop, err := newLaptop(*resource)
 		if err != nil {
 			return err
 		}
 		defer laptop.close()
 		*url, options, base = laptop.service.URL, laptop.vm.Options(), laptop.service.Client().Transport
-	case *endpoint != "":
-		options.Source, options.Endpoint = azhost.SourceIMDS, *endpoint
 	}
 
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)

@@ -24,20 +24,19 @@ func TestLaptop(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out, nil))
 	require.Equal(t, "200 OK: hello, identity "+azhosttest.SystemAssigned().ObjectID+"\n", out.String())
-
-	require.ErrorContains(t, run(t.Context(), &out, []string{"-endpoint", "http://127.0.0.1:1/token"}), "requires -url")
 }
 
-func TestEndpoint(t *testing.T) {
-	t.Parallel()
-	vm := azhosttest.NewVM(t)
-	err := run(t.Context(), io.Discard, []string{"-url", "https://127.0.0.1:1", "-endpoint", vm.Endpoint(), "-resource", "api://bills"})
+// App Service stands for a real host, because environment variables lead to its fake.
+func TestURL(t *testing.T) {
+	host := azhosttest.NewAppService(t)
+	host.Setenv(t)
+	err := run(t.Context(), io.Discard, []string{"-url", "https://127.0.0.1:1", "-resource", "api://bills"})
 	require.ErrorContains(t, err, "127.0.0.1:1")
-	vm.RequireResource(t, "api://bills")
+	host.RequireResource(t, "api://bills")
 
-	err = run(t.Context(), io.Discard, []string{"-url", "http://127.0.0.1:1", "-endpoint", vm.Endpoint()})
+	err = run(t.Context(), io.Discard, []string{"-url", "http://127.0.0.1:1"})
 	require.ErrorContains(t, err, "tokens go to https://127.0.0.1:1 only, not to http://")
-	vm.RequireRequests(t, 1)
+	host.RequireRequests(t, 1)
 }
 
 // newLaptopClient returns a client of a laptop's service.

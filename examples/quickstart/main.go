@@ -11,14 +11,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/signal"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // hello creates a credential and calls the service with its token. It is all that a program of your
@@ -39,22 +38,18 @@ func hello(ctx context.Context, l *laptop) (*http.Response, *azhost.ManagedIdent
 	return resp, cred, err
 }
 
-func main() {
-	realHost := flag.Bool("real", false, "ask this machine's own host for the token, instead of a fake Arc agent")
-	resource := flag.String("resource", "https://vault.azure.net", "`URI` of the resource that the token is for")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, *realHost, *resource); err != nil {
-		fmt.Fprintln(os.Stderr, "quickstart:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("quickstart", run) }
 
-func run(ctx context.Context, out io.Writer, realHost bool, resource string) error {
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	realHost := flags.Bool("real", false, "ask this machine's own host for the token, instead of a fake Arc agent")
+	resource := flags.String("resource", "https://vault.azure.net", "`URI` of the resource that the token is for")
+	if err := program.Parse(flags, out, args, "gets a token and calls a service with it."); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	l, err := newLaptop(realHost, resource)
+	l, err := newLaptop(*realHost, *resource)
 	if err != nil {
 		return err
 	}
@@ -76,7 +71,7 @@ func run(ctx context.Context, out io.Writer, realHost bool, resource string) err
 		return err
 	}
 	fmt.Fprintf(out, "host       %s%s\n", cred.Source(), l.note)
-	fmt.Fprintf(out, "resource   %s\n", resource)
+	fmt.Fprintf(out, "resource   %s\n", *resource)
 	fmt.Fprintf(out, "expires    %s, in %s\n", token.ExpiresOn.UTC().Format(time.RFC3339), time.Until(token.ExpiresOn).Round(time.Minute))
 	if token.RefreshOn.IsZero() {
 		fmt.Fprintf(out, "refreshed  in the last minutes before that\n")

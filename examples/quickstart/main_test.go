@@ -13,7 +13,7 @@ import (
 
 func TestQuickstart(t *testing.T) {
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), &out, false, "https://vault.azure.net"))
+	require.NoError(t, run(t.Context(), &out, nil))
 	require.Regexp(t, `^host       AzureArc, a fake at http://127\.0\.0\.1:\d+/\w+/metadata/identity/oauth2/token
 resource   https://vault\.azure\.net
 expires    \S+Z, in 24h0m0s
@@ -28,7 +28,7 @@ func TestReal(t *testing.T) {
 	host := azhosttest.NewAppService(t)
 	host.Setenv(t)
 	var out bytes.Buffer
-	require.NoError(t, run(t.Context(), &out, true, "https://vault.azure.net"))
+	require.NoError(t, run(t.Context(), &out, []string{"-real"}))
 	require.Contains(t, out.String(), "host       AppService\n")
 	require.Contains(t, out.String(), "service    200 OK: hello, identity "+azhosttest.SystemAssigned().ObjectID)
 	host.RequireRequests(t, 1)
@@ -39,7 +39,7 @@ func TestRealWithoutIdentity(t *testing.T) {
 	host.Setenv(t)
 	host.SetIdentities()
 	var out bytes.Buffer
-	err := run(t.Context(), &out, true, "https://storage.azure.com")
+	err := run(t.Context(), &out, []string{"-real", "-resource", "https://storage.azure.com"})
 	require.ErrorContains(t, err, "App Service")
 	require.Empty(t, out.String())
 }

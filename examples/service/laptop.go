@@ -4,22 +4,18 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 
 	"github.com/azhost/azhost/azhosttest"
+	"github.com/azhost/azhost/examples/internal/fake"
 )
 
 // laptop is what the service runs against without -vault: a fake vault on loopback and a fake Azure VM
 // whose tokens the vault accepts. It isn't part of what to copy.
 type laptop struct {
-	vm     *azhosttest.VM
-	vault  *httptest.Server
-	client *http.Client // reaches the vault whatever the URL's host
+	vm    *azhosttest.VM
+	vault *fake.Server
 }
 
 const laptopVault = "https://laptop.vault.azure.net"
@@ -29,17 +25,10 @@ func newLaptop() (*laptop, error) {
 	if err != nil {
 		return nil, err
 	}
-	vault := httptest.NewTLSServer(fakeVault(vm))
-	transport := vault.Client().Transport.(*http.Transport).Clone()
-	transport.TLSClientConfig.ServerName = "example.com" // one of the names in httptest's certificate
-	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, vault.Listener.Addr().String())
-	}
-	return &laptop{vm: vm, vault: vault, client: &http.Client{Transport: transport}}, nil
+	return &laptop{vm: vm, vault: fake.Serve(fakeVault(vm))}, nil
 }
 
 func (l *laptop) close() {
-	l.client.CloseIdleConnections()
 	l.vault.Close()
 	l.vm.Close()
 }
@@ -59,8 +48,6 @@ func fakeVault(vm *azhosttest.VM) http.Handler {
 		case r.Method != http.MethodGet || r.URL.Path != "/secrets/signing-key/":
 			status, body = http.StatusNotFound, map[string]any{"error": map[string]any{"code": "SecretNotFound"}}
 		}
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(body) // the client has gone if it fails
+		fake.WriteJSON(w, status, body)
 	})
 }

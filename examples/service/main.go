@@ -14,7 +14,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -25,53 +24,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhostotel"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	exporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 )
-
-func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "`address` to listen on")
-	vault := flag.String("vault", "", "`URL` of the vault, such as https://my-vault.vault.azure.net; empty: a fake one in this process, with a fake Azure VM")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	log := slog.New(slog.NewJSONHandler(os.Stderr, nil))
-	if err := run(ctx, *addr, *vault, log); err != nil {
-		log.Error("the service failed", "error", err)
-		os.Exit(1)
-	}
-}
-
-// run serves until ctx is done, and then lets the requests under way finish.
-func run(ctx context.Context, addr, vault string, log *slog.Logger) error {
-	options, client := &azhost.ManagedIdentityCredentialOptions{}, azcore.ClientOptions{}
-	if vault == "" {
-		fake, err := newLaptop()
-		if err != nil {
-			return err
-		}
-		defer fake.close()
-		vault, options, client.Transport = laptopVault, fake.vm.Options(), fake.client
-	}
-	s, err := newService(vault, options, client, log)
-	if err != nil {
-		return err
-	}
-	server := &http.Server{Addr: addr, Handler: http.MaxBytesHandler(s, 1<<20), ReadTimeout: 10 * time.Second}
-	ended := make(chan error, 1)
-	go func() { ended <- server.ListenAndServe() }()
-	go s.keepFresh(ctx)
-	log.Info("serving", "address", addr, "vault", vault)
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	log.Info("shutting down", "cause", context.Cause(ctx))
-	return server.Shutdown(context.WithoutCancel(ctx)) // reading and signing have their own time limits
-}
 
 // service signs messages with the secret "signing-key" of a vault.
 type service struct {
@@ -86,8 +44,8 @@ func newService(vault string, options *azhost.ManagedIdentityCredentialOptions, 
 	_, domain, _ := strings.Cut(strings.TrimSuffix(vault, "/"), ".")
 	s, registry := &service{ServeMux: http.NewServeMux(), resource: "https://" + domain, log: log}, prometheus.NewRegistry()
 	s.Handle("POST /sign", http.TimeoutHandler(http.HandlerFunc(s.sign), 10*time.Second, "no signing key in time\n"))
-	s.HandleFunc("GET /healthz", s.health)
 	s.HandleFunc("GET /readyz", s.ready)
+	s.HandleFunc("GET /healthz", s.health)
 	s.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	reader, err := exporter.New(exporter.WithRegisterer(registry))
 	if err != nil {
@@ -115,6 +73,24 @@ func (s *service) keepFresh(ctx context.Context) {
 	}
 }
 
+// ready reports whether there is a valid token for the vault.
+func (s *service) ready(w http.ResponseWriter, _ *http.Request) {
+	for h := range s.cred.Health() {
+		if h.Resource == s.resource && h.ExpiresOn.After(time.Now()) {
+			fmt.Fprintln(w, "ready")
+			return
+		}
+	}
+	http.Error(w, "no valid token for "+s.resource, http.StatusServiceUnavailable)
+}
+
+// health lists the state of the tokens. The service is healthy in an outage: a restart wouldn't end it.
+func (s *service) health(w http.ResponseWriter, _ *http.Request) {
+	for h := range s.cred.Health() {
+		fmt.Fprintf(w, "%s: expires %s, failures %d, error %v\n", h.Resource, h.ExpiresOn.Format(time.RFC3339), h.Failures, h.Err)
+	}
+}
+
 // sign answers with the HMAC of the request's body.
 func (s *service) sign(w http.ResponseWriter, r *http.Request) {
 	key, err := s.secrets.GetSecret(r.Context(), "signing-key", "", nil) // "" is the latest version
@@ -131,20 +107,42 @@ func (s *service) sign(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%x\n", mac.Sum(nil))
 }
 
-// health lists the state of the tokens. The service is healthy in an outage: a restart wouldn't end it.
-func (s *service) health(w http.ResponseWriter, _ *http.Request) {
-	for h := range s.cred.Health() {
-		fmt.Fprintf(w, "%s: expires %s, failures %d, error %v\n", h.Resource, h.ExpiresOn.Format(time.RFC3339), h.Failures, h.Err)
-	}
-}
+func main() { program.Main("service", run) }
 
-// ready reports whether there is a valid token for the vault.
-func (s *service) ready(w http.ResponseWriter, _ *http.Request) {
-	for h := range s.cred.Health() {
-		if h.Resource == s.resource && h.ExpiresOn.After(time.Now()) {
-			fmt.Fprintln(w, "ready")
-			return
-		}
+// run serves until SIGINT or SIGTERM, and then lets the requests under way finish.
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("service", flag.ContinueOnError)
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on")
+	vault := flags.String("vault", "", "`URL` of the vault, such as https://my-vault.vault.azure.net; if empty, start a fake, and a fake Azure VM")
+	if err := program.Parse(flags, out, args, "signs messages over HTTP with a key from Azure Key Vault."); err != nil {
+		return err
 	}
-	http.Error(w, "no valid token for "+s.resource, http.StatusServiceUnavailable)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewJSONHandler(out, nil))
+	options, client := &azhost.ManagedIdentityCredentialOptions{}, azcore.ClientOptions{}
+	if *vault == "" {
+		local, err := newLaptop()
+		if err != nil {
+			return err
+		}
+		defer local.close()
+		*vault, options, client.Transport = laptopVault, local.vm.Options(), &http.Client{Transport: local.vault.Transport}
+	}
+	s, err := newService(*vault, options, client, log)
+	if err != nil {
+		return err
+	}
+	log.Info("starting", "address", *addr, "vault", *vault)
+	server := &http.Server{Addr: *addr, Handler: http.MaxBytesHandler(s, 1<<20), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- server.ListenAndServe() }()
+	go s.keepFresh(ctx)
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("shutting down", "cause", context.Cause(ctx))
+	return server.Shutdown(context.WithoutCancel(ctx)) // each request has its own time limits
 }

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -35,7 +34,7 @@ func TestGracefulShutdown(t *testing.T) {
 	logs, w := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, address, "", slog.New(slog.NewJSONHandler(w, nil)))
+		ended <- run(ctx, w, []string{"-addr", address})
 		_ = w.Close()
 	}()
 	messages := make(chan string, 100)
@@ -84,12 +83,12 @@ func TestAddressInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	err = run(t.Context(), l.Addr().String(), "", slog.New(slog.DiscardHandler))
+	err = run(t.Context(), io.Discard, []string{"-addr", l.Addr().String()})
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 }
 
-// The README's commands print what it says, the program knows the flags that it names, -h succeeds,
-// and so does an end by a signal.
+// The README's commands print what it says, the program knows the flags that it names and rejects
+// others, -h succeeds, and so does an end by a signal.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("README.md")
@@ -100,10 +99,17 @@ func TestReadme(t *testing.T) {
 
 	help, err := exec.CommandContext(t.Context(), program, "-h").CombinedOutput()
 	require.NoError(t, err, "%s", help)
+	for _, arg := range []string{"-no-such-flag", "no-such-argument"} {
+		said, err := exec.CommandContext(t.Context(), program, arg).CombinedOutput()
+		var failed *exec.ExitError
+		require.ErrorAs(t, err, &failed)
+		require.Equal(t, 2, failed.ExitCode(), "%s", said)
+		require.Contains(t, string(said), arg)
+	}
 	address := freeAddress(t)
 	command := exec.CommandContext(t.Context(), program, "-addr", address)
 	var logs bytes.Buffer
-	command.Stderr = &logs
+	command.Stdout, command.Stderr = &logs, &logs
 	require.NoError(t, command.Start())
 	awaitReady(t, address)
 

@@ -12,12 +12,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 )
 
 // newClient returns a client for Azure Resource Manager. The platform's variables lead azhost to the
@@ -43,72 +42,20 @@ func newClient(transport policy.Transporter) (runtime.Pipeline, error) {
 	}, &azcore.ClientOptions{Transport: transport}), nil
 }
 
-// app is the web app.
-type app struct {
-	client  runtime.Pipeline
-	manager string // URL of Azure Resource Manager
-}
+func main() { program.Main("webapp", run) }
 
-func (a *app) handler() http.Handler {
-	mux := http.NewServeMux()
-	// The health endpoint doesn't ask for a token. If it did, the platform would restart every
-	// instance while the token endpoint is down, and each would lose the token that it has.
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		names, err := a.subscriptions(r.Context())
-		if err != nil {
-			log.Print(err) // it says what to do, but not to the app's users
-			http.Error(w, "Azure Resource Manager is unavailable", http.StatusBadGateway)
-			return
-		}
-		fmt.Fprintln(w, "subscriptions:", cmp.Or(strings.Join(names, ", "), "none"))
-	})
-	return mux
-}
-
-// subscriptions returns the names of the first subscriptions that the identity can read.
-func (a *app) subscriptions(ctx context.Context) ([]string, error) {
-	req, err := runtime.NewRequest(ctx, http.MethodGet, a.manager+"/subscriptions?api-version=2022-12-01")
-	if err != nil {
-		return nil, err
+func run(ctx context.Context, out io.Writer, args []string) error {
+	flags := flag.NewFlagSet("webapp", flag.ContinueOnError)
+	fake := flags.Bool("fake", false, "call both URLs with a fake App Service and Resource Manager, and exit")
+	if err := program.Parse(flags, out, args, "listens on port $PORT (default 8080). AZURE_CLIENT_ID selects a user-assigned identity."); err != nil {
+		return err
 	}
-	resp, err := a.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if !runtime.HasStatusCode(resp, http.StatusOK) {
-		return nil, runtime.NewResponseError(resp)
-	}
-	var page struct {
-		Value []struct{ DisplayName string }
-	}
-	if err := runtime.UnmarshalAsJSON(resp, &page); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, s := range page.Value {
-		names = append(names, s.DisplayName)
-	}
-	return names, nil
-}
-
-func main() {
-	fake := flag.Bool("fake", false, "call both URLs with a fake App Service and Resource Manager, and exit")
-	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), "webapp listens on port $PORT (default 8080). AZURE_CLIENT_ID selects a user-assigned identity.\n\nFlags:\n")
-		flag.PrintDefaults()
-	}
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	run := serve
 	if *fake {
-		run = laptop
+		return laptop(ctx, out)
 	}
-	if err := run(ctx, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "webapp:", err)
-		os.Exit(1)
-	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	return serve(ctx, out)
 }
 
 // serve serves until the platform sends SIGTERM, and then finishes the requests under way.
@@ -123,7 +70,7 @@ func serve(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintln(out, "listening on", listener.Addr())
 	a := &app{client: client, manager: "https://management.azure.com"}
-	server := &http.Server{Handler: a.handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: a.handler(), ReadTimeout: 10 * time.Second}
 	done := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -50,7 +50,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	}
 	suffix, ok := map[string]string{"public": ".vault.azure.net", "usgov": ".vault.usgovcloudapi.net", "china": ".vault.azure.cn"}[*cloud]
 	if !ok {
-		return fmt.Errorf("-cloud is %q, not public, usgov, or china", *cloud)
+		return program.Usagef("-cloud is %q, not public, usgov, or china", *cloud)
 	}
 	service, err := laptop.Start(vault, func() (*laptop.Service, error) { return laptop.KeyVault(suffix) })
 	if err != nil {
@@ -59,7 +59,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	defer service.Close()
 
 	if !strings.HasSuffix(strings.TrimSuffix(*vault, "/"), suffix) {
-		return fmt.Errorf("-vault %s is not in cloud %s, where vault names end in %s", *vault, *cloud, suffix)
+		return program.Usagef("-vault %s is not in cloud %s, where vault names end in %s", *vault, *cloud, suffix)
 	}
 	value, err := readSecret(ctx, *vault, *name, service.Machine, service.Client)
 	if err != nil {

@@ -54,7 +54,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		"public": cloud.AzurePublic, "usgov": cloud.AzureGovernment, "china": cloud.AzureChina,
 	}[*cloudName]
 	if !ok {
-		return fmt.Errorf("-cloud is %q, not public, usgov, or china", *cloudName)
+		return program.Usagef("-cloud is %q, not public, usgov, or china", *cloudName)
 	}
 	service, err := laptop.Start(subscription, func() (*laptop.Service, error) { return laptop.ResourceManager(configuration) })
 	if err != nil {

@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -54,7 +53,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		return err
 	}
 	if len(ids) != 1 {
-		return errors.New("set exactly one of -client-id, -object-id, and -resource-id")
+		return program.Usagef("set exactly one of -client-id, -object-id, and -resource-id")
 	}
 	service, err := laptop.Start(vault, laptop.UserAssigned)
 	if err != nil {

@@ -51,16 +51,12 @@ func main() { program.Main("azuresql", run) }
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("azuresql", flag.ContinueOnError)
 	dsn := flags.String("dsn", "", "connect to `URL`: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
+	machine := program.Machine(flags)
 	if err := program.Parse(flags, out, args, "signs in to Azure SQL with a token, and prints the login."); err != nil {
 		return err
 	}
 	if *dsn == "" {
-		return errors.New("-dsn is required: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true. SQL Server on a laptop accepts no tokens; go test ./azuresql runs a fake server that does")
-	}
-	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
-	if *endpoint != "" {
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
+		return program.Usagef("-dsn is required: sqlserver://SERVER.database.windows.net?database=NAME&encrypt=true. SQL Server on a laptop accepts no tokens; go test ./azuresql runs a fake server that does")
 	}
 
 	cred, err := azhost.NewManagedIdentityCredential(machine)

@@ -81,11 +81,34 @@ func TestConnectionsSignInWithTheCurrentToken(t *testing.T) {
 	}
 }
 
+// The driver asks the server to cancel a query whose context is done, and keeps the connection.
+func TestCanceledQuery(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	vm := azhosttest.NewVM(t)
+	url, s := dsn(t, vm, "https://database.windows.net/")
+	cred, err := azhost.NewManagedIdentityCredential(vm.Options())
+	require.NoError(t, err)
+	db, err := open(url, cred)
+	require.NoError(t, err)
+	defer db.Close()
+
+	canceled, stop := context.WithCancel(ctx)
+	s.cancels <- stop
+	var name string
+	require.ErrorIs(t, db.QueryRowContext(canceled, "select suser_sname()").Scan(&name), context.Canceled)
+	require.NoError(t, db.QueryRowContext(ctx, "select suser_sname()").Scan(&name))
+	require.Len(t, s.signedIn(), 1, "the connection was closed")
+}
+
 func TestTokenForAnotherResourceIsRejected(t *testing.T) {
 	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	vm := azhosttest.NewVM(t)
 	url, s := dsn(t, vm, "https://vault.azure.net")
-	err := run(t.Context(), os.Stdout, []string{"-dsn", url, "-endpoint", vm.Endpoint()})
+	err := run(ctx, os.Stdout, []string{"-dsn", url, "-endpoint", vm.Endpoint()})
 	require.ErrorContains(t, err, "Login failed for user")
 	require.NotContains(t, err.Error(), s.signedIn()[0])
 }

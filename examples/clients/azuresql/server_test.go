@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
@@ -23,6 +24,7 @@ import (
 type server struct {
 	address string
 	check   func(token string) (name string, ok bool)
+	cancels chan context.CancelFunc // the server calls each instead of answering a query
 
 	mu     sync.Mutex // guards tokens
 	tokens []string
@@ -32,6 +34,7 @@ type server struct {
 const (
 	queryMessage    = 0x01
 	replyMessage    = 0x04
+	cancelMessage   = 0x06
 	loginMessage    = 0x10
 	preloginMessage = 0x12
 )
@@ -39,7 +42,7 @@ const (
 func newServer(t *testing.T, certificate tls.Certificate, check func(string) (string, bool)) *server {
 	socket, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}})
 	require.NoError(t, err)
-	s := &server{address: socket.Addr().String(), check: check}
+	s := &server{address: socket.Addr().String(), check: check, cancels: make(chan context.CancelFunc, 1)}
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -93,7 +96,15 @@ func (s *server) serve(c net.Conn) error {
 			}
 			reply = slices.Concat(welcome(), done(0, 0))
 		case kind == queryMessage && name != "":
-			reply = slices.Concat(row(name), done(0x10, 1))
+			select {
+			case cancel := <-s.cancels:
+				cancel()
+				continue
+			default:
+				reply = slices.Concat(row(name), done(0x10, 1))
+			}
+		case kind == cancelMessage: // the query's context is done
+			reply = done(0x20, 0)
 		default:
 			return errors.New("unexpected message")
 		}

@@ -7,17 +7,15 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/examples/clients/internal/laptop"
+	"github.com/azhost/azhost/examples/internal/program"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -43,35 +41,27 @@ func (p perRPC) GetRequestMetadata(ctx context.Context, _ ...string) (map[string
 // RequireTransportSecurity makes gRPC refuse to send the token without TLS.
 func (p perRPC) RequireTransportSecurity() bool { return true }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "grpc:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("grpc", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("grpc", flag.ExitOnError)
+	flags := flag.NewFlagSet("grpc", flag.ContinueOnError)
 	target := flags.String("target", "", "call the service at `ADDRESS`, such as orders.example.com:443; default: a service and a fake Azure VM in this process")
 	resource := flags.String("resource", "api://orders", "request tokens for the service's App ID `URI`")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -target")
-	_ = flags.Parse(args)
-	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
+	machine := program.Machine(flags)
+	if err := program.Parse(flags, out, args, "calls a gRPC service with a token, and prints the result of its health check."); err != nil {
+		return err
+	}
 	transport := credentials.NewTLS(nil)
-	switch {
-	case *target == "" && *endpoint != "":
-		return errors.New("-endpoint needs -target: the service in this process accepts only tokens from its fake VM")
-	case *target == "":
+	if *target == "" {
+		if machine.Endpoint != "" {
+			return program.Usagef("-endpoint needs -target: the service in this process accepts only tokens from its fake VM")
+		}
 		service, err := laptop.NewGRPC(*resource)
 		if err != nil {
 			return err
 		}
 		defer service.Close()
 		*target, machine, transport = service.Target, service.Machine, service.Transport
-	case *endpoint != "":
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 
 	cred, err := azhost.NewManagedIdentityCredential(machine)

@@ -57,16 +57,12 @@ func main() { program.Main("mysql", run) }
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("mysql", flag.ContinueOnError)
 	dsn := flags.String("dsn", "", "connect to `DSN`: USER@tcp(SERVER.mysql.database.azure.com:3306)/NAME?tls=true")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
+	machine := program.Machine(flags)
 	if err := program.Parse(flags, out, args, "signs in to Azure Database for MySQL with a token, and prints the user."); err != nil {
 		return err
 	}
 	if *dsn == "" {
-		return errors.New("-dsn is required: USER@tcp(SERVER.mysql.database.azure.com:3306)/NAME?tls=true. To try a local MariaDB, start mariadbd with --skip-grant-tables, which accepts any password, and use root@tcp(127.0.0.1:3306)/")
-	}
-	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
-	if *endpoint != "" {
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
+		return program.Usagef("-dsn is required: USER@tcp(SERVER.mysql.database.azure.com:3306)/NAME?tls=true. To try a local MariaDB, start mariadbd with --skip-grant-tables, which accepts any password, and use root@tcp(127.0.0.1:3306)/")
 	}
 
 	cred, err := azhost.NewManagedIdentityCredential(machine)

@@ -11,12 +11,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
@@ -43,26 +42,17 @@ func newPool(ctx context.Context, dsn string, cred azcore.TokenCredential) (*pgx
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "postgres:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("postgres", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("postgres", flag.ExitOnError)
+	flags := flag.NewFlagSet("postgres", flag.ContinueOnError)
 	dsn := flags.String("dsn", "", "connect to `URL`: postgres://ROLE@SERVER.postgres.database.azure.com/NAME?sslmode=verify-full")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
-	_ = flags.Parse(args)
-	if *dsn == "" {
-		return errors.New("-dsn is required: postgres://ROLE@SERVER.postgres.database.azure.com/NAME?sslmode=verify-full. To try a local server that accepts any password, use postgres://postgres@127.0.0.1 and docker run --rm -p 127.0.0.1:5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres")
+	machine := program.Machine(flags)
+	if err := program.Parse(flags, out, args, "signs in to Azure Database for PostgreSQL with a token, and prints the role."); err != nil {
+		return err
 	}
-	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
-	if *endpoint != "" {
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
+	if *dsn == "" {
+		return program.Usagef("-dsn is required: postgres://ROLE@SERVER.postgres.database.azure.com/NAME?sslmode=verify-full. To try a local server that accepts any password, use postgres://postgres@127.0.0.1 and docker run --rm -p 127.0.0.1:5432:5432 -e POSTGRES_HOST_AUTH_METHOD=trust postgres")
 	}
 
 	cred, err := azhost.NewManagedIdentityCredential(machine)

@@ -11,18 +11,17 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"strings"
 
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/examples/internal/program"
 	"github.com/redis/go-redis/v9"
 )
 
-// newClient returns a client that signs in each connection with a token from cred. Azure closes
-// a connection when its token expires, so tokens.go gives the next one to connections that are open.
-func newClient(config *redis.Options, cred *azhost.ManagedIdentityCredential) *redis.Client {
-	config.StreamingCredentialsProvider = &tokens{user: config.Username, cred: cred}
+// newClient returns a client that signs in each connection with a token from cred until ctx ends. Azure
+// closes a connection when its token expires, so tokens.go gives the next one to open connections.
+func newClient(ctx context.Context, config *redis.Options, cred *azhost.ManagedIdentityCredential) *redis.Client {
+	config.StreamingCredentialsProvider = &tokens{ctx: ctx, user: config.Username, cred: cred}
 	return redis.NewClient(config)
 }
 
@@ -41,26 +40,17 @@ func parse(url string) (*redis.Options, error) {
 	return config, nil
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, os.Args[1:]); err != nil {
-		fmt.Fprintln(os.Stderr, "redis:", err)
-		os.Exit(1)
-	}
-}
+func main() { program.Main("redis", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
-	flags := flag.NewFlagSet("redis", flag.ExitOnError)
+	flags := flag.NewFlagSet("redis", flag.ContinueOnError)
 	url := flags.String("url", "", "connect to `URL`, whose user is the identity's object ID: rediss://OBJECT-ID@NAME.REGION.redis.azure.net:10000")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's")
-	_ = flags.Parse(args)
-	if *url == "" {
-		return errors.New("-url is required: rediss://OBJECT-ID@NAME.REGION.redis.azure.net:10000. To try a local server that accepts any password, use redis://default@127.0.0.1:6379 and redis-server --bind 127.0.0.1")
+	machine := program.Machine(flags)
+	if err := program.Parse(flags, out, args, "signs in to Azure Managed Redis with a token, and prints the user."); err != nil {
+		return err
 	}
-	var machine *azhost.ManagedIdentityCredentialOptions // nil is the machine that the program runs on
-	if *endpoint != "" {
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
+	if *url == "" {
+		return program.Usagef("-url is required: rediss://OBJECT-ID@NAME.REGION.redis.azure.net:10000. To try a local server that accepts any password, use redis://default@127.0.0.1:6379 and redis-server --bind 127.0.0.1")
 	}
 
 	cred, err := azhost.NewManagedIdentityCredential(machine)
@@ -71,7 +61,7 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	client := newClient(config, cred)
+	client := newClient(ctx, config, cred)
 	defer client.Close()
 	name, err := client.Do(ctx, "ACL", "WHOAMI").Text()
 	if err != nil {

@@ -45,7 +45,7 @@ func TestRedis(t *testing.T) {
 		password(old)
 		config, err := parse("redis://" + id + "@" + address)
 		require.NoError(t, err)
-		source := &tokens{user: config.Username, cred: cred}
+		source := &tokens{ctx: ctx, user: config.Username, cred: cred}
 		config.StreamingCredentialsProvider, config.PoolSize = source, 1
 		client := redis.NewClient(config)
 		defer client.Close()

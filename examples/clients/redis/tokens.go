@@ -19,6 +19,7 @@ const scope = "https://redis.azure.com/.default"
 // tokens gives every new connection the current token, and then each renewed one. It is safe for
 // concurrent use.
 type tokens struct {
+	ctx           context.Context // ends requests for tokens, because go-redis passes none
 	user          string
 	cred          *azhost.ManagedIdentityCredential
 	subscriptions sync.Map // auth.CredentialsListener -> context.CancelFunc
@@ -26,13 +27,13 @@ type tokens struct {
 
 // Subscribe returns the current token, and gives the listener, a connection, those that follow.
 func (t *tokens) Subscribe(l auth.CredentialsListener) (auth.Credentials, auth.UnsubscribeFunc, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second) // go-redis passes no context
+	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
 	defer cancel()
 	token, err := t.cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{scope}})
 	if err != nil {
 		return nil, nil, err
 	}
-	ctx, end := context.WithCancel(context.Background())
+	ctx, end := context.WithCancel(t.ctx)
 	unsubscribe := func() error {
 		if end, ok := t.subscriptions.LoadAndDelete(l); ok {
 			end.(context.CancelFunc)()

@@ -43,7 +43,7 @@ func newTokens(t *testing.T, vm *azhosttest.VM) *tokens {
 	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 	require.NoError(t, err)
 	t.Cleanup(func() { time.Sleep(5 * time.Minute) }) // a request that is under way outlives its callers
-	return &tokens{user: "user", cred: cred}
+	return &tokens{ctx: t.Context(), user: "user", cred: cred}
 }
 
 // start subscribes a connection until the test ends.
@@ -145,6 +145,22 @@ func TestSubscribeReportsErrors(t *testing.T) {
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		var failed *azhost.AuthenticationFailedError
 		require.ErrorAs(t, err, &failed)
+	})
+}
+
+// A client that is about to end waits for no token.
+func TestSubscribeEndsWithContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		vm := azhosttest.NewVM(t)
+		vm.SetLatency(time.Minute - time.Second)
+		source := newTokens(t, vm)
+		ctx, cancel := context.WithCancel(t.Context())
+		source.ctx = ctx
+		time.AfterFunc(time.Second, cancel)
+		began := time.Now()
+		_, _, err := source.Subscribe(&connection{})
+		require.ErrorIs(t, err, context.Canceled)
+		require.Equal(t, time.Second, time.Since(began))
 	})
 }
 

@@ -12,20 +12,35 @@ import (
 	"io"
 	"os"
 	"os/signal"
+
+	"github.com/azhost/azhost"
 )
 
 // Main calls run with the program's arguments, and cancels ctx on an interrupt. If run fails, Main
-// prints the error to standard error and exits with status 1. Help that -h asked for is not a failure.
+// prints the error to standard error and exits with status 130 after an interrupt, 2 for an error of
+// [Usagef] or [Parse], and 1 for any other. Help that -h asked for is not a failure.
 func Main(name string, run func(ctx context.Context, out io.Writer, args []string) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
 	err := run(ctx, os.Stdout, os.Args[1:])
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
-	os.Exit(1)
+	status := 1
+	if _, wrong := errors.AsType[usageError](err); wrong {
+		status = 2
+	}
+	if ctx.Err() != nil {
+		status = 130
+	}
+	os.Exit(status)
 }
+
+type usageError struct{ error }
+
+// Usagef returns an error that says what is wrong with the arguments.
+func Usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // Parse parses a program's arguments. For -h it writes help, which begins with about, to out and
 // returns [flag.ErrHelp].
@@ -39,9 +54,20 @@ func Parse(flags *flag.FlagSet, out io.Writer, args []string, about string) erro
 		flags.PrintDefaults()
 		return err
 	case err != nil:
-		return fmt.Errorf("%w; run %s -h for help", err, flags.Name())
+		return Usagef("%w; run %s -h for help", err, flags.Name())
 	case flags.NArg() > 0:
-		return fmt.Errorf("unexpected argument %q; run %s -h for help", flags.Arg(0), flags.Name())
+		return Usagef("unexpected argument %q; run %s -h for help", flags.Arg(0), flags.Name())
 	}
 	return nil
+}
+
+// Machine defines the flag -endpoint, and returns options for a credential of the machine that the
+// program runs on or, with the flag, of another one.
+func Machine(flags *flag.FlagSet) *azhost.ManagedIdentityCredentialOptions {
+	var options azhost.ManagedIdentityCredentialOptions
+	flags.Func("endpoint", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's", func(url string) error {
+		options.Source, options.Endpoint = azhost.SourceIMDS, url
+		return nil
+	})
+	return &options
 }

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"testing"
 
+	"github.com/azhost/azhost"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,4 +31,14 @@ func TestParse(t *testing.T) {
 			require.Equal(t, row.out, out.String())
 		})
 	}
+}
+
+func TestMachine(t *testing.T) {
+	t.Parallel()
+	flags := flag.NewFlagSet("try", flag.ContinueOnError)
+	machine := Machine(flags)
+	require.NoError(t, flags.Parse(nil))
+	require.Zero(t, *machine)
+	require.NoError(t, flags.Parse([]string{"-endpoint", "http://127.0.0.1:1/token"}))
+	require.Equal(t, azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://127.0.0.1:1/token"}, *machine)
 }

@@ -74,8 +74,9 @@ func (c Command) Matches(output string) bool {
 
 // Run builds the programs of a README file's commands for a module, runs the commands in the current
 // directory, which is the module's, and returns the programs. The test fails if a program has no
-// command, a command prints something else, or -h doesn't print the flags that the program's rows
-// name. Output to stderr counts. The exit status is 0, unless the README file shows an error.
+// command, a command prints something else, -h doesn't print the flags that the program's rows name,
+// or another argument isn't an error. Output to stderr counts. The exit status is 0, unless the README
+// file shows an error.
 func Run(t *testing.T, file, module string) []string {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -128,6 +129,15 @@ func Run(t *testing.T, file, module string) []string {
 				require.Regexp(t, `(?m)^  `+flag+`( |$)`, help)
 			}
 		})
+		for _, arg := range []string{"-no-such-flag", "no-such-argument"} {
+			t.Run(program+" "+arg, func(t *testing.T) {
+				said, err := run(program, arg)
+				var failed *exec.ExitError
+				require.ErrorAs(t, err, &failed)
+				require.Equal(t, 2, failed.ExitCode(), said)
+				require.Contains(t, said, arg)
+			})
+		}
 	}
 	return programs
 }

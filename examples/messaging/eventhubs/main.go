@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -45,17 +44,13 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("eventhubs", flag.ContinueOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
 	if err := program.Parse(flags, out, args, "sends an event to an event hub."); err != nil {
 		return err
 	}
 
 	var machine *azhost.ManagedIdentityCredentialOptions
 	var options *azeventhubs.ProducerClientOptions
-	switch {
-	case *namespace == "" && *endpoint != "":
-		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
-	case *namespace == "":
+	if *namespace == "" {
 		fake, err := laptop.NewEventHubs()
 		if err != nil {
 			return err
@@ -63,8 +58,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		defer fake.Close()
 		*namespace, machine = "laptop.servicebus.windows.net", fake.Machine
 		options = &azeventhubs.ProducerClientOptions{CustomEndpoint: fake.Address, TLSConfig: fake.TLS}
-	case *endpoint != "":
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 	if err := send(ctx, *namespace, *hub, "hello", machine, options); err != nil {
 		return err

@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -48,17 +47,13 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("kafka", flag.ContinueOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`, which Kafka calls a topic")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
 	if err := program.Parse(flags, out, args, "sends a record to an event hub by the Kafka protocol."); err != nil {
 		return err
 	}
 
 	var machine *azhost.ManagedIdentityCredentialOptions
 	var options []kgo.Opt
-	switch {
-	case *namespace == "" && *endpoint != "":
-		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
-	case *namespace == "":
+	if *namespace == "" {
 		*namespace = "laptop.servicebus.windows.net"
 		fake, err := laptop.NewKafka(*namespace, *hub)
 		if err != nil {
@@ -66,8 +61,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		}
 		defer fake.Close()
 		machine, options = fake.Machine, fake.Options
-	case *endpoint != "":
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 	cred, err := azhost.NewManagedIdentityCredential(machine)
 	if err != nil {

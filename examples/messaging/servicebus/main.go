@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,17 +41,13 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("servicebus", flag.ContinueOnError)
 	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
 	queue := flags.String("queue", "orders", "send to the queue or topic with this `NAME`")
-	endpoint := flags.String("endpoint", "", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's; needs -namespace")
 	if err := program.Parse(flags, out, args, "sends a message to a Service Bus queue or topic."); err != nil {
 		return err
 	}
 
 	var machine *azhost.ManagedIdentityCredentialOptions
 	var options *azservicebus.ClientOptions
-	switch {
-	case *namespace == "" && *endpoint != "":
-		return errors.New("-endpoint needs -namespace: the fake accepts only tokens from its fake VM")
-	case *namespace == "":
+	if *namespace == "" {
 		fake, err := laptop.NewServiceBus()
 		if err != nil {
 			return err
@@ -60,8 +55,6 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 		defer fake.Close()
 		*namespace, machine = "laptop.servicebus.windows.net", fake.Machine
 		options = &azservicebus.ClientOptions{CustomEndpoint: fake.Address, TLSConfig: fake.TLS}
-	case *endpoint != "":
-		machine = &azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: *endpoint}
 	}
 	if err := send(ctx, *namespace, *queue, "hello", machine, options); err != nil {
 		return err
