@@ -35,7 +35,7 @@ func run(against string, rounds int, args []string) error {
 	results := make([]bytes.Buffer, len(folders))
 	// A process for each, because azidentity's cache is one for the whole process; and one round after
 	// the other, so that a machine that slows down meanwhile does so for all in a row.
-	for _, work := range []string{"Hit", "Use", "Fetch", "Observe", "Herd", "Health", "Memory"} {
+	for _, work := range []string{"^(Parallel)?Hit$", "^HitObserved$", "^HitTraced$", "^Use$", "^Fetch", "^Observe$", "^Herd", "^Health$", "^Memory$"} {
 		for range rounds {
 			for i, folder := range folders {
 				all := append([]string{"test", "-run", "^$", "-bench", work, "-benchmem", "-benchtime", "300ms", "-timeout", "30m"}, args...)
