@@ -129,11 +129,11 @@ func TestScopesOfPeers(t *testing.T) {
 		_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: scopes})
 		require.NoError(t, err)
 		require.Equal(t, []string{before}, scopes)
-		for i, scope := range []string{"a b", "/.default", strings.Repeat("x", 2049)} {
+		for _, scope := range []string{newResource() + " b", "/.default", newResource() + strings.Repeat("x", 2048)} {
 			_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
 			require.Equal(t, library == "azhost", err != nil, "%q: %v", scope, err)
-			require.Len(t, host.seen, map[string]int{"azidentity": 2 + i, "azhost": 1}[library])
 		}
+		require.Equal(t, library == "azhost", len(host.seen) == 1)
 		requireStated(t, departures+"without a resource, or of more than 2,048 bytes")
 	})
 }

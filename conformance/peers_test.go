@@ -67,7 +67,7 @@ var places = map[string]map[string]string{
 	"Service Fabric": {"IDENTITY_ENDPOINT": "https://127.0.0.1:2377/token", "IDENTITY_HEADER": "secret", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 40)},
 	"Azure ML":       {"MSI_ENDPOINT": "http://127.0.0.1:41564/msi/token", "MSI_SECRET": "secret", "DEFAULT_IDENTITY_CLIENT_ID": "default"},
 	"Cloud Shell":    {"MSI_ENDPOINT": "http://localhost:50342/oauth2/token"},
-	"Azure Arc":      {"IDENTITY_ENDPOINT": "http://127.0.0.1:40342/metadata/identity/oauth2/token", "IMDS_ENDPOINT": "http://169.254.169.254"},
+	"Azure Arc":      {"IDENTITY_ENDPOINT": "http://127.0.0.1:40343/foo/token", "IMDS_ENDPOINT": "http://169.254.169.254"},
 }
 
 // at sets the variables of a host, and clears all others.
