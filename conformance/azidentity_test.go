@@ -21,13 +21,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// departures is the table of differences in a page.
+// departures is the page that states the differences.
 const departures = "docs/comparison.md: "
 
 func always(status int, body string) []answer { return []answer{{status: status, body: body}} }
 
-// behaviors are those that azidentity's tests of its managed-identity credential assert, and some near
-// them. A row without an outcome of azhost's is the same in both, to the last request.
+// behaviors are what azidentity's tests of its managed-identity credential assert, and similar cases. If
+// azhost's outcome isn't given, it is the same after the same requests.
 var behaviors = []behavior{
 	{place: "VM", name: "400 without JSON", answers: always(400, "something went wrong"), peer: "unavailable after 1", text: "something went wrong"},
 	{place: "VM", name: "400, no identity", answers: always(400, `{"error":"invalid_request","error_description":"Identity not found"}`), peer: "unavailable after 1", text: "Identity not found"},
@@ -97,7 +97,7 @@ func TestBehaviorsOfAzidentity(t *testing.T) {
 	}
 }
 
-// both runs f with azidentity's credential and with azhost's, each on a host of its own.
+// both runs f with azidentity and with azhost. Each has its own host.
 func both(t *testing.T, place string, answers []answer, f func(t *testing.T, library string, host *script, make maker)) {
 	at(t, places[place])
 	for library, make := range map[string]maker{"azidentity": newAzidentity, "azhost": onVM} {
@@ -138,7 +138,7 @@ func TestScopesOfPeers(t *testing.T) {
 	})
 }
 
-// A response without a token is in the error once, with its status and its text, and in a chain's too.
+// Errors contain the response's status and text once. So do the errors of a chain.
 func TestErrorQuotesTheResponseOnce(t *testing.T) {
 	both(t, "VM", always(418, "no tokens here"), func(t *testing.T, library string, host *script, make maker) {
 		cred := on(t, host, make, "")
@@ -155,7 +155,8 @@ func TestErrorQuotesTheResponseOnce(t *testing.T) {
 	})
 }
 
-// A 400 without a selector makes a chain continue each time. azhost asks again after a second.
+// After a 400 for the system-assigned identity, a chain continues each time. azhost sends the next request
+// after about a second.
 func TestFailureIsTheSameEachTime(t *testing.T) {
 	both(t, "VM", always(400, "something went wrong"), func(t *testing.T, library string, host *script, make maker) {
 		cred, scopes := on(t, host, make, ""), policy.TokenRequestOptions{Scopes: []string{newResource()}}
@@ -170,7 +171,7 @@ func TestFailureIsTheSameEachTime(t *testing.T) {
 	})
 }
 
-// The headers are the same but for those that the table of departures names.
+// Requests have the same headers, except for those that the page names.
 func TestHeadersOfPeers(t *testing.T) {
 	for place, ours := range map[string]map[string]bool{
 		"VM": {"X-Client-Sku": false, "X-Client-Ver": false}, "App Service": {"Metadata": true, "X-Ms-Client-Request-Id": true}, "Azure ML": {"X-Ms-Client-Request-Id": true}, "Cloud Shell": {"X-Ms-Client-Request-Id": true},
@@ -198,8 +199,8 @@ func TestHeadersOfPeers(t *testing.T) {
 	}
 }
 
-// What was found and selected is logged at construction: by azidentity to azcore's listener, by azhost to
-// a slog.Logger.
+// Both libraries log the host and the identity at construction: azidentity to azcore's listener, azhost to
+// its Logger.
 func TestLogsOfPeers(t *testing.T) {
 	at(t, nil)
 	var lines []string

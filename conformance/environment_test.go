@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever is in the variables, GetToken reports it, not the constructor: one leftover variable must not
+// GetToken, not the constructor, returns errors in the environment, because one leftover variable must not
 // stop a program whose chain would continue.
 func TestWrongVariablesAreNotTheConstructors(t *testing.T) {
 	for _, value := range []string{"test", "https://t .com", `"http://localhost/"`, "${X}", "http://\x7f", "localhost:1", "http://10.0.0.4/", "%%%"} {
@@ -28,7 +28,7 @@ func TestWrongVariablesAreNotTheConstructors(t *testing.T) {
 			cred, err := azhost.NewManagedIdentityCredential(nil)
 			require.NoError(t, err, "%q %v", value, wrong)
 			if cred.Source() == azhost.SourceIMDS || value == "http://10.0.0.4/" && cred.Source() != azhost.SourceServiceFabric && cred.Source() != azhost.SourceAzureArc {
-				continue // whose address is right, and which may not be asked
+				continue // the endpoint is valid, so GetToken would send a request
 			}
 			_, err = cred.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{"r"}})
 			require.Equal(t, "unavailable", outcome(azcore.AccessToken{}, err), "%q %v: %v", value, wrong, err)
@@ -36,8 +36,9 @@ func TestWrongVariablesAreNotTheConstructors(t *testing.T) {
 	}
 }
 
-// As with azidentity, a leftover variable of Cloud Shell and an ID are the constructor's error, because
-// Cloud Shell has no identity to select. dapr's own tests ask for one there.
+// As in azidentity v1.15.0, the constructor returns an error for an ID where Cloud Shell's variable is set,
+// because Cloud Shell has no identity to select. azidentity v1.8 accepted it, and dapr's own tests rely on
+// that.
 func TestLeftoverVariableAndID(t *testing.T) {
 	at(t, map[string]string{"MSI_ENDPOINT": "test"})
 	for library, make := range map[string]maker{"azidentity": newAzidentity, "azhost": newAzhost} {

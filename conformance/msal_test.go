@@ -143,7 +143,7 @@ func requireRefreshOn(t *testing.T, in time.Duration, library string, token azco
 	requireStated(t, departures+"It is up to a tenth earlier")
 }
 
-// The status and the code of a refusal are in the error, and its response too.
+// Errors contain the response's error code, and RawResponse.
 func TestResponseOfPeers(t *testing.T) {
 	both(t, "VM", always(503, `{"error":"busy","error_description":"later"}`), func(t *testing.T, _ string, host *script, make maker) {
 		cred, err := make(azcore.ClientOptions{Transport: host, Retry: policy.RetryOptions{MaxRetries: -1}}, "", "")
@@ -157,7 +157,7 @@ func TestResponseOfPeers(t *testing.T) {
 	})
 }
 
-// A body that is slow after a failed attempt is read to its end.
+// A slow body is read to its end, even after a failed attempt.
 func TestSlowBodyOfPeers(t *testing.T) {
 	for _, answers := range [][]answer{{{500, "", ""}, {200, good, ""}}, {{200, good, ""}}} {
 		both(t, "App Service", answers, func(t *testing.T, _ string, host *script, make maker) {
@@ -167,8 +167,7 @@ func TestSlowBodyOfPeers(t *testing.T) {
 	}
 }
 
-// After refresh_in there is one more request, and no caller fails. With azidentity one of them waits for
-// it; with azhost none does.
+// After refresh_in, there is one more request, and no caller fails. In azidentity, one caller waits for it.
 func TestRefreshOfPeers(t *testing.T) {
 	old, renewed := `{"access_token":"old","expires_in":86400,"refresh_in":43200}`, `{"access_token":"new","expires_in":86400,"refresh_in":86000}`
 	both(t, "Cloud Shell", []answer{{200, old, ""}, {200, renewed, ""}}, func(t *testing.T, library string, host *script, make maker) {

@@ -25,8 +25,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// maker makes a library's credential for the identity that kind ("client", "object", "resource", or ""
-// for the system-assigned one) and id select.
+// maker returns a credential of a library. The kind of id is "client", "object", or "resource"; it is ""
+// for the system-assigned identity.
 type maker func(o azcore.ClientOptions, kind, id string) (azcore.TokenCredential, error)
 
 func newAzidentity(o azcore.ClientOptions, kind, id string) (azcore.TokenCredential, error) {
@@ -45,21 +45,21 @@ func newAzhost(o azcore.ClientOptions, kind, id string) (azcore.TokenCredential,
 	return azhost.NewManagedIdentityCredential(azhostOptions(o, kind, id))
 }
 
-// onVM knows that this is an Azure VM, whatever machine the test runs on.
+// onVM returns a credential that knows that this is an Azure VM, whatever machine the test runs on.
 func onVM(o azcore.ClientOptions, kind, id string) (azcore.TokenCredential, error) {
 	options := azhostOptions(o, kind, id)
 	options.Source = azhost.SourceIMDS
 	return azhost.NewManagedIdentityCredential(options)
 }
 
-// anywhere asks IMDS's address without knowing that IMDS exists.
+// anywhere returns a credential that requests tokens from IMDS's address but doesn't know that IMDS exists.
 func anywhere(o azcore.ClientOptions, kind, id string) (azcore.TokenCredential, error) {
 	options := azhostOptions(o, kind, id)
 	options.Endpoint = "http://169.254.169.254/metadata/identity/oauth2/token"
 	return azhost.NewManagedIdentityCredential(options)
 }
 
-// places are the variables of the hosts.
+// places has the environment variables of each host.
 var places = map[string]map[string]string{
 	"VM":             {},
 	"anywhere":       {},
@@ -70,7 +70,7 @@ var places = map[string]map[string]string{
 	"Azure Arc":      {"IDENTITY_ENDPOINT": "http://127.0.0.1:40343/foo/token", "IMDS_ENDPOINT": "http://169.254.169.254"},
 }
 
-// at sets the variables of a host, and clears all others.
+// at sets a host's variables and clears all others.
 func at(t *testing.T, variables map[string]string) {
 	for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT",
 		"MSI_SECRET", "DEFAULT_IDENTITY_CLIENT_ID", "IDENTITY_API_VERSION"} {
@@ -78,8 +78,8 @@ func at(t *testing.T, variables map[string]string) {
 	}
 }
 
-// answer is a response: a status, a body, and a header as "Name: value". Status 0 is none, and
-// noListener a refused connection.
+// answer is a response: a status, a body, and a header as "Name: value". If the status is 0, the request
+// fails; if it is noListener, the connection is refused.
 type answer struct {
 	status       int
 	body, header string
@@ -87,13 +87,13 @@ type answer struct {
 
 const noListener = -1
 
-// good is a body with a token.
+// good is the body of a response with a token.
 const good = `{"access_token":"T","expires_in":3600,"token_type":"Bearer"}`
 
-// script is a Transport that gives its answers in turn, the last one over and over.
+// script is a Transport that returns its answers in turn and repeats the last one.
 type script struct {
 	answers []answer
-	slow    time.Duration // how long the first byte of a body takes
+	slow    time.Duration // delay of a body's first byte
 	seen    []string      // the requests
 	headers []http.Header
 }
@@ -103,6 +103,7 @@ func (s *script) Do(req *http.Request) (*http.Response, error) {
 	query.Del("resource") // each test has its own
 	line := fmt.Sprintf("%s %s://%s%s?%s", req.Method, req.URL.Scheme, req.URL.Host, req.URL.Path, query.Encode())
 	for _, name := range []string{"Metadata", "X-Identity-Header", "Secret", "Authorization", "Content-Type"} {
+		// azhost sends Metadata to App Service too; see TestHeadersOfPeers.
 		if value := req.Header.Get(name); value != "" && (name != "Metadata" || req.Header.Get("X-Identity-Header") == "") {
 			line += " " + name + ": " + value
 		}
@@ -130,7 +131,7 @@ func (s *script) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// pause is an empty reader that takes a while.
+// pause is an empty reader that waits before it ends.
 type pause time.Duration
 
 func (p pause) Read([]byte) (int, error) {
@@ -138,7 +139,7 @@ func (p pause) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// get asks for a token for a new resource.
+// get requests a token for a new resource.
 func get(cred azcore.TokenCredential) (azcore.AccessToken, error) {
 	return cred.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{newResource() + "/.default"}})
 }
@@ -170,7 +171,7 @@ func rawResponse(err error) *http.Response {
 	return nil
 }
 
-// behavior is what a host answers, what a peer makes of it, and what azhost does instead, if anything.
+// behavior is a host's responses, the peer's outcome, and azhost's, if that is different.
 type behavior struct {
 	place   string
 	kind    string // of the identity's ID
@@ -178,13 +179,13 @@ type behavior struct {
 	name    string
 	retries int32 // 0 is the library's own schedule, -1 is none
 	answers []answer
-	peer    string // outcome, and the number of requests
+	peer    string // outcome and number of requests
 	azhost  string // "" for the same outcome after the same requests
 	stated  string // where the project states the difference: file, colon, sentence
 	text    string // part of azhost's error
 }
 
-// check runs a behavior with a peer and with azhost.
+// check compares a peer with azhost.
 func (b behavior) check(t *testing.T, peer maker) {
 	at(t, places[b.place])
 	run := func(make maker) (string, []string, error) {
@@ -229,7 +230,7 @@ func (b behavior) check(t *testing.T, peer maker) {
 	})
 }
 
-// requireStated fails unless a page of the project has a sentence.
+// requireStated requires a file of the project to contain a sentence.
 func requireStated(t *testing.T, where string) {
 	t.Helper()
 	file, sentence, _ := strings.Cut(where, ": ")

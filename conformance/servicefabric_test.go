@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// node is an HTTPS server that plays Service Fabric's.
+// node starts an HTTPS server and sets Service Fabric's variables to it.
 func node(t *testing.T, handler http.HandlerFunc) (server *httptest.Server, requests *atomic.Int32) {
 	requests = new(atomic.Int32)
 	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +136,7 @@ func TestServiceFabricOfPeers(t *testing.T) {
 	require.Zero(t, pooled.Load())
 }
 
-// A redirect is not followed, and the secret goes nowhere else.
+// Redirects are not followed, so the secret is not sent elsewhere.
 func TestServiceFabricRedirectOfPeers(t *testing.T) {
 	var followed atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
@@ -157,7 +157,7 @@ func TestServiceFabricRedirectOfPeers(t *testing.T) {
 	require.Zero(t, followed.Load())
 }
 
-// azidentity keeps the endpoint that it was made with, azhost follows the variables.
+// azidentity keeps its first endpoint. azhost reads the variables again.
 func TestServiceFabricMoves(t *testing.T) {
 	for library, want := range map[string][2]int32{"azidentity": {1, 0}, "azhost": {0, 1}} {
 		make := map[string]maker{"azidentity": newAzidentity, "azhost": newAzhost}[library]
