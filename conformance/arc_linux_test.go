@@ -17,18 +17,23 @@ import (
 // keyDirectory is the only one that azidentity reads keys from.
 const keyDirectory = "/var/opt/azcmagent/tokens"
 
-// inNamespace is set in the process that TestArc starts.
-const inNamespace = "AZHOST_CONFORMANCE_NAMESPACE"
+// namespaced is set in the process that inNamespace starts.
+const namespaced = "AZHOST_CONFORMANCE_NAMESPACE"
 
-// TestArc runs itself again where /var/opt is its own: a file system in memory, in a mount
-// namespace that ends with the process. It needs root, or a kernel that lets users make namespaces.
-func TestArc(t *testing.T) {
-	if os.Getenv(inNamespace) != "" {
-		testArc(t)
+// inNamespace runs the test again where /var/opt and /opt are its own: file systems in memory, in a mount
+// namespace that ends with the process. It needs root, or a kernel that lets users make namespaces. The
+// subtest called last must have run.
+func inNamespace(t *testing.T, last string, test func(t *testing.T)) {
+	if os.Getenv(namespaced) != "" {
+		require.NoError(t, syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""), "so that no mount leaves the namespace")
+		for _, dir := range []string{"/var/opt", "/opt"} {
+			require.NoError(t, syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m,mode=755"))
+		}
+		test(t)
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^TestArc$", "-test.v")
-	cmd.Env = append(os.Environ(), inNamespace+"=1")
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), namespaced+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS,
 	}
@@ -39,12 +44,12 @@ func TestArc(t *testing.T) {
 	}
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "--- PASS: TestArc/by_resource_ID")
+	require.Contains(t, string(out), "--- PASS: "+t.Name()+"/"+last)
 }
 
+func TestArc(t *testing.T) { inNamespace(t, "by_resource_ID", testArc) }
+
 func testArc(t *testing.T) {
-	require.NoError(t, syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""), "so that no mount leaves the namespace")
-	require.NoError(t, syscall.Mount("tmpfs", "/var/opt", "tmpfs", 0, "size=1m,mode=755"))
 	for _, r := range selecting("identity_not_found", "identity_not_found") {
 		t.Run(r.name, func(t *testing.T) {
 			agent, err := azhosttest.ListenArc("127.0.0.1:0", keyDirectory)
