@@ -17,8 +17,8 @@ import (
 type azureML struct{ platform }
 
 func checkAzureML(in *setup) error {
-	if in.identity.kind != "" && in.identity.kind != byClientID {
-		return fmt.Errorf("ID is a %s, but Azure ML selects identities by client ID only", in.identity.kind)
+	if in.identity.kind != "" && in.identity.kind != byClientID && in.wrong == nil {
+		return fmt.Errorf("ID is the %s, but Azure ML selects identities by client ID only", in.identity.kind)
 	}
 	return nil
 }

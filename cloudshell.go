@@ -18,7 +18,7 @@ import (
 type cloudShell struct{ platform }
 
 func checkCloudShell(in *setup) error {
-	if in.identity.id != "" {
+	if in.identity.id != "" && in.wrong == nil {
 		return errors.New("ID selects a user-assigned identity, but Cloud Shell has only its user's identity; leave ID nil")
 	}
 	return nil

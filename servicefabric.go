@@ -26,11 +26,11 @@ import (
 type serviceFabric struct{ platform }
 
 func checkServiceFabric(in *setup) error {
-	if in.identity.id != "" {
-		return errors.New("ID selects a user-assigned identity, but on Service Fabric the application's manifest selects it; leave ID nil")
-	}
 	if _, err := thumbprint(); in.wrong == nil {
 		in.wrong = err
+	}
+	if in.identity.id != "" && in.wrong == nil {
+		return errors.New("ID selects a user-assigned identity, but on Service Fabric the application's manifest selects it; leave ID nil")
 	}
 	if in.options.Transport == nil {
 		return nil

@@ -29,7 +29,7 @@ type setup struct {
 	reason   string   // why the environment says that this is the host; "" where the caller says so
 	warnings []string // for the log, of what the environment holds
 	notes    string   // half-set variables, which may be why IMDS is asked at all
-	wrong    error    // what is wrong with the environment, which GetToken returns
+	wrong    error    // what is wrong with the environment, which GetToken returns; the ID is then not checked against the host
 
 	// Set by newClient and the host's build.
 	transport policy.Transporter

@@ -50,7 +50,7 @@ var behaviors = []behavior{
 	{place: "VM", name: "an ID of another kind", kind: "object", id: "/subscriptions/s", answers: always(200, good), peer: "token after 1", azhost: "constructor", stated: departures + "or of another kind"},
 	{place: "VM", name: "an expired token", answers: always(200, `{"access_token":"T","expires_on":946684700}`), peer: "expired after 1", azhost: "failed after 1", stated: departures + "A response whose token has expired"},
 	{place: "anywhere", name: "connection refused", answers: always(noListener, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "if the connection is refused"},
-	{place: "anywhere", name: "no answer", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "Outside Azure | Returns `CredentialUnavailableError`"},
+	{place: "anywhere", name: "no answer", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "Outside Azure | GetToken returns `CredentialUnavailableError` at once"},
 	{place: "anywhere", name: "foreign status", answers: always(503, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "something other than IMDS responds"},
 	{place: "anywhere", name: "not JSON", answers: always(200, "<html>"), peer: "failed after 1", azhost: "unavailable after 1", stated: departures + "something other than IMDS responds"},
 	{place: "anywhere", name: "400 without JSON", answers: always(400, "something went wrong"), peer: "unavailable after 1"},
@@ -164,7 +164,7 @@ func TestFailureIsTheSameEachTime(t *testing.T) {
 			require.Equal(t, "unavailable", outcome(cred.GetToken(t.Context(), scopes)))
 		}
 		require.Len(t, host.seen, map[string]int{"azidentity": 3, "azhost": 1}[library])
-		requireStated(t, departures+"cached for about 1 second")
+		requireStated(t, departures+"returns it to new callers for about 1 second")
 		time.Sleep(2 * time.Second)
 		require.Equal(t, "unavailable", outcome(cred.GetToken(t.Context(), scopes)))
 		require.Len(t, host.seen, map[string]int{"azidentity": 4, "azhost": 2}[library])

@@ -36,15 +36,23 @@ func TestWrongVariablesAreNotTheConstructors(t *testing.T) {
 	}
 }
 
-// As in azidentity v1.15.0, the constructor returns an error for an ID where Cloud Shell's variable is set,
-// because Cloud Shell has no identity to select. azidentity v1.8 accepted it, and dapr's own tests rely on
-// that.
-func TestLeftoverVariableAndID(t *testing.T) {
-	at(t, map[string]string{"MSI_ENDPOINT": "test"})
-	for library, make := range map[string]maker{"azidentity": newAzidentity, "azhost": newAzhost} {
-		_, err := make(azcore.ClientOptions{}, "client", "the-client-id")
-		require.ErrorContains(t, err, "Cloud Shell", library)
-		_, err = make(azcore.ClientOptions{}, "", "")
-		require.NoError(t, err, library)
+// dapr's own tests make a credential with an ID while MSI_ENDPOINT has no URL. azidentity v1.8.2 accepts
+// that, and v1.15.0 takes it for a Cloud Shell, where no identity can be selected.
+func TestIDBesideAWrongVariable(t *testing.T) {
+	for name, wrong := range map[string]map[string]string{
+		"MSI_ENDPOINT":               {"MSI_ENDPOINT": "test"},
+		"IDENTITY_SERVER_THUMBPRINT": {"IDENTITY_ENDPOINT": "https://localhost:2377/token", "IDENTITY_HEADER": "h", "IDENTITY_SERVER_THUMBPRINT": "test"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			at(t, wrong)
+			_, err := newAzidentity(azcore.ClientOptions{}, "client", "the-client-id")
+			require.Error(t, err)
+			requireStated(t, departures+"`GetToken` returns a `CredentialUnavailableError` that names the variable")
+			cred, err := newAzhost(azcore.ClientOptions{}, "client", "the-client-id")
+			require.NoError(t, err)
+			_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"r"}})
+			require.Equal(t, "unavailable", outcome(azcore.AccessToken{}, err))
+			require.ErrorContains(t, err, name)
+		})
 	}
 }

@@ -191,7 +191,7 @@ func TestRefreshOfPeers(t *testing.T) {
 		}
 		callers.Wait()
 		require.Equal(t, map[string]int32{"azidentity": 1, "azhost": 0}[library], waited.Load())
-		requireStated(t, departures+"Callers never block on it")
+		requireStated(t, departures+"Callers get the cached token and don't wait")
 		time.Sleep(2 * time.Second)
 		require.Equal(t, "new", get())
 		require.Len(t, host.seen, 2)

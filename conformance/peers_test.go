@@ -237,5 +237,6 @@ func requireStated(t *testing.T, where string) {
 	page, err := os.ReadFile("../" + file)
 	require.NoError(t, err)
 	require.NotEmpty(t, sentence)
-	require.Contains(t, strings.Join(strings.Fields(strings.ReplaceAll(string(page), "//", "")), " "), sentence)
+	text := strings.Join(strings.Fields(strings.ReplaceAll(string(page), "//", "")), " ")
+	require.True(t, strings.Contains(text, sentence), "%s does not say: %s", file, sentence)
 }

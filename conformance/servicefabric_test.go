@@ -54,7 +54,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestServiceFabricOfPeers(t *testing.T) {
-	const atGetToken = departures + "`GetToken` returns it as a `CredentialUnavailableError`"
+	const atGetToken = departures + "`GetToken` returns a `CredentialUnavailableError` that names the variable"
 	client := func(change func(*http.Transport)) policy.Transporter {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{}}
 		change(transport)
