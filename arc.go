@@ -108,8 +108,7 @@ func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 // once makes one exchange: it requests a token, reads the key file that the challenge names, and requests
 // the token again with the key.
 func (x exchange) once(req *policy.Request) (*http.Response, error) {
-	// On a used connection net/http would send the key again, to whatever listens by then.
-	req.Raw().Close = true
+	req.Raw().Close = true // no Transport keeps a connection that a later key could be sent on
 	resp, err := req.Clone(req.Raw().Context()).Next()
 	switch {
 	case err != nil:

@@ -29,7 +29,7 @@ type client struct {
 //	caller's per-call policies ▸ request ID ▸ retry, which waits for a turn ▸ timeout ▸
 //	exchange or variables ▸ caller's per-try policies ▸ tracing, logging ▸ transport
 func newClient(in *setup) *client {
-	in.transport = transportOf(in.options)
+	in.transport = transportOf(in)
 	c := &client{source: in.host.build(in), wrong: in.wrong}
 	o := in.options.ClientOptions
 	attempts := &retry{gate: in.gate, options: complete(o.Retry, in.schedule()), known: in.known, source: c.source}

@@ -94,8 +94,8 @@ func (h host) secretValue() (string, error) {
 	return value, nil
 }
 
-// loopback reports whether u is certain to point to this machine. Of all names only localhost is, because
-// the transport dials it as 127.0.0.1 without a resolver.
+// loopback reports whether u points to this machine. Of all names only localhost does, because the
+// transport, unless it is the caller's own kind, dials 127.0.0.1 for it.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true
