@@ -98,6 +98,7 @@ func TestLocalhostAsksNoResolver(t *testing.T) {
 		"a dialer": {Transport: &http.Transport{DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
 			return dial(network, address)
 		}}},
+		//lint:ignore SA1019 net/http still calls it
 		"a deprecated dialer": {Transport: &http.Transport{Dial: dial}},
 	} {
 		for _, host := range []string{"localhost", "LocalHost", "127.0.0.1"} {

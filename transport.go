@@ -140,16 +140,19 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
-	if resp.Request == nil || resp.Request.URL == nil {
-		resp.Request = req
-	}
+	last := resp.Request
+	resp.Request = req // a Transport's own may lack the secret that must not be written
+	var body bytes.Buffer
 	reject := func(err error) error {
 		own := *resp
 		own.Header, own.Body = headerWithoutSecret(resp.Header, secret), http.NoBody
-		return &answerError{resp: &own, err: err}
+		if secret == "" { // of which a part may be left at a cut
+			own.Body = io.NopCloser(bytes.NewReader(bytes.Clone(body.Bytes()[:min(body.Len(), maxKept)])))
+		}
+		return &answerError{resp: &own, err: fmt.Errorf("%w%s", err, quoted(&own))}
 	}
-	if resp.Request.Response != nil {
-		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(resp.Request.URL), secret)))}
+	if last != nil && last.Response != nil && last.URL != nil {
+		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(last.URL), secret)))}
 	}
 	if resp.StatusCode/100 == 3 {
 		to := "nowhere"
@@ -158,7 +161,6 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, final{reject(fmt.Errorf("refusing to follow a redirect (status %d) to %s", resp.StatusCode, to))}
 	}
-	var body bytes.Buffer
 	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for any usual answer
 	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
@@ -183,13 +185,13 @@ func (e *noAnswer) Unwrap() error { return e.err }
 
 // answerError is the error of a response that was rejected or not read completely.
 type answerError struct {
-	resp *http.Response // without its body
+	resp *http.Response // with what is quoted of its body
 	err  error
 }
 
 // rejected returns the answer that err is about, nil if there is none.
 func rejected(err error) *http.Response {
-	if partial, ok := errors.AsType[*answerError](err); ok {
+	if partial, ok := causeOf[*answerError](err); ok {
 		return partial.resp
 	}
 	return nil
