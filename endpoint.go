@@ -111,8 +111,8 @@ func (h host) secretValue() (string, error) {
 	return value, nil
 }
 
-// loopback reports whether u points to this machine. Of all names only localhost does, because the
-// transport, unless it is the caller's own kind, dials 127.0.0.1 for it.
+// loopback reports whether u points to this machine. Of all names only localhost does, because azhost
+// dials 127.0.0.1 for it. A Transport that is no *http.Client must do the same.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true

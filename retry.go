@@ -216,11 +216,11 @@ func retryAfter(h http.Header) time.Duration {
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		now, err := http.ParseTime(h.Get("Date")) // by the host's clock, which may differ from this machine's
-		if err != nil {
-			now = time.Now()
+		pause := time.Until(at)
+		if date, err := http.ParseTime(h.Get("Date")); err == nil && (pause <= 0 || at.Sub(date) < pause) {
+			pause = at.Sub(date) // the two clocks may differ
 		}
-		return max(at.Sub(now), 0)
+		return max(pause, 0)
 	}
 	return 0
 }

@@ -55,6 +55,7 @@ func TestRetryAfter(t *testing.T) {
 			"a date that is past":      {http.Header{"Retry-After": {"Mon, 02 Jan 1995 15:04:05 GMT"}}, 0},
 			"a date by a clock ahead":  {http.Header{"Retry-After": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}, "Date": {time.Now().Add(time.Hour - 9*time.Second).UTC().Format(http.TimeFormat)}}, 9 * time.Second},
 			"a date by a clock behind": {http.Header{"Retry-After": {time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)}, "Date": {time.Now().Add(-time.Hour - 9*time.Second).UTC().Format(http.TimeFormat)}}, 9 * time.Second},
+			"a date and an old Date":   {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}, "Date": {"Thu, 01 Jan 1970 00:00:00 GMT"}}, 9 * time.Second},
 			"a date and no Date":       {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}, "Date": {"now"}}, 9 * time.Second},
 			"milliseconds":             {http.Header{"Retry-After-Ms": {"1500"}, "Retry-After": {"7"}}, 1500 * time.Millisecond},
 			"the other header":         {http.Header{"X-Ms-Retry-After-Ms": {"1500"}}, 1500 * time.Millisecond},
