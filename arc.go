@@ -92,7 +92,7 @@ const (
 func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 	for n := 1; ; n++ {
 		resp, err := x.once(req)
-		again := err != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keyfile.ErrEmpty)) ||
+		again := rejected(err) != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keyfile.ErrEmpty)) ||
 			err == nil && resp.StatusCode == http.StatusUnauthorized
 		if !again || n == maxExchanges {
 			return resp, err
@@ -100,7 +100,7 @@ func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 		select {
 		case <-time.After(time.Duration(n) * exchangePause):
 		case <-req.Raw().Context().Done():
-			return nil, req.Raw().Context().Err()
+			return resp, err
 		}
 	}
 }
@@ -108,29 +108,31 @@ func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 // once makes one exchange: it requests a token, reads the key file that the challenge names, and requests
 // the token again with the key.
 func (x exchange) once(req *policy.Request) (*http.Response, error) {
-	// On a used connection net/http would send the key again, to whatever listens by then.
-	req.Raw().Close = true
+	req.Raw().Close = true // no Transport keeps a connection that a later key could be sent on
 	resp, err := req.Clone(req.Raw().Context()).Next()
 	switch {
 	case err != nil:
 		return nil, err
 	case resp.StatusCode/100 == 2:
 		// An agent answers with a token only to the key.
-		return nil, final{errors.New("received a token without a challenge; another program may be listening on the Arc agent's port")}
+		return nil, rejection(resp, fmt.Errorf("received a token without a challenge; another program may be listening on the Arc agent's port: %s", answered(resp)))
 	case resp.StatusCode != http.StatusUnauthorized:
 		return resp, nil
 	}
-	key, err := readKey(resp.Header, x.agentDir, x.keyDir)
+	key, err := readKey(resp, x.agentDir, x.keyDir)
 	if err != nil {
-		return nil, final{err}
+		return nil, rejection(resp, err)
 	}
 	proven := req.Clone(req.Raw().Context())
 	proven.Raw().Header.Set("Authorization", "Basic "+key)
 	resp, err = proven.Next()
 	if err == nil && resp.StatusCode/100 == 2 && resp.StatusCode != http.StatusOK {
-		return nil, final{fmt.Errorf("the Arc agent answered %d, which is not how it returns a token", resp.StatusCode)}
+		return nil, rejection(resp, fmt.Errorf("the Arc agent doesn't return tokens with this status: %s", answered(resp)))
 	}
 	return resp, err
 }
+
+// rejection is the error of a response that must not lead to another attempt.
+func rejection(resp *http.Response, err error) error { return final{&answerError{resp, err}} }
 
 var _ policy.Policy = exchange{}

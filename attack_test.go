@@ -9,9 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptrace"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -227,31 +225,3 @@ func TestGzipIsNotUnpacked(t *testing.T) {
 type each func(*policy.Request) (*http.Response, error)
 
 func (f each) Do(req *policy.Request) (*http.Response, error) { return f(req) }
-
-// TestLocalhostAsksNoResolver: whoever controls name resolution cannot send the key elsewhere.
-func TestLocalhostAsksNoResolver(t *testing.T) {
-	a := newAttacker(t, says(""))
-	_, port, err := net.SplitHostPort(a.listener.Addr().String())
-	require.NoError(t, err)
-	for _, host := range []string{"localhost", "LocalHost", "127.0.0.1"} {
-		t.Run(host, func(t *testing.T) {
-			var dialled []string
-			trace := &httptrace.ClientTrace{
-				DNSStart:     func(info httptrace.DNSStartInfo) { t.Errorf("a resolver was asked for %q", info.Host) },
-				ConnectStart: func(_, addr string) { dialled = append(dialled, addr) },
-			}
-			o := &azhost.ManagedIdentityCredentialOptions{
-				Source: azhost.SourceAzureArc, Endpoint: "http://" + net.JoinHostPort(host, port) + "/token", ArcKeyDirectory: t.TempDir(),
-			}
-			o.Retry.MaxRetries = -1
-			o.PerCallPolicies = []policy.Policy{each(func(req *policy.Request) (*http.Response, error) {
-				return req.WithContext(httptrace.WithClientTrace(req.Raw().Context(), trace)).Next()
-			})}
-			cred, err := azhost.NewManagedIdentityCredential(o)
-			require.NoError(t, err)
-			_, err = token(t.Context(), cred)
-			requireFailed(t, err)
-			require.Equal(t, []string{"127.0.0.1:" + port}, dialled)
-		})
-	}
-}

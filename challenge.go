@@ -21,10 +21,10 @@ import (
 // that is unknown). A container may have that directory mounted at mountedDir ("" if not). Another
 // program may have sent the challenge, so the path must be a .key file directly in one of the two. The
 // file is read from mountedDir if that is set.
-func readKey(header http.Header, agentDir, mountedDir string) (string, error) {
-	realm, err := challenge.Realm(header.Values("WWW-Authenticate"))
+func readKey(resp *http.Response, agentDir, mountedDir string) (string, error) {
+	realm, err := challenge.Realm(resp.Header.Values("WWW-Authenticate"))
 	if err != nil {
-		return "", fmt.Errorf("the Arc agent's challenge is invalid: %w", err)
+		return "", fmt.Errorf("the Arc agent's challenge is invalid: %w: %s", err, answered(resp))
 	}
 	name, err := keyfile.Name(realm, agentDir, mountedDir)
 	if err != nil {
@@ -41,9 +41,6 @@ func readKey(header http.Header, agentDir, mountedDir string) (string, error) {
 
 // expected says which key files are read.
 func expected(agentDir, mountedDir string) string {
-	if agentDir == "" && mountedDir == "" {
-		return "Set ArcKeyDirectory, because the agent's own directory is not known on this system"
-	}
 	return fmt.Sprintf("Only .key files in %.200q are allowed. Another program may be listening on the agent's port",
 		cmp.Or(agentDir, mountedDir))
 }

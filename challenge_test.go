@@ -28,8 +28,8 @@ func TestReadKeyInAMountedDirectory(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-func challengeFor(path string) http.Header {
-	return http.Header{"Www-Authenticate": {"Basic realm=" + path}}
+func challengeFor(path string) *http.Response {
+	return &http.Response{Header: http.Header{"Www-Authenticate": {"Basic realm=" + path}}}
 }
 
 func TestRemedy(t *testing.T) {

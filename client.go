@@ -5,6 +5,8 @@ package azhost
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -27,9 +29,9 @@ type client struct {
 // newClient returns the client of a checked setup.
 //
 //	caller's per-call policies ▸ request ID ▸ retry, which waits for a turn ▸ timeout ▸
-//	exchange or variables ▸ caller's per-try policies ▸ tracing, logging ▸ transport
+//	exchange or variables ▸ checked ▸ caller's per-try policies ▸ tracing, logging ▸ transport
 func newClient(in *setup) *client {
-	in.transport = transportOf(in.options)
+	in.transport = transportOf(in)
 	c := &client{source: in.host.build(in), wrong: in.wrong}
 	o := in.options.ClientOptions
 	attempts := &retry{gate: in.gate, options: complete(o.Retry, in.schedule()), known: in.known, source: c.source}
@@ -47,6 +49,7 @@ func newClient(in *setup) *client {
 	if in.perTry != nil {
 		pl.PerRetry = append(pl.PerRetry, in.perTry)
 	}
+	pl.PerRetry = append(pl.PerRetry, checked{})
 	c.Client, _ = azcore.NewClient(module, version, pl, &o) // fails for a malformed version alone
 	return c
 }
@@ -64,9 +67,7 @@ func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err e
 	}
 	progress := progressOf(ctx)
 	resp, err := c.Pipeline().Do(req)
-	if resp != nil && resp.Request == nil { // a policy of the caller's answered
-		resp.Request = req.Raw()
-	}
+	resp, err = check(req.Raw(), resp, err)
 	switch last := progress.lastFailure(); {
 	case err == nil && granted(resp):
 		return c.token(resp, progress.journal)
@@ -77,4 +78,24 @@ func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err e
 	default:
 		return azcore.AccessToken{}, c.explain(resp, err)
 	}
+}
+
+// checked is the pipeline policy that checks what the caller's policies return.
+type checked struct{}
+
+// Do implements [policy.Policy].
+func (checked) Do(req *policy.Request) (*http.Response, error) {
+	resp, err := req.Next()
+	return check(req.Raw(), resp, err)
+}
+
+// check completes a response that one of the caller's policies has made, and rejects the lack of one.
+func check(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
+	if resp == nil && err == nil {
+		return nil, final{errors.New("a policy returned neither a response nor an error")}
+	}
+	if resp != nil && (resp.Request == nil || resp.Request.URL == nil) {
+		resp.Request = req
+	}
+	return resp, err
 }

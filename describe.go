@@ -8,12 +8,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 	"unicode/utf8"
 
 	"github.com/azhost/azhost/internal/advice"
@@ -28,7 +31,11 @@ const maxText = 1024
 
 // answered describes a response: its status, and its error as one line of at most 1 KiB.
 func answered(resp *http.Response) string {
-	text := fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))
+	return unstopped(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))) + quoted(resp))
+}
+
+// quoted returns what a body says, as text to append; "" if that is nothing, or may be a token.
+func quoted(resp *http.Response) (text string) {
 	body := bodyWithoutSecret(resp)
 	if e, ok := tokenjson.ParseError(body); ok {
 		for _, part := range []string{e.Code, e.Description} {
@@ -36,20 +43,13 @@ func answered(resp *http.Response) string {
 				text += ": " + part
 			}
 		}
-		return unstopped(text)
+		return steady(text)
 	}
-	if line := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText); line != "" && utf8.Valid(body) && (!mayHaveToken(resp) || strings.HasPrefix(line, "<") && !tokenMember.MatchString(line)) {
-		text += ": " + line
+	line, _ := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText)
+	if line == "" || !utf8.Valid(body) || mayHaveToken(resp) && (!strings.HasPrefix(line, "<") || tokenText.MatchString(line)) {
+		return ""
 	}
-	return unstopped(text)
-}
-
-// tokenMember is how a token looks in JSON that may be broken.
-var tokenMember = regexp.MustCompile(`(?i)"access_token"\s*:`)
-
-// mayHaveToken reports whether a response may have a token, which no error has.
-func mayHaveToken(resp *http.Response) bool {
-	return resp.StatusCode/100 == 2 || tokenMember.Match(payload(resp))
+	return ": " + steady(line)
 }
 
 // unstopped removes the full stop at the end of a text from elsewhere, because advice may follow.
@@ -58,19 +58,55 @@ func unstopped(text string) string { return strings.TrimRight(text, ". ") }
 // varying is a member of JSON, in no shape that a host's error has, which is different each time.
 var varying = regexp.MustCompile(`(?i)("(?:(?:trace|correlation|request|activity)[-_]?id|time|timestamp|date)"\s*:\s*)(?:"[^"]*"|[\d.]+)`)
 
+// What is different each time in a text from elsewhere: times, and the IDs of firewalls' pages.
+var (
+	timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| ?[+-]\d\d:?\d\d)?|(?:[A-Z][a-z]{2}, )?\d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d(?: GMT| UTC| [+-]\d{4})?`)
+	pageID    = regexp.MustCompile(`(?i)(\b(?:support|incident|event|ray) id(?: is)?:?(?: |<[^>]*>)*)[0-9a-f][\w-]{5,}`)
+)
+
+// steady removes from a text what is different each time, and a token that it may quote.
+func steady(text string) string {
+	text = pageID.ReplaceAllString(timestamp.ReplaceAllString(text, "…"), "$1…")
+	return tokenText.ReplaceAllString(sourcePort.ReplaceAllString(text, ""), removed)
+}
+
 // requestIDs returns log attributes for the IDs that Azure's support asks for.
 func requestIDs(resp *http.Response) []any {
 	var attrs []any
-	add := func(name, id string) {
+	add := func(name, id string, limit int) {
 		if id != "" {
-			attrs = append(attrs, name, fmt.Sprintf("%.64s", withoutSecret(id, secretOf(resp.Request))))
+			attrs = append(attrs, name, fmt.Sprintf("%.*s", limit, withoutSecret(id, secretOf(resp.Request))))
 		}
 	}
-	add("x-ms-client-request-id", resp.Request.Header.Get("x-ms-client-request-id"))
-	add("x-ms-request-id", resp.Header.Get("x-ms-request-id"))
-	e, _ := tokenjson.ParseError(payload(resp))
-	add("correlationId", e.CorrelationID)
+	add("x-ms-client-request-id", resp.Request.Header.Get("x-ms-client-request-id"), 64)
+	add("x-ms-request-id", resp.Header.Get("x-ms-request-id"), 64)
+	body := bodyWithoutSecret(resp)
+	e, ok := tokenjson.ParseError(body)
+	if !ok {
+		_, e.Trailer = tokenjson.Text(body, maxText)
+	}
+	add("correlationId", e.CorrelationID, 64)
+	add("entra", e.Trailer, 256)
 	return attrs
+}
+
+// logAttempt writes what is different each time and therefore not in the error, such as request IDs. The
+// pause is 0 if no attempt follows.
+func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Duration) {
+	if j.log == nil {
+		return
+	}
+	attrs := []any{"attempt", n}
+	if err != nil {
+		attrs, resp = append(attrs, "error", textOf(err)), rejected(err)
+	}
+	if resp != nil {
+		attrs = append(append(attrs, "status", resp.StatusCode), requestIDs(resp)...)
+	}
+	if pause > 0 {
+		attrs = append(attrs, "pause", pause.Round(time.Millisecond).String())
+	}
+	j.write(slog.LevelDebug, "azhost: attempt", attrs...)
 }
 
 // sourcePort is this machine's side of a connection, which differs each time.
@@ -78,21 +114,42 @@ var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+
 
 // describe words the error of an attempt without an answer.
 func describe(err error) string {
-	text := bare(err).Error()
+	text := textOf(err)
 	if errors.Is(err, context.DeadlineExceeded) && problemOf(err) == advice.Unanswered {
 		text = "the request was accepted but not answered in time (" + context.DeadlineExceeded.Error() + ")"
 	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+	if invalid, ok := causeOf[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")
 	}
 	return unstopped(sourcePort.ReplaceAllString(text, "")) // on Windows, the system's texts end with a full stop
 }
 
+// textOf returns an error's text without the URL. It is one line of at most 1 KiB if there was no
+// response, because net/http quotes what it cannot read in full.
+func textOf(err error) string {
+	text := bare(err).Error()
+	if _, ok := causeOf[*noAnswer](err); ok {
+		text, _ = tokenjson.Text([]byte(text), maxText)
+	}
+	return text
+}
+
+// causeOf finds an E in the error of an attempt. It finds none in another credential's error, which a
+// policy or Transport may return, because that is about another host.
+func causeOf[E error](err error) (cause E, ok bool) {
+	_, failed := errors.AsType[*AuthenticationFailedError](err)
+	_, unavailable := errors.AsType[*CredentialUnavailableError](err)
+	if failed || unavailable {
+		return cause, false
+	}
+	return errors.AsType[E](err)
+}
+
 // problemOf says what kind of failure an error without an answer is.
 func problemOf(err error) advice.Problem {
-	none, asked := errors.AsType[*noAnswer](err)
-	dial, ok := errors.AsType[*net.OpError](err)
-	partial, cut := errors.AsType[*answerError](err)
+	none, asked := causeOf[*noAnswer](err)
+	dial, ok := causeOf[*net.OpError](err)
+	partial, cut := causeOf[*answerError](err)
 	switch {
 	case err == nil:
 		return advice.Refusal
@@ -113,20 +170,23 @@ func problemOf(err error) advice.Problem {
 // exhausted reports whether an error is about what this process or machine has run out of, which
 // says nothing about the host.
 func exhausted(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(shortages, func(e syscall.Errno) bool { return errors.Is(err, e) })
+}
+
+// shortages are the errors of a machine without files, ports or buffers. Windows has its own numbers,
+// which no other system uses: WSAEMFILE, WSAEADDRINUSE, which connecting returns when no local port is
+// left, and WSAENOBUFS. Its WSAEADDRNOTAVAIL is about an address that cannot be dialed, such as port 0.
+var shortages = []syscall.Errno{
+	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
+	10024, 10048, 10055,
 }
 
 // bare strips the URL, whose query has no place in an error, from what net/http reports.
 func bare(err error) error {
-	if n, ok := errors.AsType[*noAnswer](err); ok {
+	if n, ok := causeOf[*noAnswer](err); ok {
 		err = n.err
 	}
-	if u, ok := errors.AsType[*url.Error](err); ok {
+	if u, ok := causeOf[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/azhost/azhost/internal/detect"
 )
@@ -70,6 +72,8 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s %.200q is not an http or https URL", name, endpoint)
 	case u.Hostname() == "":
 		return nil, fmt.Errorf("%s %.200q has no host name", name, endpoint)
+	case !dialable(u):
+		return nil, fmt.Errorf("%s %.200q is not a URL: its host name or port is invalid", name, endpoint)
 	case u.Fragment != "" || name != h.endpoint && (u.RawQuery != "" || u.ForceQuery):
 		return nil, fmt.Errorf("%s has a query or fragment. Set the URL alone; azhost adds the request's parameters", name)
 	case h.source == SourceAzureArc && !loopback(u):
@@ -80,6 +84,19 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s %.200q is not an https URL. Use https, so that azhost can check the host's certificate", name, endpoint)
 	}
 	return u, nil
+}
+
+// dialable reports whether u's host can be the name or address of a host, and its port a port. Otherwise,
+// each attempt would fail.
+func dialable(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if u.Port() != "" && (err != nil || port == 0) {
+		return false
+	}
+	_, err = netip.ParseAddr(u.Hostname())
+	return err == nil || !strings.ContainsFunc(u.Hostname(), func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-._", r)
+	})
 }
 
 // secretValue returns the secret that a platform gives to its apps.
@@ -94,8 +111,8 @@ func (h host) secretValue() (string, error) {
 	return value, nil
 }
 
-// loopback reports whether u is certain to point to this machine. Of all names only localhost is, because
-// the transport dials it as 127.0.0.1 without a resolver.
+// loopback reports whether u points to this machine. Of all names only localhost does, because azhost
+// dials 127.0.0.1 for it. A Transport that is no *http.Client must do the same.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -160,7 +161,7 @@ func gaveUp(ctx context.Context, resource string, last error) error {
 	}
 	if last != nil {
 		e.message += "; last attempt: " + strings.TrimPrefix(last.Error(), "azhost: ")
-		e.err = errors.Join(append(causes, ctx.Err())...)
+		e.err = errors.Join(slices.Concat(causes, []error{ctx.Err()})...)
 	}
 	return e
 }

@@ -5,7 +5,6 @@ package azhost
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"os"
 	"strings"
@@ -43,8 +42,8 @@ func (s *imds) request(ctx context.Context, w want) (*policy.Request, error) {
 // Security Protocol's agent, or by JSON in the shape of its tokens and errors. While IMDS restarts, the
 // Azure host may respond instead, with a Server header such as Microsoft-IIS.
 func (s *imds) genuine(resp *http.Response, err error) bool {
-	if partial, ok := errors.AsType[*answerError](err); ok {
-		return strings.HasPrefix(partial.resp.Header.Get("Server"), "IMDS/") || strings.HasPrefix(partial.resp.Header.Get("Server"), "Microsoft-")
+	if partial := rejected(err); partial != nil {
+		return strings.HasPrefix(partial.Header.Get("Server"), "IMDS/") || strings.HasPrefix(partial.Header.Get("Server"), "Microsoft-")
 	}
 	if err != nil || resp == nil {
 		return false

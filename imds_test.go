@@ -410,7 +410,7 @@ func TestNotOnAzure(t *testing.T) {
 				}
 				require.Equal(t, unavailable.Error(), made)
 				require.NotContains(t, err.Error(), "token=x")
-				require.Less(t, len(err.Error()), 1000)
+				require.Less(t, len(err.Error()), 2000)
 
 				_, err = token(t.Context(), cred)
 				requireUnavailable(t, err)

@@ -13,6 +13,61 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// TestAgeOfACachedAnswer: the times of an answer count from when the host sent it, which is its Age before
+// it arrived. The Date of an old answer is no sign of a wrong clock.
+func TestAgeOfACachedAnswer(t *testing.T) {
+	const age = 2 * time.Hour
+	for name, test := range map[string]struct {
+		on, in  time.Duration // from when the host sent the answer; 0 leaves the field out
+		ahead   time.Duration // the host's clock
+		age     string
+		dated   bool
+		want    time.Duration // from now; negative: expired
+		refresh time.Duration
+	}{
+		"both":                           {on: 3 * time.Hour, in: 24 * time.Hour, age: "7200", dated: true, want: time.Hour},
+		"both, without a Date":           {on: 3 * time.Hour, in: 24 * time.Hour, age: "7200", want: time.Hour},
+		"expires_on":                     {on: 3 * time.Hour, age: "7200", dated: true, want: time.Hour},
+		"expires_in":                     {in: 3 * time.Hour, age: "7200", dated: true, want: time.Hour},
+		"expires_in, without a Date":     {in: 3 * time.Hour, age: "7200", want: time.Hour},
+		"a clock that is ahead":          {on: 3 * time.Hour, ahead: time.Hour, age: "7200", dated: true, want: time.Hour},
+		"expired meanwhile":              {on: time.Hour, in: 24 * time.Hour, age: "7200", dated: true, want: -1},
+		"expires_in is over":             {in: time.Hour, age: "7200", want: -1},
+		"an Age that is no number":       {in: 3 * time.Hour, age: "old", want: 3 * time.Hour},
+		"an Age that is negative":        {in: 3 * time.Hour, age: "-7200", want: 3 * time.Hour},
+		"an Age that is too large":       {in: 3 * time.Hour, age: "99999999999999999999", want: -1},
+		"refresh_in counts from then on": {in: 12 * time.Hour, age: "7200", want: 10 * time.Hour, refresh: 3 * time.Hour},
+	} {
+		field(t, name, nil, func(t *testing.T) {
+			now := time.Now()
+			fields := []string{`{"access_token":"t"`}
+			if test.on != 0 {
+				fields = append(fields, fmt.Sprintf(`"expires_on":%d`, now.Add(test.on-age+test.ahead).Unix()))
+			}
+			if test.in != 0 {
+				fields = append(fields, fmt.Sprintf(`"expires_in":%d`, int(test.in.Seconds())))
+			}
+			if test.refresh != 0 {
+				fields = append(fields, fmt.Sprintf(`"refresh_in":%d`, int(test.refresh.Seconds())))
+			}
+			headers := []string{"Server: IMDS/1.0", "Age: " + test.age}
+			if test.dated {
+				headers = append(headers, "Date: "+now.Add(test.ahead-age).UTC().Format(http.TimeFormat))
+			}
+			tk, err := token(t.Context(), onVM(t, always(answer(200, strings.Join(fields, ",")+"}", headers...))))
+			if test.want < 0 {
+				require.ErrorContains(t, err, "the token has already expired")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, test.want, tk.ExpiresOn.Sub(now))
+			if test.refresh != 0 {
+				require.InDelta(t, (test.refresh - age).Minutes(), tk.RefreshOn.Sub(now).Minutes(), 10, "with its jitter")
+			}
+		})
+	}
+}
+
 // TestStaleTokenOfAGoBetween: a program in between repeats a cached answer, whose expires_in was true
 // once. The token counts as expired when it is, in whatever form the fields come.
 func TestStaleTokenOfAGoBetween(t *testing.T) {

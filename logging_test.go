@@ -143,6 +143,67 @@ func TestLogHasEveryAttempt(t *testing.T) {
 	}
 }
 
+// TestPauseIsLoggedOnlyBeforeAnotherAttempt: the last line has none, whatever ends the attempts.
+func TestPauseIsLoggedOnlyBeforeAnotherAttempt(t *testing.T) {
+	for name, test := range map[string]struct {
+		host     func(*http.Request) (*http.Response, error)
+		deadline time.Duration
+		attempts int
+	}{
+		"the schedule is over":  {answer(503, ""), time.Hour, 6},
+		"the pause is too long": {answer(503, "", "Retry-After: 100"), time.Hour, 1},
+		"the caller leaves in an attempt": {func(req *http.Request) (*http.Response, error) {
+			time.Sleep(5 * time.Second)
+			return answer(503, "")(req)
+		}, time.Second, 1},
+		"a refusal": {answer(400, "", "Retry-After: 10"), time.Hour, 1},
+	} {
+		field(t, name, nil, func(t *testing.T) {
+			log, logged := jsonLog(t)
+			cred := onVM(t, always(test.host), known, func(o *azhost.ManagedIdentityCredentialOptions) { o.Logger = log })
+			ctx, cancel := context.WithTimeout(t.Context(), test.deadline)
+			defer cancel()
+			_, err := token(ctx, cred)
+			require.Error(t, err)
+			time.Sleep(time.Minute)
+			attempts := the(logged(), "azhost: attempt")
+			require.Len(t, attempts, test.attempts)
+			for i, a := range attempts {
+				require.Equal(t, i < test.attempts-1, a["pause"] != nil, a)
+			}
+		})
+	}
+}
+
+// TestEntrasTrailerIsInTheLog: support searches by it. It is different each time, so no error has it.
+func TestEntrasTrailerIsInTheLog(t *testing.T) {
+	const trailer = "Trace ID: 11111111-0000-0000-0000-000000000000 Correlation ID: 22222222-0000-0000-0000-000000000000 Timestamp: 2026-11-25 10:00:00Z"
+	for name, test := range map[string]struct{ body, want string }{
+		"JSON":        {`{"error":"invalid_request","error_description":"AADSTS700016: Not found.\r\n` + strings.ReplaceAll(trailer, "0 C", `0\r\nC`) + `"}`, trailer},
+		"text":        {"AADSTS700016: Not found.\r\n" + trailer, trailer},
+		"many":        {"AADSTS700016: Not found." + strings.Repeat(" x "+trailer, 6), strings.Repeat(trailer+" ", 6)[:256]},
+		"no trailer":  {`{"error":"invalid_request","error_description":"Not found"}`, ""},
+		"only a name": {"Trace ID is unknown", ""},
+	} {
+		field(t, name, nil, func(t *testing.T) {
+			log, logged := jsonLog(t)
+			cred := onVM(t, always(answer(400, test.body)), known, func(o *azhost.ManagedIdentityCredentialOptions) {
+				o.Logger, o.ID = log, azhost.ClientID("me")
+			})
+			_, err := token(t.Context(), cred)
+			require.ErrorContains(t, err, "400 Bad Request: ")
+			require.NotContains(t, err.Error(), "11111111")
+			attempts := the(logged(), "azhost: attempt")
+			require.Len(t, attempts, 1)
+			if test.want == "" {
+				require.NotContains(t, attempts[0], "entra")
+			} else {
+				require.Equal(t, test.want, attempts[0]["entra"])
+			}
+		})
+	}
+}
+
 func parseTime(t *testing.T, v any) time.Time {
 	at, err := time.Parse(time.RFC3339Nano, v.(string))
 	require.NoError(t, err)

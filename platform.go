@@ -61,7 +61,7 @@ func (v variables) Do(req *policy.Request) (*http.Response, error) {
 			return nil, final{err}
 		}
 		req.Raw().Header.Set(v.header, value)
-		req.Raw().Close = true // on a used connection net/http would send the secret again, to whatever listens by then
+		req.Raw().Close = true // no Transport keeps a connection that a later secret could be sent on
 	}
 	return req.Next()
 }

@@ -146,7 +146,9 @@ func TestVariablesAreReadForEveryAttempt(t *testing.T) {
 
 // TestErrorNamesTheEndpointThatWasAsked: not the one that the variable named at the beginning.
 func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
-	for name, w := range map[string]*wire{"answer": always(answer(400, "")), "no answer": always(refusedDial)} {
+	for name, w := range map[string]*wire{
+		"answer": always(answer(400, "")), "no answer": always(refusedDial), "redirect": always(answer(302, "")),
+	} {
 		t.Run(name, func(t *testing.T) {
 			cred, err := onPlatform(t, azhost.SourceAppService, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
 			require.NoError(t, err)
@@ -238,8 +240,8 @@ func TestPlatformRefusals(t *testing.T) {
 
 // TestPlatformsAreRetried: on IMDS's schedule, because their sidecar may start after the program.
 func TestPlatformsAreRetried(t *testing.T) {
-	for status, want := range map[int]int{400: 1, 404: 1, 429: 6, 500: 6, 503: 6, 504: 6} {
-		t.Run(http.StatusText(status), func(t *testing.T) {
+	for status, want := range map[int]int{400: 1, 404: 1, 408: 6, 410: 6, 429: 6, 500: 6, 503: 6, 504: 6, 509: 6, 520: 6, 599: 6, 600: 1} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := always(answer(status, ""))
 				cred, err := onPlatform(t, azhost.SourceCloudShell, w)

@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
@@ -56,8 +58,8 @@ func errWithoutSecret(err error, secret string) error {
 	return err
 }
 
-// headerWithoutSecret returns a header for the pipeline, whose logging and tracing write it. A time or
-// a pause stays, because it is read after that.
+// headerWithoutSecret returns a header for the pipeline, whose logging and tracing write it. A time, an
+// age or a pause stays, because it is read after that.
 func headerWithoutSecret(header http.Header, secret string) http.Header {
 	if secret == "" {
 		return header
@@ -65,7 +67,8 @@ func headerWithoutSecret(header http.Header, secret string) http.Header {
 	own := header.Clone()
 	for name, values := range own {
 		_, err := http.ParseTime(own.Get(name))
-		if pause := strings.Contains(name, "Retry-After") && retryAfter(own) > 0; pause || name == "Date" && err == nil {
+		_, notNumber := strconv.ParseUint(own.Get(name), 10, 31)
+		if pause := strings.Contains(name, "Retry-After") && retryAfter(own) > 0; pause || name == "Date" && err == nil || name == "Age" && notNumber == nil {
 			continue
 		}
 		for i, v := range values {
@@ -75,19 +78,37 @@ func headerWithoutSecret(header http.Header, secret string) http.Header {
 	return own
 }
 
+// escape is a character of ASCII as JSON may write it.
+var escape = regexp.MustCompile(`\\u00[0-7][0-9A-Fa-f]`)
+
 // bodyWithoutSecret returns the body without the secret. JSON can encode the secret in many ways, so if
-// a decoded string still contains it, the whole body is replaced.
+// a decoded string still contains it, the whole body is replaced, even if the JSON is not valid.
 func bodyWithoutSecret(resp *http.Response) []byte {
 	body, secret := payload(resp), secretOf(resp.Request)
 	if secret == "" {
 		return body
 	}
 	own := bytes.ReplaceAll(body, []byte(secret), []byte(removed))
-	var v any
-	if json.Unmarshal(own, &v) == nil && strings.Contains(strings.ReplaceAll(fmt.Sprint(v), removed, ""), secret) {
+	text := string(own)
+	if v := any(nil); json.Unmarshal(own, &v) == nil {
+		text = fmt.Sprint(v)
+	}
+	text = escape.ReplaceAllStringFunc(text, func(s string) string {
+		n, _ := strconv.ParseUint(s[2:], 16, 8)
+		return string(rune(n))
+	})
+	if strings.Contains(strings.ReplaceAll(text, removed, ""), secret) {
 		return []byte(removed)
 	}
 	return own
+}
+
+// tokenText is how a token looks in a body, as a member or by itself. JSON in it may be broken or in a string.
+var tokenText = regexp.MustCompile(`(?i)access_?token["'\\]*\s*[:=>]["'\\\s]*[^\s"'\\&<]*|\beyJ[\w-]{10,}\.[\w-]+(?:\.[\w-]*)?`)
+
+// mayHaveToken reports whether a response may have a token, which no error has.
+func mayHaveToken(resp *http.Response) bool {
+	return resp.StatusCode/100 == 2 || tokenText.Match(payload(resp))
 }
 
 // stripped copies a response and its request without the headers that carry secrets.

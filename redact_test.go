@@ -166,6 +166,18 @@ func randomAnswer(random *rand.Rand) (status int, body string, headers func() []
 	}
 }
 
+// TestSecretThatIsAnAge: the header is read after the redaction.
+func TestSecretThatIsAnAge(t *testing.T) {
+	for _, h := range secretives {
+		field(t, h.name, h.env("72"), func(t *testing.T) {
+			now := time.Now()
+			tk, err := token(t.Context(), h.open(t, "72", always(answer(200, `{"access_token":"t","expires_in":10800}`, "Age: 7200"))))
+			require.NoError(t, err)
+			require.Equal(t, time.Hour, tk.ExpiresOn.Sub(now))
+		})
+	}
+}
+
 // TestEmulatorsSecretIsItsToken: lowkey-vault and assumed-identity give out the token "dummy" for the
 // header "dummy".
 func TestEmulatorsSecretIsItsToken(t *testing.T) {
@@ -193,7 +205,7 @@ func TestSecretIsNeverWritten(t *testing.T) {
 	t.Cleanup(func() { azlog.SetListener(nil) })
 	for name, body := range map[string]string{
 		"text": "you sent canary-secret", "JSON": `{"error":"canary-secret","error_description":"canary-secret"}`, "nested": `{"error":{"code":"canary-secret","message":"x canary-secret y"}}`,
-		"escaped": `{"error":"x","error_description":"\u0063anary\u002dsecret"}`, "escaped name": `{"error":"x","\u0063anary-secret":1,"error_description":"x"}`,
+		"escaped": `{"error":"x","error_description":"\u0063anary\u002dsecret"}`, "escaped in JSON that is cut": `{"error":"x","error_description":"\u0063anary\u002dsecret"`, "escaped twice": `{"error":"x","error_description":"{\"e\":\"\\u0063anary-secret\"}"}`, "escaped name": `{"error":"x","\u0063anary-secret":1,"error_description":"x"}`,
 		"as a correlation ID": `{"statusCode":400,"message":"no","correlationId":"canary-secret"}`, "in Entra's trailer": `{"error":"x","error_description":"AADSTS1: Trace ID: canary-secret"}`,
 		"another shape": `{"detail":"\u0063anary-secret","traceId":"canary-secret"}`, "HTML": "<html>canary-secret</html>", "a token": `{"access_token":"canary-token","expires_in":"1"`, "a token on a page": `<pre>{"Access_Token" : "canary-token"}</pre>`,
 	} {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,7 +72,11 @@ func granted(resp *http.Response) bool {
 // because the caller would act with the wrong permissions.
 func (r *protocol) token(resp *http.Response, log *journal) (azcore.AccessToken, error) {
 	now := time.Now()
-	t, err := tokenjson.Parse(payload(resp), now, dateOf(resp))
+	sent := now.Add(-ageOf(resp))
+	t, err := tokenjson.Parse(payload(resp), sent, dateOf(resp))
+	if err == nil && !t.ExpiresOn.After(now) {
+		err = errors.New("the token has already expired")
+	}
 	if err != nil {
 		return azcore.AccessToken{}, r.failed(resp, err, "%v: %s", err, answered(resp))
 	}
@@ -79,18 +84,24 @@ func (r *protocol) token(resp *http.Response, log *journal) (azcore.AccessToken,
 	switch {
 	case r.id == "" || strings.EqualFold(echo, r.id):
 	case echo != "":
-		return azcore.AccessToken{}, r.failed(resp, nil, "the token is for the identity with %s %.200q, not %q%s", r.kind, withoutSecret(echo, secretOf(resp.Request)), r.id, r.advice(resp, advice.Failure{Problem: advice.OtherIdentity}))
+		return azcore.AccessToken{}, r.failed(resp, nil, "the token is for the identity with %s %.200q, not %q: %s%s", r.kind, withoutSecret(echo, secretOf(resp.Request)), r.id, answered(resp), r.advice(resp, advice.Failure{Problem: advice.OtherIdentity}))
 	case r.mustEcho:
-		return azcore.AccessToken{}, r.failed(resp, nil, "the response doesn't confirm that the token is for the identity with %s %q%s", r.kind, r.id, r.advice(resp, advice.Failure{Problem: advice.NoEcho}))
+		return azcore.AccessToken{}, r.failed(resp, nil, "the response doesn't confirm that the token is for the identity with %s %q: %s%s", r.kind, r.id, answered(resp), r.advice(resp, advice.Failure{Problem: advice.NoEcho}))
 	}
 	if t.ClockSkew != 0 {
 		log.write(slog.LevelWarn, "azhost: the host's clock differs from this machine's", "host_ahead_by", t.ClockSkew.String())
 	}
 	token := azcore.AccessToken{Token: t.AccessToken, ExpiresOn: t.ExpiresOn}
 	if t.RefreshIn > 0 {
-		token.RefreshOn = now.Add(t.RefreshIn)
+		token.RefreshOn = sent.Add(t.RefreshIn)
 	}
 	return token, nil
+}
+
+// ageOf returns how long a cache has kept the response, zero if it does not say.
+func ageOf(resp *http.Response) time.Duration {
+	seconds, _ := strconv.ParseUint(resp.Header.Get("Age"), 10, 31)
+	return time.Duration(seconds) * time.Second
 }
 
 // dateOf returns when the host says that it has answered, zero if it does not.
@@ -110,7 +121,7 @@ func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
 		f.Empty = len(payload(resp)) == 0
 		e, ok := tokenjson.ParseError(payload(resp))
 		if f.Code, f.Text = e.Code, e.Description; !ok {
-			f.Text = tokenjson.Text(payload(resp), maxText)
+			f.Text, _ = tokenjson.Text(payload(resp), maxText)
 		}
 		f.NewestVersions = e.NewestVersions
 	}
@@ -142,9 +153,9 @@ func (r *protocol) decided() string {
 func (r *protocol) asked(resp *http.Response, cause error) string {
 	endpoint := r.endpoint
 	var u url.URL
-	if none, ok := errors.AsType[*noAnswer](cause); ok {
+	if none, ok := causeOf[*noAnswer](cause); ok {
 		u = *none.from
-	} else if resp != nil {
+	} else if resp = cmp.Or(resp, rejected(cause)); resp != nil {
 		u = *resp.Request.URL
 	}
 	if u.RawQuery, u.User = "", nil; u.Host != "" {

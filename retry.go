@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -30,7 +29,7 @@ var patient = policy.RetryOptions{
 	RetryDelay:    2 * time.Second,
 	MaxRetryDelay: time.Minute,
 	TryTimeout:    tryTimeout,
-	StatusCodes:   []int{404, 408, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
+	StatusCodes:   serverErrorsAnd(404, 408, 410, 429),
 }
 
 // sidecar is the same for the hosts that are known by their variables, whose sidecar may start after
@@ -40,7 +39,15 @@ var sidecar = policy.RetryOptions{
 	RetryDelay:    patient.RetryDelay,
 	MaxRetryDelay: patient.MaxRetryDelay,
 	TryTimeout:    tryTimeout,
-	StatusCodes:   []int{408, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511},
+	StatusCodes:   serverErrorsAnd(408, 410, 429),
+}
+
+// serverErrorsAnd returns statuses and all of 5xx.
+func serverErrorsAnd(statuses ...int) []int {
+	for status := 500; status <= 599; status++ {
+		statuses = append(statuses, status)
+	}
+	return statuses
 }
 
 // brief is azcore's default schedule, 7 to 11 s, for the Arc agent: a chain continues within seconds on a
@@ -96,13 +103,14 @@ func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 		retriable := p.retriable(resp, err)
 		p.gate.attempted(statusOf(resp, err) != 0, p.source.genuine(resp, err), retriable)
 		pause, again := p.pause(n, resp, err, retriable)
-		logAttempt(progress.journal, n, resp, err, pause)
-		if !granted(resp) {
+		if err != nil || !granted(resp) {
 			progress.last.Store(&failure{p.source.explain(resp, err)})
 		}
 		if !again || !progress.end() {
+			logAttempt(progress.journal, n, resp, err, 0)
 			return resp, err
 		}
+		logAttempt(progress.journal, n, resp, err, pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -126,16 +134,13 @@ func (p *retry) attempt(ctx context.Context, req *policy.Request, progress *prog
 		return nil, errNoAttempt
 	}
 	resp, err := req.Clone(context.WithoutCancel(ctx)).Next()
-	if resp != nil && resp.Request == nil { // a policy of the caller's answered
-		resp.Request = req.Raw()
-	}
 	if d := pauseAsked(resp); d > 0 {
 		p.gate.pauseFor(d, resp)
 	}
 	return resp, err
 }
 
-// pauseAsked returns how long an answer that refuses for now asks to be left alone, 0 for all others.
+// pauseAsked returns the pause that a 429 or 503 response asks for, 0 for all others.
 func pauseAsked(resp *http.Response) time.Duration {
 	if resp == nil || resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
@@ -143,8 +148,8 @@ func pauseAsked(resp *http.Response) time.Duration {
 	return retryAfter(resp.Header)
 }
 
-// timeout is the pipeline policy that bounds an attempt. It stands below azcore's retry policy, which
-// would drop an answer, and the reason for there being none, when its own context has ended.
+// timeout is the pipeline policy that ends an attempt after TryTimeout. It is below [retry], whose wait
+// for a turn doesn't count.
 type timeout time.Duration
 
 // Do implements [policy.Policy].
@@ -211,7 +216,11 @@ func retryAfter(h http.Header) time.Duration {
 		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(time.Until(at), 0)
+		pause := time.Until(at)
+		if date, err := http.ParseTime(h.Get("Date")); err == nil && (pause <= 0 || at.Sub(date) < pause) {
+			pause = at.Sub(date) // the two clocks may differ
+		}
+		return max(pause, 0)
 	}
 	return 0
 }
@@ -226,31 +235,13 @@ func spread(d, limit time.Duration) time.Duration {
 	return d + rand.N(room)
 }
 
-// statusOf returns the status of an answer, even of one was cut short; 0 if there was none.
+// statusOf returns the status of a response, even of one that was rejected, or 0 if there was none.
 func statusOf(resp *http.Response, err error) int {
-	if partial, ok := errors.AsType[*answerError](err); ok {
-		return partial.resp.StatusCode
+	if err != nil {
+		resp = rejected(err)
 	}
-	if err != nil || resp == nil {
+	if resp == nil {
 		return 0
 	}
 	return resp.StatusCode
-}
-
-// logAttempt writes what is different each time and therefore not in the error: number, request IDs.
-func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Duration) {
-	if j.log == nil {
-		return
-	}
-	attrs := []any{"attempt", n}
-	switch {
-	case err != nil:
-		attrs = append(attrs, "error", bare(err).Error())
-	case resp != nil:
-		attrs = append(append(attrs, "status", resp.StatusCode), requestIDs(resp)...)
-	}
-	if pause > 0 {
-		attrs = append(attrs, "pause", pause.Round(time.Millisecond).String())
-	}
-	j.write(slog.LevelDebug, "azhost: attempt", attrs...)
 }

@@ -45,16 +45,20 @@ func TestRetryAfter(t *testing.T) {
 			header http.Header
 			want   time.Duration
 		}{
-			"none":                {http.Header{}, 0},
-			"seconds":             {http.Header{"Retry-After": {"7"}}, 7 * time.Second},
-			"zero":                {http.Header{"Retry-After": {"0"}}, 0},
-			"negative":            {http.Header{"Retry-After": {"-1"}}, 0},
-			"nonsense":            {http.Header{"Retry-After": {"soon"}}, 0},
-			"too many digits":     {http.Header{"Retry-After": {"99999999999999999999"}}, 0},
-			"a date":              {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}}, 9 * time.Second},
-			"a date that is past": {http.Header{"Retry-After": {"Mon, 02 Jan 1995 15:04:05 GMT"}}, 0},
-			"milliseconds":        {http.Header{"Retry-After-Ms": {"1500"}, "Retry-After": {"7"}}, 1500 * time.Millisecond},
-			"the other header":    {http.Header{"X-Ms-Retry-After-Ms": {"1500"}}, 1500 * time.Millisecond},
+			"none":                     {http.Header{}, 0},
+			"seconds":                  {http.Header{"Retry-After": {"7"}}, 7 * time.Second},
+			"zero":                     {http.Header{"Retry-After": {"0"}}, 0},
+			"negative":                 {http.Header{"Retry-After": {"-1"}}, 0},
+			"nonsense":                 {http.Header{"Retry-After": {"soon"}}, 0},
+			"too many digits":          {http.Header{"Retry-After": {"99999999999999999999"}}, 0},
+			"a date":                   {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}}, 9 * time.Second},
+			"a date that is past":      {http.Header{"Retry-After": {"Mon, 02 Jan 1995 15:04:05 GMT"}}, 0},
+			"a date by a clock ahead":  {http.Header{"Retry-After": {time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)}, "Date": {time.Now().Add(time.Hour - 9*time.Second).UTC().Format(http.TimeFormat)}}, 9 * time.Second},
+			"a date by a clock behind": {http.Header{"Retry-After": {time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)}, "Date": {time.Now().Add(-time.Hour - 9*time.Second).UTC().Format(http.TimeFormat)}}, 9 * time.Second},
+			"a date and an old Date":   {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}, "Date": {"Thu, 01 Jan 1970 00:00:00 GMT"}}, 9 * time.Second},
+			"a date and no Date":       {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}, "Date": {"now"}}, 9 * time.Second},
+			"milliseconds":             {http.Header{"Retry-After-Ms": {"1500"}, "Retry-After": {"7"}}, 1500 * time.Millisecond},
+			"the other header":         {http.Header{"X-Ms-Retry-After-Ms": {"1500"}}, 1500 * time.Millisecond},
 		} {
 			require.Equal(t, test.want, retryAfter(test.header), name)
 		}

@@ -45,6 +45,19 @@ func TestCredentialPerUseIsOneRequest(t *testing.T) {
 			a := azhosttest.NewArc(t)
 			return &a.Host, azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, Endpoint: a.Endpoint(), ArcKeyDirectory: a.KeyDirectory()}, 2
 		},
+		"an Arc server with one client": func(t *testing.T) (*azhosttest.Host, azhost.ManagedIdentityCredentialOptions, int) {
+			a := azhosttest.NewArc(t)
+			o := azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, Endpoint: a.Endpoint(), ArcKeyDirectory: a.KeyDirectory()}
+			o.Transport = client
+			return &a.Host, o, 2
+		},
+		"App Service, one client": func(t *testing.T) (*azhosttest.Host, azhost.ManagedIdentityCredentialOptions, int) {
+			app := azhosttest.NewAppService(t)
+			app.Setenv(t)
+			var o azhost.ManagedIdentityCredentialOptions
+			o.Transport = client
+			return &app.Host, o, 1
+		},
 		"App Service": func(t *testing.T) (*azhosttest.Host, azhost.ManagedIdentityCredentialOptions, int) {
 			app := azhosttest.NewAppService(t)
 			app.Setenv(t)

@@ -79,7 +79,7 @@ func pinned(base *http.Client) (*http.Client, error) {
 	if t.DialTLS != nil || t.DialTLSContext != nil {
 		return nil, errors.New("on Service Fabric, Transport must not set DialTLS or DialTLSContext, because azhost checks the host's certificate")
 	}
-	t = t.Clone()
+	t = unpooled(t).(*http.Transport)
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{}
 	}
@@ -91,10 +91,6 @@ func pinned(base *http.Client) (*http.Client, error) {
 	if t.TLSHandshakeTimeout == 0 {
 		t.TLSHandshakeTimeout = tlsTimeout // else a host that is silent here holds on to a connection forever
 	}
-	// HTTP/2 may come with a connection pool of the caller's, whose connections were never checked.
-	t.TLSClientConfig.NextProtos = nil
-	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
-	t.ForceAttemptHTTP2, t.HTTP2, t.Protocols = false, nil, nil
 	own := *base
 	own.Transport = t
 	return &own, nil

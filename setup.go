@@ -11,8 +11,11 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -110,6 +113,11 @@ func (in *setup) log(log *slog.Logger, reason string) {
 // checkOptions checks what does not depend on the host.
 func (in *setup) checkOptions() error {
 	o := in.options
+	// The caller may change its slices later.
+	o.PerCallPolicies, o.PerRetryPolicies = slices.Clone(o.PerCallPolicies), slices.Clone(o.PerRetryPolicies)
+	o.Retry.StatusCodes = slices.Clone(o.Retry.StatusCodes)
+	o.Logging.AllowedHeaders = slices.Clone(o.Logging.AllowedHeaders)
+	o.Logging.AllowedQueryParams = slices.Clone(o.Logging.AllowedQueryParams)
 	if o.ID != nil {
 		kind, id := o.ID.selector()
 		if err := checkID(kind, id); err != nil {
@@ -144,14 +152,21 @@ func checkID(kind idKind, id string) error {
 		return fmt.Errorf("ID: the %s is empty. For the system-assigned identity, leave ID nil", kind)
 	case strings.Contains(id, "${"):
 		return fmt.Errorf("ID: the %s %.200q contains an unexpanded variable", kind, id)
-	case strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xa0 || r == '"' || r == '\'' || r == '`' }):
-		return fmt.Errorf("ID: the %s %.200q contains white space or quotes", kind, id)
+	case strings.ContainsFunc(id, inNoID):
+		r, _ := utf8.DecodeRuneInString(id[strings.IndexFunc(id, inNoID):])
+		return fmt.Errorf("ID: the %s %.200q contains white space or quotes: %q", kind, id, r)
 	case kind != byResourceID && strings.Contains(id, "/"):
 		return fmt.Errorf("ID: the %s %.200q contains a slash. Use ResourceID for a resource ID", kind, id)
 	case kind == byResourceID && guid.MatchString(id):
 		return fmt.Errorf("ID: the resource ID %.200q is a GUID. Use ClientID or ObjectID", id)
 	}
 	return nil
+}
+
+// inNoID reports whether a character is a space, a quote, invisible, or not UTF-8. Copied text may contain
+// typographic quotes and zero-width spaces.
+func inNoID(r rune) bool {
+	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Quotation_Mark) || r == '`' || r == '´' || r == utf8.RuneError
 }
 
 // share returns the gate and the cache of the credential, which others may use too.

@@ -82,13 +82,13 @@ func (in *setup) known() bool {
 }
 
 // schedule returns the host's schedule of retries.
-func (in *setup) schedule() policy.RetryOptions {
+func (in *setup) schedule() (schedule policy.RetryOptions) {
 	for _, row := range evidence {
 		if row.source == in.host.source {
-			return *row.schedule
+			schedule = *row.schedule
 		}
 	}
-	return brief
+	return schedule
 }
 
 // source builds requests for one kind of host and reads its responses.

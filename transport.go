@@ -6,6 +6,7 @@ package azhost
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,17 +30,69 @@ const (
 )
 
 // transportOf returns the transport that sends requests: the default client, a copy of the caller's
-// client that follows no redirect, or the caller's transport as it is.
-func transportOf(o *ManagedIdentityCredentialOptions) policy.Transporter {
-	switch t := o.Transport.(type) {
-	case nil:
-		return newHTTPClient(o.ConnectTimeout)
-	case *http.Client:
-		own := *t
-		own.CheckRedirect = noRedirect
-		return &own
-	default:
-		return t
+// client, or the caller's transport as it is. The clients follow no redirect. Except for IMDS, which has
+// no secrets, they use every connection once.
+func transportOf(in *setup) policy.Transporter {
+	client, ok := in.options.Transport.(*http.Client)
+	switch {
+	case in.options.Transport == nil:
+		client = newHTTPClient(in.options.ConnectTimeout)
+	case !ok:
+		return in.options.Transport
+	}
+	own := *client
+	own.CheckRedirect = noRedirect
+	if in.host.source != SourceIMDS {
+		own.Transport = unpooled(client.Transport)
+	}
+	return &own
+}
+
+// unpooled returns a copy of rt that opens a connection for every request, and dials localhost as
+// 127.0.0.1. On a used connection, the peer may be a program that held the port earlier, and if the
+// connection breaks, net/http sends the request and its secret again on another one. A RoundTripper
+// that is not net/http's is returned as it is.
+func unpooled(rt http.RoundTripper) http.RoundTripper {
+	if rt == nil {
+		rt = http.DefaultTransport
+	}
+	t, ok := rt.(*http.Transport)
+	if !ok || t == nil {
+		return rt
+	}
+	t = t.Clone()
+	t.DisableKeepAlives = true
+	// HTTP/2 may come with the connection pool of the caller's transport.
+	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	t.ForceAttemptHTTP2, t.HTTP2, t.Protocols = false, nil, nil
+	if t.TLSClientConfig != nil {
+		t.TLSClientConfig.NextProtos = nil
+	}
+	//lint:ignore SA1019 net/http still calls the deprecated fields if the others are nil
+	plain, encrypted := t.Dial, t.DialTLS
+	if t.DialContext == nil && plain == nil {
+		t.DialContext = new(net.Dialer).DialContext
+	}
+	t.DialContext, t.DialTLSContext = toLoopback(t.DialContext, plain), toLoopback(t.DialTLSContext, encrypted)
+	return t
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+// toLoopback returns dial, or old if dial is nil, so that it connects to 127.0.0.1 for localhost, which a
+// resolver or a hosts file could send anywhere. It returns nil if both are nil.
+func toLoopback(dial dialFunc, old func(network, address string) (net.Conn, error)) dialFunc {
+	switch {
+	case dial == nil && old == nil:
+		return nil
+	case dial == nil:
+		dial = func(_ context.Context, network, address string) (net.Conn, error) { return old(network, address) }
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(address); err == nil && strings.EqualFold(host, "localhost") {
+			address = net.JoinHostPort("127.0.0.1", port)
+		}
+		return dial(ctx, network, address)
 	}
 }
 
@@ -54,22 +107,14 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 	}
 	dialer := net.Dialer{Timeout: connectTimeout}
 	return &http.Client{
-		CheckRedirect: noRedirect,
 		Transport: &http.Transport{
-			Proxy: nil, // net/http would send 169.254.169.254 through HTTP_PROXY
-			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				host, port, err := net.SplitHostPort(address)
-				if err != nil || !strings.EqualFold(host, "localhost") {
-					return dialer.DialContext(ctx, network, address)
-				}
-				// A resolver or a hosts file could send "localhost" anywhere.
-				return dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-			},
+			Proxy:                  nil, // net/http would send 169.254.169.254 through HTTP_PROXY
+			DialContext:            toLoopback(dialer.DialContext, nil),
 			TLSHandshakeTimeout:    tlsTimeout,      // net/http detaches a handshake from its request's context
 			DisableCompression:     true,            // a small body must not unfold into a large one
 			MaxResponseHeaderBytes: 64 << 10,        // as much as a WWW-Authenticate could ever need
 			MaxIdleConnsPerHost:    maxAttempts,     // as many as can be in use
-			IdleConnTimeout:        5 * time.Second, // enough for an Arc exchange and for a burst at start
+			IdleConnTimeout:        5 * time.Second, // for the requests of a program's start
 		},
 	}
 }
@@ -95,16 +140,19 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
-	if resp.Request == nil || resp.Request.URL == nil {
-		resp.Request = req
-	}
+	last := resp.Request
+	resp.Request = req // a Transport's own may lack the secret that must not be written
+	var body bytes.Buffer
 	reject := func(err error) error {
 		own := *resp
 		own.Header, own.Body = headerWithoutSecret(resp.Header, secret), http.NoBody
-		return &answerError{resp: &own, err: err}
+		if secret == "" { // of which a part may be left at a cut
+			own.Body = io.NopCloser(bytes.NewReader(bytes.Clone(body.Bytes()[:min(body.Len(), maxKept)])))
+		}
+		return &answerError{resp: &own, err: fmt.Errorf("%w%s", err, quoted(&own))}
 	}
-	if resp.Request.Response != nil {
-		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(resp.Request.URL), secret)))}
+	if last != nil && last.Response != nil && last.URL != nil {
+		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(last.URL), secret)))}
 	}
 	if resp.StatusCode/100 == 3 {
 		to := "nowhere"
@@ -113,7 +161,6 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, final{reject(fmt.Errorf("refusing to follow a redirect (status %d) to %s", resp.StatusCode, to))}
 	}
-	var body bytes.Buffer
 	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for any usual answer
 	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
@@ -138,13 +185,13 @@ func (e *noAnswer) Unwrap() error { return e.err }
 
 // answerError is the error of a response that was rejected or not read completely.
 type answerError struct {
-	resp *http.Response // without its body
+	resp *http.Response // with what is quoted of its body
 	err  error
 }
 
 // rejected returns the answer that err is about, nil if there is none.
 func rejected(err error) *http.Response {
-	if partial, ok := errors.AsType[*answerError](err); ok {
+	if partial, ok := causeOf[*answerError](err); ok {
 		return partial.resp
 	}
 	return nil

@@ -169,7 +169,8 @@ func FuzzParseError(f *testing.F) {
 		require.LessOrEqual(t, len(got.Description), maxDescription+len("…"))
 		require.LessOrEqual(t, len(got.CorrelationID), maxID+len("…"))
 		require.LessOrEqual(t, len(got.Trailer), maxDescription+len("…"))
-		for _, s := range []string{got.Code, got.Description, got.CorrelationID, got.Trailer, Text(body, maxDescription)} {
+		text, trailer := Text(body, maxDescription)
+		for _, s := range []string{got.Code, got.Description, got.CorrelationID, got.Trailer, text, trailer} {
 			require.True(t, utf8.ValidString(s))
 			require.Equal(t, -1, strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }))
 			require.Equal(t, strings.TrimSpace(s), s)

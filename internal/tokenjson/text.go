@@ -11,11 +11,11 @@ import (
 )
 
 // Text returns the body of an answer that is not JSON as one line of printable
-// characters, without the trailer of Microsoft Entra: see [Error]. It has at
-// most limit bytes, and a "…" at its end if it was cut. Tags of HTML are kept.
-func Text(body []byte, limit int) string {
-	text, _ := cutTrailer(string(body), limit)
-	return text
+// characters, and apart from it the trailer of Microsoft Entra: see [Error].
+// Each has at most limit bytes, and a "…" at its end if it was cut. Tags of HTML
+// are kept.
+func Text(body []byte, limit int) (text, trailer string) {
+	return cutTrailer(string(body), limit)
 }
 
 // trailer is what Entra adds to its texts, in one line. Programs in between put
@@ -24,7 +24,7 @@ func Text(body []byte, limit int) string {
 var trailer = func() *regexp.Regexp {
 	const (
 		guid = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}` // which the next name may follow without a space
-		id   = `(?:trace|correlation|request) ?id: ?(?:` + guid + `|[\w-]+)`
+		id   = `(?:trace|correlation|request|activity)[ _-]?id[:=] ?(?:` + guid + `|[\w-]+)`
 		at   = `timestamp: ?\d[\d/:.tz+-]*(?: \d+:[\d:.]+z?)?`
 		all  = `(?:(?:` + id + `|` + at + `)(?:[ ,;.]|\\[rn])*)+`
 	)

@@ -27,7 +27,9 @@ func TestText(t *testing.T) {
 		{"trailer", "denied. Trace ID: 1\r\nTimestamp: 2023-01-06 12:38:13Z", "denied.", 9},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			require.Equal(t, row.want, Text([]byte(row.body), row.limit))
+			text, trailer := Text([]byte(row.body), row.limit)
+			require.Equal(t, row.want, text)
+			require.Equal(t, row.name == "trailer", trailer != "")
 		})
 	}
 }

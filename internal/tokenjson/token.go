@@ -107,7 +107,8 @@ func IsToken(body []byte) bool {
 // decode fills v from body, which must be one JSON object. It words the errors
 // itself because json's quote the byte that they stumbled over.
 func decode(body []byte, v any) error {
-	start := bytes.TrimLeft(body, " \t\r\n") // JSON's white space
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark
+	start := bytes.TrimLeft(body, " \t\r\n")        // JSON's white space
 	switch {
 	case len(start) == 0:
 		return errors.New("the answer is empty")

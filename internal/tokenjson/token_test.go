@@ -49,6 +49,7 @@ func TestParseHosts(t *testing.T) {
 	}{
 		{"VM, all strings", bodyVM, Token{AccessToken: jwt, ExpiresOn: day, ClientID: guid}},
 		{"numbers and refresh_in", bodyNumbers, Token{AccessToken: jwt, ExpiresOn: day, RefreshIn: 12 * time.Hour}},
+		{"byte order mark", "\ufeff" + bodyVM, Token{AccessToken: jwt, ExpiresOn: day, ClientID: guid}},
 		{"Arc, blank not_before", bodyArc, Token{AccessToken: jwt, ExpiresOn: day, ResourceID: "/subscriptions/s/uai"}},
 		{"App Service", bodyAppService, Token{AccessToken: jwt, ExpiresOn: day, ClientID: guid}},
 		{"App Service 2017-09-01", bodyAppService2017, Token{AccessToken: jwt, ExpiresOn: day}},
@@ -71,7 +72,7 @@ func TestParseRefusesBody(t *testing.T) {
 		{"HTML", bodyHTML, "the answer is a page of HTML or XML, not JSON"},
 		{"HTML after blanks", "\n\n<html>", "the answer is a page of HTML or XML, not JSON"},
 		{"text", "Bad Gateway", syntax},
-		{"byte order mark", "\ufeff{}", syntax},
+		{"two byte order marks", "\ufeff\ufeff{}", syntax},
 		{"cut off", bodyVM[:40], syntax},
 		{"trailing garbage", "{} x", syntax},
 		{"two objects", "{}{}", syntax},
