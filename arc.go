@@ -115,7 +115,7 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 		return nil, err
 	case resp.StatusCode/100 == 2:
 		// An agent answers with a token only to the key.
-		return nil, rejection(resp, fmt.Errorf("received a token without a challenge; another program may be listening on the Arc agent's port: %s", answered(resp)))
+		return nil, rejection(resp, fmt.Errorf("received a response without a challenge; another program may be listening on the Arc agent's port: %s", answered(resp)))
 	case resp.StatusCode != http.StatusUnauthorized:
 		return resp, nil
 	}

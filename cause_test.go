@@ -90,7 +90,7 @@ func TestDeadlineDoesNotHideTheCause(t *testing.T) {
 
 // TestHostThatTakesRequestsAndIsSilent: past a minute, the error says so.
 func TestHostThatTakesRequestsAndIsSilent(t *testing.T) {
-	const silent = "the request was accepted but not answered in time"
+	const silent = "the request was accepted, but there was no response in time"
 	for name, test := range map[string]struct {
 		adjust func(*azhost.ManagedIdentityCredentialOptions)
 		want   string

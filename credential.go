@@ -78,10 +78,12 @@ type ManagedIdentityCredentialOptions struct {
 	// APIVersion, which the host dictates, and Logging.IncludeBody, which would log tokens.
 	//
 	// If Transport is nil, requests never go through a proxy and never follow a redirect. If it is an
-	// *http.Client, azhost uses a copy of it that doesn't follow redirects; disable its proxy yourself.
-	// Any other Transport is used as it is, and a redirect that it followed is an error. On Service
-	// Fabric it must be an *http.Client whose Transport is nil or an *http.Transport; azhost adds the
-	// check of the host's certificate to a copy. A Transport must honor its request's context.
+	// *http.Client, azhost uses a copy of it that doesn't follow redirects; disable its proxy yourself. If
+	// the client's own Transport is nil or an *http.Transport, the copy also opens a new connection for each
+	// request that has a secret, and dials localhost as 127.0.0.1. Any other Transport is used as it is, and
+	// a redirect that it followed is an error. On Service Fabric, it must be an *http.Client whose Transport
+	// is nil or an *http.Transport; azhost adds the check of the host's certificate to a copy. A Transport
+	// must honor its request's context.
 	//
 	// Retry values that are zero get the host's schedule. On an Azure VM, that is up to five retries of
 	// 404, 408, 410, 429, and 5xx over about 100 s, as IMDS documents. App Service, Service Fabric, Azure

@@ -116,7 +116,7 @@ var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+
 func describe(err error) string {
 	text := textOf(err)
 	if errors.Is(err, context.DeadlineExceeded) && problemOf(err) == advice.Unanswered {
-		text = "the request was accepted but not answered in time (" + context.DeadlineExceeded.Error() + ")"
+		text = "the request was accepted, but there was no response in time (" + context.DeadlineExceeded.Error() + ")"
 	}
 	if invalid, ok := causeOf[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")

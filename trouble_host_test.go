@@ -59,8 +59,8 @@ func hostTroubles() map[string]*trouble {
 			_, err := token(ctx, cred)
 			return err
 		}),
-		"no token within 3m0s":                              here(byKnown(always(answer(429, "", "Retry-After: 55")))),
-		"the request was accepted but not answered in time": here(byKnown(transporter(hang))),
+		"no token within 3m0s": here(byKnown(always(answer(429, "", "Retry-After: 55")))),
+		"the request was accepted, but there was no response in time": here(byKnown(transporter(hang))),
 		"it must honor its context": here(by(transporter(func(*http.Request) (*http.Response, error) {
 			time.Sleep(4 * time.Minute)
 			return nil, context.DeadlineExceeded
@@ -135,13 +135,13 @@ func arcTroubles() map[string]*trouble {
 		"the file does not hold a key": here(named("K.key", func(t *testing.T, path string) {
 			require.NoError(t, os.WriteFile(path, []byte("two words"), 0o600))
 		})),
-		"the response has no WWW-Authenticate header":                                                    here(challenged()),
-		"the response has more than one WWW-Authenticate header":                                         here(challenged("Negotiate", "Basic realm=/x.key")),
-		"WWW-Authenticate is not a single Basic challenge with a realm":                                  here(challenged("Negotiate")),
-		"the realm in WWW-Authenticate is empty":                                                         here(challenged(`Basic realm=""`)),
-		"WWW-Authenticate has a character that is not printable ASCII":                                   here(challenged("Basic realm=/é.key")),
-		"WWW-Authenticate has more than 8192 bytes":                                                      here(challenged("Basic realm=/" + strings.Repeat("k", 8192))),
-		"received a token without a challenge; another program may be listening on the Arc agent's port": here(onFakeArc(nil, func(a *azhosttest.Arc) { a.Fail(azhosttest.Portal()) })),
+		"the response has no WWW-Authenticate header":                                                       here(challenged()),
+		"the response has more than one WWW-Authenticate header":                                            here(challenged("Negotiate", "Basic realm=/x.key")),
+		"WWW-Authenticate is not a single Basic challenge with a realm":                                     here(challenged("Negotiate")),
+		"the realm in WWW-Authenticate is empty":                                                            here(challenged(`Basic realm=""`)),
+		"WWW-Authenticate has a character that is not printable ASCII":                                      here(challenged("Basic realm=/é.key")),
+		"WWW-Authenticate has more than 8192 bytes":                                                         here(challenged("Basic realm=/" + strings.Repeat("k", 8192))),
+		"received a response without a challenge; another program may be listening on the Arc agent's port": here(onFakeArc(nil, func(a *azhosttest.Arc) { a.Fail(azhosttest.Portal()) })),
 	}
 }
 
@@ -149,18 +149,18 @@ func arcTroubles() map[string]*trouble {
 func answerTroubles() map[string]*trouble {
 	const rest = `,"expires_in":3600}`
 	return map[string]*trouble{
-		"is larger than 1 MiB":                                               here(byKnown(always(answer(200, strings.Repeat("x", 1<<20+1))))),
-		"the answer is empty":                                                here(body("")),
-		"the answer is a page of HTML or XML, not JSON":                      here(body("<html>")),
-		"the answer is not valid JSON":                                       here(body("{")),
-		"the answer is JSON but not an object":                               here(body("[]")),
-		"the answer has no access_token":                                     here(body("{}")),
-		"the answer's access_token is not a string":                          here(body(`{"access_token":1` + rest)),
-		"the answer's access_token is empty":                                 here(body(`{"access_token":""` + rest)),
-		"the answer's access_token has a character that no header may carry": here(body(`{"access_token":"a b"` + rest)),
-		"the answer's client_id is not a string":                             here(body(`{"access_token":"a","client_id":1` + rest)),
-		"the answer's token_type is not Bearer":                              here(body(`{"access_token":"a","token_type":"mtls_pop"` + rest)),
-		"the answer does not say when its token expires":                     here(body(`{"access_token":"a"}`)),
-		"the token has already expired":                                      here(onFakeVM(nil, func(vm *azhosttest.VM) { vm.SetTokenLifetime(-time.Hour) })),
+		"is larger than 1 MiB":                                                    here(byKnown(always(answer(200, strings.Repeat("x", 1<<20+1))))),
+		"the response is empty":                                                   here(body("")),
+		"the response is a page of HTML or XML, not JSON":                         here(body("<html>")),
+		"the response is not valid JSON":                                          here(body("{")),
+		"the response is JSON but not an object":                                  here(body("[]")),
+		"the response has no access_token":                                        here(body("{}")),
+		"the response's access_token is not a string":                             here(body(`{"access_token":1` + rest)),
+		"the response's access_token is empty":                                    here(body(`{"access_token":""` + rest)),
+		"the response's access_token has a character that is invalid in a header": here(body(`{"access_token":"a b"` + rest)),
+		"the response's client_id is not a string":                                here(body(`{"access_token":"a","client_id":1` + rest)),
+		"the response's token_type is not Bearer":                                 here(body(`{"access_token":"a","token_type":"mtls_pop"` + rest)),
+		"the response does not say when its token expires":                        here(body(`{"access_token":"a"}`)),
+		"the token has already expired":                                           here(onFakeVM(nil, func(vm *azhosttest.VM) { vm.SetTokenLifetime(-time.Hour) })),
 	}
 }

@@ -33,6 +33,7 @@ func programTroubles() map[string]*trouble {
 		"is not an http or https URL":          here(endpoint(azhost.SourceIMDS, "localhost:80")),
 		"has no host name":                     here(endpoint(azhost.SourceIMDS, "http:///x")),
 		"contains user information. Remove it": here(endpoint(azhost.SourceIMDS, "http://me@localhost/")),
+		"its host name or port is invalid":     here(endpoint(azhost.SourceIMDS, "http://localhost:99999/")),
 		"has a query or fragment":              here(endpoint(azhost.SourceIMDS, "http://localhost/?a=b")),
 		"Transport is a nil *http.Client": here(func(*occasion) error {
 			var opts azhost.ManagedIdentityCredentialOptions
@@ -69,6 +70,12 @@ func programTroubles() map[string]*trouble {
 			runtime.Goexit()
 			return nil, io.EOF
 		}))),
+		"a policy returned neither a response nor an error": here(func(o *occasion) error {
+			_, err := token(o.Context(), onVM(o.T, always(goodToken), func(opts *azhost.ManagedIdentityCredentialOptions) {
+				opts.PerCallPolicies = []policy.Policy{each(func(*policy.Request) (*http.Response, error) { return nil, nil })}
+			}))
+			return err
+		}),
 		"the Transport returned neither a response nor an error": here(by(transporter(func(*http.Request) (*http.Response, error) { return nil, nil }))),
 		"panic in the caller's context, tracer or UnavailableError": here(func(o *occasion) error {
 			return ask(o, onVM(o.T, always(refusedDial), func(opts *azhost.ManagedIdentityCredentialOptions) {

@@ -90,7 +90,7 @@ func TestDoctorIsBounded(t *testing.T) {
 				require.Equal(t, 15*time.Second, time.Since(start))
 				require.Contains(t, got.stdout, "IMDS didn't respond in time.")
 				require.Contains(t, got.stdout, "no response after 5s")
-				require.Contains(t, got.stdout, "the request was accepted but not answered in time")
+				require.Contains(t, got.stdout, "the request was accepted, but there was no response in time")
 
 				start = time.Now()
 				do(t.Context(), wire(vm.Do), nil, "doctor", "--timeout", "4s")

@@ -49,7 +49,7 @@ const (
 	AssignOne     = "Enable the system-assigned identity, or assign a user-assigned identity and set ID"
 	ChooseOne     = "Set ID to one of this machine's user-assigned identities"
 	AllowList     = "Add this program to the allow list (InVMAccessControlProfile) of the Metadata Security Protocol's agent, which denied the request; ProxyAgent.Connection.log has the denial"
-	AgentOffline  = "Check ProxyAgent.log: the Metadata Security Protocol's agent on this machine could not reach IMDS"
+	AgentOffline  = "If the Metadata Security Protocol's agent runs on this machine, check ProxyAgent.log; the agent sends this response when it cannot reach IMDS"
 	WebProxy      = "Make sure that requests to IMDS don't go through a web proxy"
 	APIVersion    = "This IMDS doesn't support the API version that azhost uses"
 	NoForwarding  = "Send requests to IMDS directly; a proxy forwarded this one, and IMDS rejects forwarded requests"

@@ -40,7 +40,7 @@ func (a *answer) expiry(now, date time.Time) (time.Time, time.Duration, error) {
 	left := on.Sub(asked)
 	switch {
 	case onErr != nil && inErr != nil:
-		return time.Time{}, 0, fmt.Errorf("the answer does not say when its token expires: expires_on %w, expires_in %w", onErr, inErr)
+		return time.Time{}, 0, fmt.Errorf("the response does not say when its token expires: expires_on %w, expires_in %w", onErr, inErr)
 	case onErr != nil:
 		left = in
 	case inErr != nil:

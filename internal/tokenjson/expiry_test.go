@@ -86,7 +86,7 @@ func TestParseUnusableTimes(t *testing.T) {
 			} {
 				bad := fmt.Sprintf(`"%s":%s`, row.bad, value)
 				_, err := Parse([]byte(token(bad)), testNow, time.Time{})
-				require.ErrorContains(t, err, "the answer does not say when its token expires: ")
+				require.ErrorContains(t, err, "the response does not say when its token expires: ")
 				require.ErrorContains(t, err, row.other+" is missing")
 
 				got, err := Parse([]byte(token(fmt.Sprintf(`%s,"%s":%s`, bad, row.other, row.good))), testNow, time.Time{})
@@ -105,7 +105,7 @@ func TestParseUnusableDates(t *testing.T) {
 	} {
 		t.Run(date, func(t *testing.T) {
 			_, err := Parse([]byte(token(`"expires_on":"`+date+`"`)), testNow, time.Time{})
-			require.ErrorContains(t, err, "the answer does not say when its token expires: expires_on ")
+			require.ErrorContains(t, err, "the response does not say when its token expires: expires_on ")
 			got, err := Parse([]byte(token(`"expires_in":3600,"expires_on":"`+date+`"`)), testNow, time.Time{})
 			require.NoError(t, err)
 			require.Equal(t, testNow.Add(time.Hour).UTC(), got.ExpiresOn)
@@ -114,7 +114,7 @@ func TestParseUnusableDates(t *testing.T) {
 }
 
 func TestParseExpiryErrors(t *testing.T) {
-	const silent = "the answer does not say when its token expires: "
+	const silent = "the response does not say when its token expires: "
 	for _, row := range []struct{ name, fields, want string }{
 		{"neither", `"x":1`, silent + "expires_on is missing, expires_in is missing"},
 		{"both null", `"expires_on":null,"expires_in":null`, silent + "expires_on is missing, expires_in is missing"},

@@ -62,7 +62,7 @@ type answer struct {
 // Parse reads the body of a successful answer that arrived at now. Date is the
 // answer's Date header, the zero time if it has none. Of expires_on and
 // expires_in the earlier counts; a token that has expired is an error. Errors
-// are phrases such as "the answer has no access_token", for the end of a
+// are phrases such as "the response has no access_token", for the end of a
 // sentence.
 func Parse(body []byte, now, date time.Time) (Token, error) {
 	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
@@ -77,7 +77,7 @@ func Parse(body []byte, now, date time.Time) (Token, error) {
 	}
 	// Proof-of-possession tokens are useless to a caller who sends "Bearer".
 	if kind, ok := str(a.TokenType); ok && strings.TrimSpace(kind) != "" && !strings.EqualFold(strings.TrimSpace(kind), "Bearer") {
-		return Token{}, errors.New("the answer's token_type is not Bearer")
+		return Token{}, errors.New("the response's token_type is not Bearer")
 	}
 	if err := a.identity(&t); err != nil {
 		return Token{}, err
@@ -111,34 +111,34 @@ func decode(body []byte, v any) error {
 	start := bytes.TrimLeft(body, " \t\r\n")        // JSON's white space
 	switch {
 	case len(start) == 0:
-		return errors.New("the answer is empty")
+		return errors.New("the response is empty")
 	case start[0] == '<':
-		return errors.New("the answer is a page of HTML or XML, not JSON")
+		return errors.New("the response is a page of HTML or XML, not JSON")
 	}
 	err := json.Unmarshal(body, v)
 	switch _, malformed := errors.AsType[*json.SyntaxError](err); {
 	case malformed || err != nil && start[0] == '{':
-		return errors.New("the answer is not valid JSON")
+		return errors.New("the response is not valid JSON")
 	case start[0] != '{':
-		return errors.New("the answer is JSON but not an object")
+		return errors.New("the response is JSON but not an object")
 	}
 	return nil
 }
 
 func accessToken(raw json.RawMessage) (string, error) {
 	if absent(raw) {
-		return "", errors.New("the answer has no access_token")
+		return "", errors.New("the response has no access_token")
 	}
 	token, ok := str(raw)
 	if !ok {
-		return "", errors.New("the answer's access_token is not a string")
+		return "", errors.New("the response's access_token is not a string")
 	}
 	if token == "" {
-		return "", errors.New("the answer's access_token is empty")
+		return "", errors.New("the response's access_token is empty")
 	}
 	for i := range len(token) {
 		if token[i] <= ' ' || token[i] > '~' {
-			return "", errors.New("the answer's access_token has a character that no header may carry")
+			return "", errors.New("the response's access_token has a character that is invalid in a header")
 		}
 	}
 	return token, nil
@@ -164,7 +164,7 @@ func (a *answer) identity(t *Token) error {
 		}
 		s, ok := str(f.raw)
 		if !ok {
-			return fmt.Errorf("the answer's %s is not a string", f.name)
+			return fmt.Errorf("the response's %s is not a string", f.name)
 		}
 		*f.to = s
 	}

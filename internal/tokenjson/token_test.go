@@ -65,21 +65,21 @@ func TestParseHosts(t *testing.T) {
 }
 
 func TestParseRefusesBody(t *testing.T) {
-	const syntax = "the answer is not valid JSON"
+	const syntax = "the response is not valid JSON"
 	for _, row := range []struct{ name, body, want string }{
-		{"nothing", "", "the answer is empty"},
-		{"blanks", " \r\n\t", "the answer is empty"},
-		{"HTML", bodyHTML, "the answer is a page of HTML or XML, not JSON"},
-		{"HTML after blanks", "\n\n<html>", "the answer is a page of HTML or XML, not JSON"},
+		{"nothing", "", "the response is empty"},
+		{"blanks", " \r\n\t", "the response is empty"},
+		{"HTML", bodyHTML, "the response is a page of HTML or XML, not JSON"},
+		{"HTML after blanks", "\n\n<html>", "the response is a page of HTML or XML, not JSON"},
 		{"text", "Bad Gateway", syntax},
 		{"two byte order marks", "\ufeff\ufeff{}", syntax},
 		{"cut off", bodyVM[:40], syntax},
 		{"trailing garbage", "{} x", syntax},
 		{"two objects", "{}{}", syntax},
-		{"null", "null", "the answer is JSON but not an object"},
-		{"array", "[" + bodyVM + "]", "the answer is JSON but not an object"},
-		{"string", `"a.b.c"`, "the answer is JSON but not an object"},
-		{"number", "3600", "the answer is JSON but not an object"},
+		{"null", "null", "the response is JSON but not an object"},
+		{"array", "[" + bodyVM + "]", "the response is JSON but not an object"},
+		{"string", `"a.b.c"`, "the response is JSON but not an object"},
+		{"number", "3600", "the response is JSON but not an object"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, err := Parse([]byte(row.body), testNow, time.Time{})
@@ -92,21 +92,21 @@ func TestParseRefusesBody(t *testing.T) {
 func TestParseRefusesDeepNesting(t *testing.T) {
 	deep := []byte(strings.Repeat(`{"access_token":`, 60_000) + `""` + strings.Repeat("}", 60_000))
 	_, err := Parse(deep, testNow, time.Time{})
-	require.ErrorContains(t, err, "the answer is not valid JSON")
+	require.ErrorContains(t, err, "the response is not valid JSON")
 	require.False(t, IsToken(deep))
 }
 
 func TestParseAccessToken(t *testing.T) {
-	const unsafe = "the answer's access_token has a character that no header may carry"
+	const unsafe = "the response's access_token has a character that is invalid in a header"
 	for _, row := range []struct{ name, field, want, err string }{
 		{"lowest and highest byte", `"access_token":"!a~"`, "!a~", ""},
 		{"escaped letters", `"access_token":"\u0061\/b"`, "a/b", ""},
 		{"last of two wins", `"access_token":"first","access_token":"second"`, "second", ""},
-		{"absent", `"token":"a"`, "", "the answer has no access_token"},
-		{"null", `"access_token":null`, "", "the answer has no access_token"},
-		{"empty", `"access_token":""`, "", "the answer's access_token is empty"},
-		{"number", `"access_token":12345678`, "", "the answer's access_token is not a string"},
-		{"object", `"access_token":{"a":"b"}`, "", "the answer's access_token is not a string"},
+		{"absent", `"token":"a"`, "", "the response has no access_token"},
+		{"null", `"access_token":null`, "", "the response has no access_token"},
+		{"empty", `"access_token":""`, "", "the response's access_token is empty"},
+		{"number", `"access_token":12345678`, "", "the response's access_token is not a string"},
+		{"object", `"access_token":{"a":"b"}`, "", "the response's access_token is not a string"},
 		{"blank", `"access_token":" "`, "", unsafe},
 		{"leading blank", `"access_token":" a"`, "", unsafe},
 		{"trailing newline", `"access_token":"a\n"`, "", unsafe},
@@ -130,7 +130,7 @@ func TestParseAccessToken(t *testing.T) {
 }
 
 func TestParseTokenType(t *testing.T) {
-	const other = "the answer's token_type is not Bearer"
+	const other = "the response's token_type is not Bearer"
 	for _, row := range []struct{ name, field, err string }{
 		{"absent", `"x":1`, ""},
 		{"null", `"token_type":null`, ""},
@@ -163,10 +163,10 @@ func TestParseIdentity(t *testing.T) {
 		{"the other resource ID", `"mi_res_id":"r"`, Token{ResourceID: "r"}, ""},
 		{"the first resource ID is empty", `"msi_res_id":"","mi_res_id":"r"`, Token{ResourceID: "r"}, ""},
 		{"nulls", `"client_id":null,"object_id":null,"msi_res_id":null,"mi_res_id":null`, Token{}, ""},
-		{"client_id is a number", `"client_id":1`, Token{}, "the answer's client_id is not a string"},
-		{"object_id is a list", `"object_id":["O"]`, Token{}, "the answer's object_id is not a string"},
-		{"msi_res_id is a bool", `"msi_res_id":false`, Token{}, "the answer's msi_res_id is not a string"},
-		{"unused mi_res_id is an object", `"msi_res_id":"R","mi_res_id":{}`, Token{}, "the answer's mi_res_id is not a string"},
+		{"client_id is a number", `"client_id":1`, Token{}, "the response's client_id is not a string"},
+		{"object_id is a list", `"object_id":["O"]`, Token{}, "the response's object_id is not a string"},
+		{"msi_res_id is a bool", `"msi_res_id":false`, Token{}, "the response's msi_res_id is not a string"},
+		{"unused mi_res_id is an object", `"msi_res_id":"R","mi_res_id":{}`, Token{}, "the response's mi_res_id is not a string"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			got, err := Parse([]byte(token(`"expires_in":60,`+row.fields)), testNow, time.Time{})
