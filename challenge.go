@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
-	"strings"
 
 	"github.com/azhost/azhost/internal/challenge"
 	"github.com/azhost/azhost/internal/keyfile"
@@ -57,16 +56,16 @@ func remedy(goos string, err error, path string, mounted bool) string {
 	if refusal := keyfile.Refusal(path); denied && refusal != "" {
 		who = ": " + refusal
 	}
-	const mount = "Mount the directory that the agent writes its keys to"
+	const inContainer = ". In a container: mount the directory that the agent writes its keys to and set ArcKeyDirectory"
 	switch {
 	case mounted && missing:
-		return ". " + mount + " at ArcKeyDirectory"
+		return ". Mount the directory that the agent writes its keys to at ArcKeyDirectory"
 	case mounted:
 		return who + fmt.Sprintf(". Run the container as root or with the numeric ID of the host's group %q", group)
 	case goos == "windows": // to an account outside the group, Windows may report a missing directory
-		return who + fmt.Sprintf(". Run as an administrator, or add this account to the local group %q and sign in again (restart a service). In a container: %s and set ArcKeyDirectory", group, strings.ToLower(mount[:1])+mount[1:])
+		return who + fmt.Sprintf(". Run as an administrator, or add this account to the local group %q and sign in again (restart a service)", group) + inContainer
 	case missing:
-		return ". In a container: " + strings.ToLower(mount[:1]) + mount[1:] + " and set ArcKeyDirectory"
+		return inContainer
 	}
 	return who + fmt.Sprintf(". Run as root, or add this user to the group %[1]s (sudo usermod -aG %[1]s USER) and log in again. If this is a service, restart it", group)
 }
