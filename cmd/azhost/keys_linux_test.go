@@ -37,6 +37,10 @@ func TestDoctorNamesWhatRefuses(t *testing.T) {
 		ReplaceAllString(text, "/KEYS (mode 0700, owner root, group root) denies access to uid 1000 (user orders, groups orders)")
 	r := examined(t, result{stdout: text})
 	require.Equal(t, reasonKeyUnreadable, r.Reason)
+	if os.Getuid() != 0 { // the fake agent is the same user, and can't write a key either
+		require.Contains(t, text, "denies access")
+		return
+	}
 	requireForms(t, "doctor-arc-keys-unreadable", func(c console, verbose bool) { require.NoError(t, r.write(c, verbose)) })
 }
 
