@@ -9,13 +9,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// appService is App Service, with Functions, Container Apps and Automation, which use its protocol.
+// appService is App Service. Functions, Container Apps, and Automation use the same protocol.
 type appService struct{ platform }
 
 func newAppService(in *setup) source {
 	return &appService{newPlatform(in, "X-IDENTITY-HEADER", protocol{
 		apiVersion: "2019-08-01",
-		resourceID: "mi_res_id", // App Service ignores msi_res_id, and answers for another identity
+		resourceID: "mi_res_id", // App Service ignores msi_res_id and returns a token for another identity
 	})}
 }
 

@@ -35,7 +35,7 @@ func newArc(in *setup) source {
 	return &arc{
 		protocol: protocol{
 			identity: in.identity, label: in.host.label, apiVersion: "2020-06-01", reason: in.reason,
-			resourceID: "msi_res_id", // the agent ignores mi_res_id, and answers for another identity
+			resourceID: "msi_res_id", // the agent ignores mi_res_id and returns a token for another identity
 			mustEcho:   true,
 		},
 		gate: in.gate,
@@ -47,13 +47,14 @@ func (s *arc) request(ctx context.Context, w want) (*policy.Request, error) {
 	req, err := s.build(ctx, w.resource)
 	if err == nil && w.fresh {
 		query := req.Raw().URL.Query()
-		query.Set("bypass_cache", "true") // the agent's own cache; agents before 1.66 ignore it
+		query.Set("bypass_cache", "true") // the agent's own; agents before 1.66 ignore this parameter
 		req.Raw().URL.RawQuery = query.Encode()
 	}
 	return req, err
 }
 
-// genuine treats every complete response as the agent's: only IMDS's address is known to have others.
+// genuine treats every complete response as the agent's. Only at IMDS's address are other services known to
+// respond.
 func (s *arc) genuine(_ *http.Response, err error) bool { return err == nil }
 
 // explain implements [source].
@@ -72,19 +73,19 @@ func (s *arc) explain(resp *http.Response, err error) error {
 	return s.failed(nil, err, "%s%s", describe(err), s.advice(nil, f))
 }
 
-// exchange is the pipeline policy that answers the agent's challenge. It runs at every attempt of
-// the retry policy, so that every attempt gets its own challenge: a key is good for 60 s
-// after its challenge, and a pause between attempts may take longer.
+// exchange is the pipeline policy that responds to the agent's challenge. It runs in every attempt, so that
+// each gets a new challenge: a key is valid for 60 s, and a pause between attempts may take longer.
 type exchange struct {
 	agentDir string // where the agent writes its keys
 	keyDir   string // where this program finds them, if elsewhere
 }
 
 const (
-	// maxExchanges bounds the challenges of one attempt when the key that the agent names has
-	// vanished, is empty or is refused, as when two exchanges cross or the agent restarts.
+	// maxExchanges is how many challenges one attempt gets if the key file is missing or empty, or the agent
+	// rejects the key. This happens when two exchanges overlap or the agent restarts.
 	maxExchanges = 3
-	// exchangePause, then twice that, lets an agent finish what it is in the middle of.
+	// exchangePause is the pause after the first exchange; the next pause is twice as long. The agent may be
+	// writing a key or restarting.
 	exchangePause = 500 * time.Millisecond
 )
 
@@ -114,7 +115,7 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 	case err != nil:
 		return nil, err
 	case resp.StatusCode/100 == 2:
-		// An agent answers with a token only to the key.
+		// An agent returns a token only in response to a key.
 		return nil, rejection(resp, fmt.Errorf("received a response without a challenge; another program may be listening on the Arc agent's port: %s", answered(resp)))
 	case resp.StatusCode != http.StatusUnauthorized:
 		return resp, nil
@@ -132,7 +133,7 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// rejection is the error of a response that must not lead to another attempt.
+// rejection returns the error for a response that must not lead to another attempt.
 func rejection(resp *http.Response, err error) error { return final{&answerError{resp, err}} }
 
 var _ policy.Policy = exchange{}

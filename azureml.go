@@ -27,7 +27,7 @@ func newAzureML(in *setup) source {
 	return &azureML{newPlatform(in, "Secret", protocol{apiVersion: "2017-09-01"})}
 }
 
-// request implements [source]. Azure ML requires a client ID, even an empty one.
+// request implements [source]. Azure ML requires clientid, even if it is empty.
 func (s *azureML) request(ctx context.Context, w want) (*policy.Request, error) {
 	return s.ask(ctx, url.Values{
 		"api-version": {s.apiVersion},

@@ -15,38 +15,38 @@ import (
 
 // What happens in a call:
 //
-//	GetToken                     credential.go   one scope, one "/.default" off
-//	├─ cache.hit                 cache.go        no lock: before due, the token
+//	GetToken                     credential.go   one scope, without "/.default"
+//	├─ cache.hit                 cache.go        no lock; the token, if it is not due
 //	└─ cache.get                 cache.go        one mutex, never held across I/O
-//	   ├─ stale                  flight.go       start a refresh unless one runs; the token at once
-//	   ├─ dying                  cache.go        wait up to 2 s for the refresh that runs; its token, else the old one
+//	   ├─ stale                  flight.go       start a refresh unless one runs; return the token
+//	   ├─ dying                  cache.go        wait up to 2 s for a running refresh; return its token or the old one
 //	   └─ expired, or claims     flight.go       join or start a flight; wait for it or for ctx
 //	        │  its own goroutine and span, context.Background, 3 minutes
 //	        ▼
-//	      client.fetch           client.go       build the message, send it, read the token
+//	      client.fetch           client.go       build the request, send it, read the token
 //	        azcore's pipeline                    the caller's per-call policies
 //	        ├─ retry             retry.go        attempts on the host's schedule, each in its turn (gate.go)
 //	        ├─ exchange │ variables               arc.go, challenge.go │ platform.go
 //	        ├─                                   the caller's per-try policies, tracing, logging
 //	        └─ transport         transport.go    no proxy, no redirect, a bounded body
-//	      source.explain         imds.go │ arc.go │ platform.go   why an attempt brought no token
-//	   finish                    flight.go       a new state, close(done), then the log
+//	      source.explain         imds.go │ arc.go │ platform.go   the error of an attempt without a token
+//	   finish                    flight.go       store a new state, close(done), then log
 //
-// cache holds one token per resource. A hit takes no lock and allocates nothing; everything else
-// goes through flights. What a call gets depends on the token's age (schedule.go says when each begins):
+// cache holds one token per resource. A hit takes no lock and allocates nothing; everything else goes through
+// flights. What a call gets depends on the token's age (schedule.go says when each stage begins):
 //
 //	fresh    it is returned
 //	stale    it is returned, and refreshed in the background
 //	dying    it is returned, but the caller waits up to 2 s for a refresh that is running
 //	expired  the caller joins or starts a flight, and waits for it or for its own context
 //
-// It knows nothing of HTTP. Make one with newCache.
+// A cache knows nothing about HTTP. Make one with newCache.
 type cache struct {
 	revocable bool      // its tokens are for clients that handle revocation; written at construction
 	epoch     time.Time // zero of the monotonic clock; written at construction
-	states    sync.Map  // resource string -> *state; all that a hit reads; written under mu
+	states    sync.Map  // resource string -> *state; a hit reads nothing else; written under mu
 
-	mu      sync.Mutex // guards the fields below and all that the entries hold; never held across I/O
+	mu      sync.Mutex // guards the fields below and all entries; never held across I/O
 	entries map[string]*entry
 	flights uint64  // number of the newest flight
 	limit   int     // number of entries at which the next insertion sweeps
@@ -56,21 +56,22 @@ type cache struct {
 // entry is what the cache knows about one resource, in addition to its state.
 type entry struct {
 	resource string
-	state    *state        // never nil; as in cache.states, once a flight has finished
-	flights  []*flight     // those that run, and those that failed a moment ago
-	finished instant       // when the last flight did, or when Invalidate dropped the token
-	dropped  *drop         // the last token that Invalidate dropped; nil before that
-	changed  chan struct{} // closed by the next store; nil until one waits for it
+	state    *state        // never nil; the one in cache.states, once a flight has finished
+	flights  []*flight     // running, or failed a moment ago
+	finished instant       // when the last flight finished or Invalidate dropped the token
+	dropped  *drop         // the last token that Invalidate dropped, or nil
+	changed  chan struct{} // closed by the next store; nil if nothing waits for it
 }
 
-// drop is a token that a service rejected, and when it was dropped. It is apart from entry, because few
+// drop is a token that a service rejected, and when it was dropped. It isn't part of entry, because few
 // resources have one.
 type drop struct {
 	token string // "" once another token is stored
 	at    instant
 }
 
-// refused returns the token that Invalidate dropped, until another one is stored; "" for none.
+// refused returns the token that Invalidate dropped. It returns "" if there is none, or once another token is
+// stored.
 func (e *entry) refused() string {
 	if e.dropped == nil {
 		return ""
@@ -78,24 +79,24 @@ func (e *entry) refused() string {
 	return e.dropped.token
 }
 
-// state is a token, its schedule and its health. It is immutable: every change is a new one. The
-// zero state has no token.
+// state is a token, its schedule, and its health. It is immutable: every change makes a new state. The zero
+// state has no token.
 type state struct {
-	due    instant // calls before it are hits: renew or dying, whichever comes first
+	due    instant // renew or dying, whichever comes first; calls before it are hits
 	token  azcore.AccessToken
-	renew  instant // from here on a call starts a refresh
-	dying  instant // from here on calls wait for it, but not for long
+	renew  instant // when calls start a refresh
+	dying  instant // when calls begin to wait for a refresh, but not for long
 	expiry instant
 
-	acquired int64 // when the token arrived, in nanoseconds since 1970; 0: not yet
-	failures int   // ordinary flights that have failed since
-	err      error // of the last of them
+	acquired int64 // when the last token arrived, in nanoseconds since 1970; 0 if none has
+	failures int   // flights without claims that have failed since then
+	err      error // of the last such flight
 }
 
 // valid reports whether there is a token that has not expired.
 func (s *state) valid(now instant) bool { return !s.expiry.reached(now) }
 
-// renewIn returns s with its next refresh d after now, or at its expiry.
+// renewIn returns s with its next refresh d after now, or at its expiry if that is earlier.
 func (s *state) renewIn(d time.Duration, now instant) *state {
 	own := *s
 	own.renew = earlier(now.add(d), s.expiry)
@@ -105,10 +106,10 @@ func (s *state) renewIn(d time.Duration, now instant) *state {
 const (
 	// maxEntries limits the cache; entries with running flights can exceed it.
 	maxEntries = 20_000
-	// sweepEvery is how often a flight that finishes removes the entries that have died meanwhile.
+	// sweepEvery is how often a finishing flight removes dead entries.
 	sweepEvery = 10 * time.Minute
-	// dropEvery bounds how often Invalidate drops a resource's token: a service that refuses every
-	// token must not become a load on the host.
+	// dropEvery is how often Invalidate can drop a resource's token. Otherwise, a service that rejects every
+	// token would cause a flood of requests to the host.
 	dropEvery = time.Minute
 )
 
@@ -123,7 +124,7 @@ func (c *cache) at(now time.Time) instant {
 	return instant{wall: now.UnixNano(), mono: int64(now.Sub(c.epoch))}
 }
 
-// hit returns the resource's token when there is one that is not due for renewal.
+// hit returns the resource's token, if there is one that is not due for refresh.
 func (c *cache) hit(resource string, now time.Time) (azcore.AccessToken, bool) {
 	if v, ok := c.states.Load(resource); ok {
 		if s := v.(*state); !s.due.reached(c.at(now)) {
@@ -133,7 +134,7 @@ func (c *cache) hit(resource string, now time.Time) (azcore.AccessToken, bool) {
 	return azcore.AccessToken{}, false
 }
 
-// valid returns the resource's token when there is one that has not expired.
+// valid returns the resource's token, if there is one that has not expired.
 func (c *cache) valid(resource string) (azcore.AccessToken, bool) {
 	if v, ok := c.states.Load(resource); ok && v.(*state).valid(c.at(time.Now())) {
 		return v.(*state).token, true
@@ -141,15 +142,15 @@ func (c *cache) valid(resource string) (azcore.AccessToken, bool) {
 	return azcore.AccessToken{}, false
 }
 
-// get returns a token for the resource: the cached one while it is valid, else that of a flight,
-// for which it waits until ctx ends. With claims it always waits for a flight.
+// get returns the resource's cached token if it is valid. Otherwise, and whenever there are claims, it waits
+// for a flight and returns its token, or returns an error when ctx is done.
 func (c *cache) get(ctx context.Context, resource, claims string, r *requester) (azcore.AccessToken, error) {
 	if claims == "" {
 		if token, ok := c.hit(resource, time.Now()); ok {
 			return token, nil
 		}
 	}
-	gone, ended := ctx.Done(), ctx.Err() != nil // not under the lock: the context is the caller's code
+	gone, ended := ctx.Done(), ctx.Err() != nil // without the lock, because the context is the caller's code
 	c.mu.Lock()
 	now := c.at(time.Now())
 	e := c.entry(resource, now)
@@ -160,10 +161,10 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 				f = c.start(e, "", now, r)
 				f.background = true
 			}
-			f.waiters++ // the cache: no caller that leaves ends a refresh
+			f.waiters++ // counts the cache, so that no leaving caller ends the refresh
 			c.store(e, s.renewIn(stuckAfter, now))
 		}
-		wait := f != nil && s.dying.reached(now) // not for one that has failed: it is done
+		wait := f != nil && s.dying.reached(now) // returns at once for a failed flight, which is done
 		c.mu.Unlock()
 		if !wait {
 			return s.token, nil
@@ -176,9 +177,9 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 		if token, ok := c.valid(resource); ok {
 			return token, nil
 		}
-		return c.get(ctx, resource, claims, r) // the machine was suspended meanwhile
+		return c.get(ctx, resource, claims, r) // the token expired while the machine was suspended
 	}
-	if ended { // no one would wait for what this caller starts
+	if ended { // this caller can't wait for a flight
 		c.mu.Unlock()
 		var cause error
 		if f != nil {
@@ -198,7 +199,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 	case <-gone:
 		left = c.leave(e, f)
 	}
-	if claims == "" && (left || f.err != nil) { // a token that another flight has brought meanwhile will do
+	if claims == "" && (left || f.err != nil) { // another flight may have stored a token meanwhile
 		if token, ok := c.valid(resource); ok {
 			return token, nil
 		}
@@ -209,14 +210,14 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 	return f.token, f.err
 }
 
-// entry returns the resource's entry, made if need be. The caller holds c.mu.
+// entry returns the resource's entry, and creates it if necessary. The caller holds c.mu.
 func (c *cache) entry(resource string, now instant) *entry {
 	e := c.entries[resource]
 	if e == nil {
 		if len(c.entries) >= c.limit {
 			c.sweep(now)
 		}
-		// The clone keeps a short resource from holding on to the longer scope that it was cut from.
+		// The clone releases the longer scope that resource is a part of.
 		e = &entry{resource: strings.Clone(resource), state: &state{}, finished: now}
 		c.entries[e.resource] = e
 	}
@@ -227,7 +228,7 @@ func (c *cache) entry(resource string, now instant) *entry {
 func (c *cache) store(e *entry, s *state) {
 	s.due = earlier(s.renew, s.dying)
 	e.state = s
-	if c.entries[e.resource] == e { // else it was swept, and a successor may have the resource
+	if c.entries[e.resource] == e { // otherwise it was swept, and another entry may have the resource
 		c.states.Store(e.resource, s)
 	}
 	if e.changed != nil {
@@ -236,8 +237,8 @@ func (c *cache) store(e *entry, s *state) {
 	}
 }
 
-// drop removes a token that a service has refused, and remembers it for the next request, unless one
-// was dropped less than a minute ago.
+// drop removes a token that a service rejected, and keeps it for the next request. It does nothing if it
+// removed the resource's token less than a minute ago.
 func (c *cache) drop(token string) {
 	c.states.Range(func(resource, v any) bool {
 		if v.(*state).token.Token != token {
@@ -288,8 +289,8 @@ func (c *cache) wait(ctx context.Context, resource, token string, pause time.Dur
 	}
 }
 
-// sweep removes the entries that hold nothing of use, and in a full cache a tenth of the others.
-// The caller holds c.mu.
+// sweep removes the entries that have no valid token and had no request for sweepEvery. If the cache is still
+// full, it removes others until a tenth is free. The caller holds c.mu.
 func (c *cache) sweep(now instant) {
 	remove := func(condemned func(*entry) bool) {
 		maps.DeleteFunc(c.entries, func(resource string, e *entry) bool {
@@ -305,10 +306,10 @@ func (c *cache) sweep(now instant) {
 		remove(func(*entry) bool { excess--; return excess >= 0 })
 	}
 	c.swept = now
-	c.limit = max(maxEntries, len(c.entries)+len(c.entries)/10) // looking at every insertion would not help
+	c.limit = max(maxEntries, len(c.entries)+len(c.entries)/10) // if little was removed, don't sweep at every insertion
 }
 
-// useless reports whether the cache holds nothing that a caller could want.
+// useless reports whether nothing is left in the cache after a sweep.
 func (c *cache) useless() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -29,7 +29,7 @@ func readKey(resp *http.Response, agentDir, mountedDir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("refusing to read the key file from the Arc agent's challenge: %w. %s", err, expected(agentDir, mountedDir))
 	}
-	// The agent names the file by its own path, whatever a container calls that directory.
+	// The agent names the file by its own path, even if a container mounts the directory elsewhere.
 	dir := cmp.Or(mountedDir, agentDir)
 	key, err := keyfile.Read(dir, name)
 	if err != nil {
@@ -38,13 +38,13 @@ func readKey(resp *http.Response, agentDir, mountedDir string) (string, error) {
 	return key, nil
 }
 
-// expected says which key files are read.
+// expected returns a sentence that says which key files azhost reads.
 func expected(agentDir, mountedDir string) string {
 	return fmt.Sprintf("Only .key files in %.200q are allowed. Another program may be listening on the agent's port",
 		cmp.Or(agentDir, mountedDir))
 }
 
-// remedy says what to do about a key file in path that could not be read on goos, as sentences to
+// remedy returns what to do about the key file at path, which could not be read on goos, as sentences to
 // append.
 func remedy(goos string, err error, path string, mounted bool) string {
 	denied, missing := errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrNotExist)
@@ -62,7 +62,7 @@ func remedy(goos string, err error, path string, mounted bool) string {
 		return ". Mount the directory that the agent writes its keys to at ArcKeyDirectory"
 	case mounted:
 		return who + fmt.Sprintf(". Run the container as root or with the numeric ID of the host's group %q", group)
-	case goos == "windows": // to an account outside the group, Windows may report a missing directory
+	case goos == "windows": // Windows may report the directory as missing to an account outside the group
 		return who + fmt.Sprintf(". Run as an administrator, or add this account to the local group %q and sign in again (restart a service)", group) + inContainer
 	case missing:
 		return inContainer

@@ -50,11 +50,11 @@ func newClient(in *setup) *client {
 		pl.PerRetry = append(pl.PerRetry, in.perTry)
 	}
 	pl.PerRetry = append(pl.PerRetry, checked{})
-	c.Client, _ = azcore.NewClient(module, version, pl, &o) // fails for a malformed version alone
+	c.Client, _ = azcore.NewClient(module, version, pl, &o) // fails only for a malformed version
 	return c
 }
 
-// fetch asks the host for a token, in a flight.
+// fetch requests a token from the host, in a flight.
 func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err error) {
 	if c.wrong != nil {
 		return azcore.AccessToken{}, unavailable(nil, c.wrong, "%v", c.wrong)
@@ -89,7 +89,7 @@ func (checked) Do(req *policy.Request) (*http.Response, error) {
 	return check(req.Raw(), resp, err)
 }
 
-// check completes a response that one of the caller's policies has made, and rejects the lack of one.
+// check completes a response from a custom policy, and rejects a missing one.
 func check(req *http.Request, resp *http.Response, err error) (*http.Response, error) {
 	if resp == nil && err == nil {
 		return nil, final{errors.New("a policy returned neither a response nor an error")}

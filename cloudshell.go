@@ -14,7 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
 )
 
-// cloudShell is Azure Cloud Shell, whose token is that of the user who is signed in.
+// cloudShell is Azure Cloud Shell. Its tokens are for the signed-in user.
 type cloudShell struct{ platform }
 
 func checkCloudShell(in *setup) error {

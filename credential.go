@@ -22,8 +22,8 @@ type ManagedIdentityCredential struct {
 	// Written at construction.
 	name             Source
 	cache            *cache
-	revocable        *cache         // of tokens for clients that handle revocation; where it makes no difference, the same
-	client           func() *client // made with the first request
+	revocable        *cache         // of tokens for clients that handle revocation; the same cache, except on Service Fabric
+	client           func() *client // creates the client at the first call
 	requester        requester
 	traced           bool
 	unavailableError func(string) error
@@ -71,39 +71,40 @@ func (c ClientID) selector() (idKind, string)   { return byClientID, string(c) }
 func (o ObjectID) selector() (idKind, string)   { return byObjectID, string(o) }
 func (r ResourceID) selector() (idKind, string) { return byResourceID, string(r) }
 
-// ManagedIdentityCredentialOptions are the options of [NewManagedIdentityCredential]. The zero
-// value is the system-assigned identity of the host that is detected.
+// ManagedIdentityCredentialOptions are the options of [NewManagedIdentityCredential]. The zero value selects
+// the system-assigned identity of the detected host.
 type ManagedIdentityCredentialOptions struct {
 	// ClientOptions are honored as every Azure SDK client honors them, with two exceptions:
 	// APIVersion, which the host dictates, and Logging.IncludeBody, which would log tokens.
 	//
 	// If Transport is nil, requests never go through a proxy and never follow a redirect. If it is an
-	// *http.Client, azhost uses a copy of it that doesn't follow redirects; disable its proxy yourself. If
-	// the client's own Transport is nil or an *http.Transport, the copy also opens a new connection for each
-	// request that has a secret, and dials localhost as 127.0.0.1. Any other Transport is used as it is, and
-	// a redirect that it followed is an error. On Service Fabric, it must be an *http.Client whose Transport
-	// is nil or an *http.Transport; azhost adds the check of the host's certificate to a copy. A Transport
-	// must honor its request's context.
+	// *http.Client, azhost uses a copy of it that doesn't follow redirects; disable its proxy yourself.
+	// Except for IMDS, if the client's own Transport is nil or an *http.Transport, the copy also opens a new
+	// connection for each request and dials localhost as 127.0.0.1. Any other Transport is used as is; a
+	// redirect that it followed is an error. On Service Fabric, Transport must be an *http.Client whose own
+	// Transport is nil or an *http.Transport; azhost adds the check of the host's certificate to a copy. A
+	// Transport must honor its request's context.
 	//
-	// Retry values that are zero get the host's schedule. On an Azure VM, that is up to five retries of
-	// 404, 408, 410, 429, and 5xx over about 100 s, as IMDS documents. App Service, Service Fabric, Azure
-	// ML, and Cloud Shell get the same schedule, but 404 is final. Azure Arc gets up to three retries of
-	// 408, 429, 500, 502, 503, and 504 over about 10 s. After a whole schedule has failed, requests to that
-	// endpoint make one attempt each for five minutes or until the host recovers. TryTimeout is one minute
-	// by default. It doesn't include the wait for one of the endpoint's four slots.
+	// Retry values that are zero get the host's schedule. On an Azure VM, that is up to five retries of 404,
+	// 408, 410, 429, and 5xx over about 100 s, as IMDS documents. App Service, Service Fabric, Azure ML, and
+	// Cloud Shell get the same schedule, but 404 is final. Azure Arc gets up to three retries of 408, 429,
+	// 500, 502, 503, and 504 over about 10 s. After a whole schedule has failed, requests to that endpoint
+	// make one attempt each for five minutes or until the host recovers. TryTimeout limits one attempt; the
+	// default is one minute. It doesn't include the wait for an attempt's turn: azhost makes at most four at
+	// a time to one endpoint.
 	azcore.ClientOptions
 
-	// ID is the identity to use. Nil is the system-assigned identity; on an Azure VM that has
-	// none, but exactly one user-assigned identity, IMDS uses that one.
+	// ID is the identity to use. Nil means the system-assigned identity. On an Azure VM that has none, but
+	// exactly one user-assigned identity, IMDS uses that one.
 	ID ManagedIDKind
 
 	// Source sets the host instead of detecting it. With SourceIMDS and no Endpoint, azhost also retries as
-	// on a machine that is known to be an Azure VM.
+	// on a known Azure VM.
 	Source Source
 
-	// Endpoint is the URL of the token endpoint to use instead of the host's own. On Azure Arc it must
-	// be a loopback address, because the challenge's key is sent to it; on Service Fabric, an https
-	// URL. The secret of a host that has one still comes from its environment variable.
+	// Endpoint is the URL of the token endpoint to use instead of the host's own. On Azure Arc, it must be a
+	// loopback address, because azhost sends the agent's key to it; on Service Fabric, an https URL. If the
+	// host requires a secret, azhost still reads the secret from its environment variable.
 	Endpoint string
 
 	// ArcKeyDirectory is the directory with the Arc agent's key files, if it is mounted elsewhere, such as
@@ -111,22 +112,22 @@ type ManagedIdentityCredentialOptions struct {
 	// /var/opt/azcmagent/tokens on Linux, %ProgramData%\AzureConnectedMachineAgent\Tokens on Windows.
 	ArcKeyDirectory string
 
-	// ConnectTimeout is how long to wait for a connection before azhost treats the endpoint as absent.
-	// The default, 2 seconds, is far longer than a link-local connection takes. It doesn't limit the
-	// response, and has no effect on a Transport of your own.
+	// ConnectTimeout is how long to wait for a connection before azhost treats the endpoint as absent. The
+	// default, 2 seconds, is far longer than a link-local connection takes. It doesn't limit the wait for a
+	// response, and has no effect on a custom Transport.
 	ConnectTimeout time.Duration
 
 	// Logger receives the detected host and the reason (Info), each token acquired (Info), each attempt
-	// (Debug), failures (Warn), and panics in your policies or Transport (Error), never a secret. The
-	// constructor logs before it returns. All other lines are written on a separate goroutine, so a slow
-	// handler delays no caller; a program that exits at once may lose the last ones. If Logger is nil and
-	// the environment variable AZURE_SDK_GO_LOGGING is "all", the lines go to standard error, as those of
-	// the Azure SDK do.
+	// (Debug), failures (Warn), and panics in your policies or Transport (Error). The lines contain no
+	// secrets. The constructor logs before it returns. All other lines are written on a separate goroutine,
+	// so a slow handler doesn't delay callers, but a program that exits immediately may lose the last lines.
+	// If Logger is nil and the environment variable AZURE_SDK_GO_LOGGING is "all", the lines go to standard
+	// error, like those of the Azure SDK.
 	Logger *slog.Logger
 
-	// Observe, if set, is called after each token request that this credential started, including
-	// background refreshes. Use it to count requests by outcome. It runs on its own goroutine and delays no
-	// caller. Credentials that share a cache share requests; only the one whose call started a request
+	// Observe, if set, is called after each token request that this credential started, including background
+	// refreshes. Use it to count requests by outcome. It runs on its own goroutine and doesn't delay callers.
+	// Credentials that share a cache share requests; only the credential whose call started a request
 	// observes it.
 	Observe func(Event)
 
@@ -138,7 +139,7 @@ type ManagedIdentityCredentialOptions struct {
 }
 
 // NewManagedIdentityCredential detects the host that the program runs on, without network access, and
-// returns a credential for it. Nil options are the zero options.
+// returns a credential for it. Nil options mean the defaults.
 //
 // It returns an error if an option is invalid or unsupported on the host. An ID is invalid if it is
 // empty or contains white space, quotes or "${"; a ClientID or ObjectID, if it contains a slash; a
@@ -147,13 +148,12 @@ type ManagedIdentityCredentialOptions struct {
 // [*CredentialUnavailableError]. The constructor doesn't check that the identity exists; GetToken does.
 //
 // Credentials of one process share a token cache if they have the same host, endpoint, identity, key
-// directory, Transport (nil, or the same pointer), MaxRetries, TryTimeout, RetryDelay, and MaxRetryDelay,
-// and set no policies, StatusCodes, or ShouldRetry. Among these, credentials with the same endpoint and
-// Transport also share the limits on requests, whatever their identity: 4 at a time, and to IMDS at most
-// 20 in any second. The cache outlives the credentials, so creating one for each use is cheap. To share
-// nothing, give each credential its own Transport. At most 1,000 caches are kept. Except on Azure Arc,
-// credentials that read their endpoint from the environment never share a cache with credentials that
-// set Endpoint.
+// directory, Transport (nil, or the same pointer), MaxRetries, TryTimeout, RetryDelay, and MaxRetryDelay, and
+// set no policies, StatusCodes, or ShouldRetry. Among these, credentials with the same endpoint and Transport
+// also share the limits on requests, even if their identities differ: 4 at a time, and to IMDS at most 20 in
+// any second. The cache outlives the credentials, so creating one for each use is cheap. To share nothing,
+// give each credential its own Transport. At most 1,000 caches are kept. Except on Azure Arc, credentials
+// that read their endpoint from the environment never share a cache with credentials that set Endpoint.
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {
@@ -172,14 +172,14 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // GetToken returns a token for the one scope in opts, from the cache if possible. The scope is the
 // resource's identifier, optionally followed by "/.default", which is removed. The rest is used as is.
 //
-// A valid token is returned at once, whatever the state of the host. From its RefreshOn, or in its
-// last minutes, it is refreshed in the background. In the token's last minute, GetToken waits up to 2 s
-// for a running refresh. If that fails, it returns the old token.
+// GetToken returns a valid token at once, whatever the state of the host. From the token's RefreshOn or,
+// without one, in its last minutes, GetToken starts a refresh in the background. In the token's last minute,
+// GetToken waits up to 2 s for a running refresh. If the refresh fails, GetToken returns the old token.
 //
-// Otherwise, GetToken waits until ctx is done, but at most three minutes. It gives up after about 100 s if
-// IMDS keeps failing on an Azure VM, and after about 10 s if the Arc agent does. Outside Azure it returns
-// at once if the connection is refused or something other than IMDS responds, after ConnectTimeout if no
-// connection is made, and after a minute if something accepts the connection but doesn't respond. Custom
+// Without a valid token, GetToken waits until ctx is done, but at most three minutes. It gives up after about
+// 100 s if IMDS keeps failing on an Azure VM, and after about 10 s if the Arc agent does. Outside Azure it
+// returns at once if the connection is refused or something other than IMDS responds, after ConnectTimeout if
+// no connection is made, and after a minute if something accepts the connection but doesn't respond. Custom
 // Transports and policies must honor their context.
 //
 // If opts has Claims, because the service rejected the token, GetToken bypasses the cache and replaces
@@ -187,10 +187,10 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // the same token again. As with azidentity, TenantID has no effect, because a managed identity belongs to
 // one tenant. EnableCAE has an effect only on Service Fabric, whose tokens can be revoked.
 //
-// Errors are [*AuthenticationFailedError] and [*CredentialUnavailableError]. A failure is remembered
-// for about a second, or for as long as the host asks with Retry-After, but at most two minutes. If ctx is
-// done first, the error includes the last attempt's failure. When the last caller leaves during an
-// attempt, azhost finishes the attempt and keeps its token.
+// Errors are [*AuthenticationFailedError] and [*CredentialUnavailableError]. A failure is cached for about a
+// second, or for as long as the host asks with Retry-After, but at most two minutes. If ctx is done first,
+// the error includes the last attempt's failure. When the last caller leaves during an attempt, azhost
+// finishes the attempt and keeps its token.
 //
 // GetToken is safe for concurrent use. It must not be called by a policy or Transport of the same
 // credential.
@@ -203,12 +203,12 @@ func (c *ManagedIdentityCredential) GetToken(ctx context.Context, opts policy.To
 	return c.getToken(ctx, opts)
 }
 
-// getToken is GetToken off the hit path: spans, checks, waiting, errors.
+// getToken is the slow path of GetToken, with spans, checks, waiting, and errors.
 func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.TokenRequestOptions) (_ azcore.AccessToken, err error) {
 	if ctx == nil {
 		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called with a nil context")
 	}
-	defer func() { // in ctx, the tracer or UnavailableError
+	defer func() { // from ctx, the tracer, or UnavailableError
 		if r := recover(); r != nil {
 			err = failed(nil, nil, "panic in the caller's context, tracer or UnavailableError: %s", panicText(r))
 		}
@@ -232,7 +232,7 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 	return token, nil
 }
 
-// cacheFor returns the cache of the tokens that opts want.
+// cacheFor returns the cache for requests with opts.
 func (c *ManagedIdentityCredential) cacheFor(opts policy.TokenRequestOptions) *cache {
 	if opts.EnableCAE {
 		return c.revocable
@@ -242,10 +242,10 @@ func (c *ManagedIdentityCredential) cacheFor(opts policy.TokenRequestOptions) *c
 
 // Invalidate reports that a service rejected token without sending claims. If token is still cached,
 // Invalidate drops it, and the next call of GetToken requests a new one. A resource's token is dropped at
-// most once a minute. The request bypasses the Arc agent's cache and sends Service Fabric the token's
-// hash. Other hosts may return the same token until their own cache expires. Any other token, or "", has
-// no effect. Invalidate doesn't wait. It is for programs that call GetToken themselves: the Azure SDK's
-// clients keep a copy of the token, which they drop when a service responds with 401.
+// most once a minute. The request bypasses the Arc agent's cache and sends Service Fabric the token's hash.
+// Other hosts may return the same token until their own cache expires. Invalidate has no effect if token is
+// empty or isn't cached. It doesn't wait. Use it only in programs that call GetToken themselves: the Azure
+// SDK's clients keep a copy of the token, which they drop when a service responds with 401.
 func (c *ManagedIdentityCredential) Invalidate(token string) {
 	if token == "" {
 		return
@@ -256,10 +256,11 @@ func (c *ManagedIdentityCredential) Invalidate(token string) {
 	}
 }
 
-// defaultScope is what the Azure SDK appends to a resource to make a scope of it.
+// defaultScope is the suffix that the Azure SDK appends to a resource to form a scope.
 const defaultScope = "/.default"
 
-// maxScope bounds a scope; the longest real ones are App ID URIs of a few hundred bytes.
+// maxScope is the length of the longest scope that is accepted. The longest real ones are App ID URIs of a
+// few hundred bytes.
 const maxScope = 2048
 
 // resourceOf returns the resource that the one scope names.

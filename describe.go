@@ -23,10 +23,10 @@ import (
 	"github.com/azhost/azhost/internal/tokenjson"
 )
 
-// This file words failures. The same failure has the same text, because controllers write it to a
-// status and reconcile when that changes. So request IDs, ports, durations and times go to the log.
+// This file formats failures. The same failure has the same text, because controllers write it to a status
+// and reconcile when the status changes. So request IDs, ports, durations, and times go to the log instead.
 
-// maxText bounds what an error quotes of a body, in bytes.
+// maxText is the most that an error quotes of a body, in bytes.
 const maxText = 1024
 
 // answered describes a response: its status, and its error as one line of at most 1 KiB.
@@ -34,7 +34,8 @@ func answered(resp *http.Response) string {
 	return unstopped(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))) + quoted(resp))
 }
 
-// quoted returns what a body says, as text to append; "" if that is nothing, or may be a token.
+// quoted returns the error or text in a body, to append to a sentence. It returns "" if the body is empty or
+// may contain a token.
 func quoted(resp *http.Response) (text string) {
 	body := bodyWithoutSecret(resp)
 	if e, ok := tokenjson.ParseError(body); ok {
@@ -52,19 +53,21 @@ func quoted(resp *http.Response) (text string) {
 	return ": " + steady(line)
 }
 
-// unstopped removes the full stop at the end of a text from elsewhere, because advice may follow.
+// unstopped removes the period at the end of a quoted text, because advice may follow.
 func unstopped(text string) string { return strings.TrimRight(text, ". ") }
 
-// varying is a member of JSON, in no shape that a host's error has, which is different each time.
+// varying matches the JSON members whose values differ each time, in a body that isn't in the form of a
+// host's error.
 var varying = regexp.MustCompile(`(?i)("(?:(?:trace|correlation|request|activity)[-_]?id|time|timestamp|date)"\s*:\s*)(?:"[^"]*"|[\d.]+)`)
 
-// What is different each time in a text from elsewhere: times, and the IDs of firewalls' pages.
+// timestamp and pageID match the parts of a quoted text that differ each time: times, and the IDs on the
+// pages of firewalls.
 var (
 	timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| ?[+-]\d\d:?\d\d)?|(?:[A-Z][a-z]{2}, )?\d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d(?: GMT| UTC| [+-]\d{4})?`)
 	pageID    = regexp.MustCompile(`(?i)(\b(?:support|incident|event|ray) id(?: is)?:?(?: |<[^>]*>)*)[0-9a-f][\w-]{5,}`)
 )
 
-// steady removes from a text what is different each time, and a token that it may quote.
+// steady removes the parts of a text that differ each time, and any token in it.
 func steady(text string) string {
 	text = pageID.ReplaceAllString(timestamp.ReplaceAllString(text, "…"), "$1…")
 	return tokenText.ReplaceAllString(sourcePort.ReplaceAllString(text, ""), removed)
@@ -90,8 +93,8 @@ func requestIDs(resp *http.Response) []any {
 	return attrs
 }
 
-// logAttempt writes what is different each time and therefore not in the error, such as request IDs. The
-// pause is 0 if no attempt follows.
+// logAttempt logs an attempt, including what differs each time and is therefore not in the error, such as
+// request IDs. The pause is 0 if no attempt follows.
 func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Duration) {
 	if j.log == nil {
 		return
@@ -109,10 +112,10 @@ func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Du
 	j.write(slog.LevelDebug, "azhost: attempt", attrs...)
 }
 
-// sourcePort is this machine's side of a connection, which differs each time.
+// sourcePort matches this machine's side of a connection, which differs each time.
 var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+(?:%[^]]+)?\]):\d+->`)
 
-// describe words the error of an attempt without an answer.
+// describe formats the error of an attempt without a response.
 func describe(err error) string {
 	text := textOf(err)
 	if errors.Is(err, context.DeadlineExceeded) && problemOf(err) == advice.Unanswered {
@@ -121,11 +124,11 @@ func describe(err error) string {
 	if invalid, ok := causeOf[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")
 	}
-	return unstopped(sourcePort.ReplaceAllString(text, "")) // on Windows, the system's texts end with a full stop
+	return unstopped(sourcePort.ReplaceAllString(text, "")) // on Windows, the system's texts end with a period
 }
 
-// textOf returns an error's text without the URL. It is one line of at most 1 KiB if there was no
-// response, because net/http quotes what it cannot read in full.
+// textOf returns an error's text without the URL. If there was no response, it is one line of at most 1 KiB,
+// because net/http quotes a malformed response in full.
 func textOf(err error) string {
 	text := bare(err).Error()
 	if _, ok := causeOf[*noAnswer](err); ok {
@@ -134,8 +137,8 @@ func textOf(err error) string {
 	return text
 }
 
-// causeOf finds an E in the error of an attempt. It finds none in another credential's error, which a
-// policy or Transport may return, because that is about another host.
+// causeOf finds an E in the error of an attempt. It ignores another credential's error, which a policy or
+// Transport may return, because that error is about another host.
 func causeOf[E error](err error) (cause E, ok bool) {
 	_, failed := errors.AsType[*AuthenticationFailedError](err)
 	_, unavailable := errors.AsType[*CredentialUnavailableError](err)
@@ -145,7 +148,7 @@ func causeOf[E error](err error) (cause E, ok bool) {
 	return errors.AsType[E](err)
 }
 
-// problemOf says what kind of failure an error without an answer is.
+// problemOf returns the kind of failure that an attempt's error reports.
 func problemOf(err error) advice.Problem {
 	none, asked := causeOf[*noAnswer](err)
 	dial, ok := causeOf[*net.OpError](err)
@@ -167,21 +170,21 @@ func problemOf(err error) advice.Problem {
 	return advice.Broken
 }
 
-// exhausted reports whether an error is about what this process or machine has run out of, which
-// says nothing about the host.
+// exhausted reports whether err means that this process or machine ran out of files, ports, or memory. Such
+// an error says nothing about the host.
 func exhausted(err error) bool {
 	return slices.ContainsFunc(shortages, func(e syscall.Errno) bool { return errors.Is(err, e) })
 }
 
-// shortages are the errors of a machine without files, ports or buffers. Windows has its own numbers,
-// which no other system uses: WSAEMFILE, WSAEADDRINUSE, which connecting returns when no local port is
-// left, and WSAENOBUFS. Its WSAEADDRNOTAVAIL is about an address that cannot be dialed, such as port 0.
+// shortages are the errors for a lack of files, ports, or memory. The numbers are those of Windows, which no
+// other system uses: WSAEMFILE, WSAEADDRINUSE (no local port is left), and WSAENOBUFS. WSAEADDRNOTAVAIL isn't
+// among them, because it reports an address that can't be dialed, such as port 0.
 var shortages = []syscall.Errno{
 	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL,
 	10024, 10048, 10055,
 }
 
-// bare strips the URL, whose query has no place in an error, from what net/http reports.
+// bare removes the URL from net/http's errors, because its query doesn't belong in an error.
 func bare(err error) error {
 	if n, ok := causeOf[*noAnswer](err); ok {
 		err = n.err

@@ -15,9 +15,9 @@
 //
 // # Hosts
 //
-// The host is detected once, at construction: from environment variables, then from the Arc agent's
-// binary on disk. If neither is found, azhost assumes an Azure VM. [ManagedIdentityCredential.Source]
-// and the log say what was found and why; [ManagedIdentityCredentialOptions.Source] sets it.
+// azhost detects the host once, at construction, from environment variables or else from the Arc agent's
+// binary on disk. If it finds neither, it assumes an Azure VM. [ManagedIdentityCredential.Source] returns the
+// host, and the log has the reason. [ManagedIdentityCredentialOptions.Source] sets the host instead.
 //
 // App Service, Service Fabric, Cloud Shell, and Azure ML provide their endpoint and secret in
 // environment variables. azhost reads them again for each request. Service Fabric and Cloud Shell have
@@ -26,38 +26,39 @@
 //
 // # Caching
 //
-// azhost keeps one token per resource in memory, and returns a valid token without a lock, an allocation,
-// or a request. It refreshes the token in the background, one request at a time, from its RefreshOn: after
-// the host's refresh_in, or after half the lifetime if more than two hours remain, but after 12 hours at
-// the latest. Other tokens are refreshed in their last five minutes. Callers get the old token until it
-// expires. Only in its last minute does a caller wait, up to 2 seconds, for a running refresh.
+// azhost keeps one token per resource in memory. It returns a token that isn't due for refresh without a
+// lock, an allocation, or a request. The first call after a token's RefreshOn starts a refresh in the
+// background; only one runs at a time. RefreshOn is after the host's refresh_in or, without one, after half
+// the lifetime if more than two hours remain, but always within 12 hours. A token without RefreshOn is
+// refreshed in its last five minutes. Callers get the old token until it expires. Only in its last minute
+// does a caller wait, up to 2 seconds, for a running refresh.
 //
-// If there is no valid token, all callers share one request, and each waits for it with its own context.
-// The request doesn't use the context of the caller that started it: no deadline, values, spans, or retry
-// options. When the last caller leaves, the current attempt is finished and its token is kept. azhost
+// If there is no valid token, all callers share one request, and each waits for it with its own context. The
+// request doesn't use the context of the caller that started it: no deadline, values, spans, or retry
+// options. When the last caller stops waiting, azhost finishes the current attempt, keeps its token, and
 // makes no further attempts.
 //
-// Credentials with the same configuration share a cache, which outlives them;
-// [NewManagedIdentityCredential] says when. [ManagedIdentityCredential.Tokens] yields each refreshed
-// token, for programs that store it. [ManagedIdentityCredential.Invalidate] drops a token that a service
-// rejected. [ManagedIdentityCredential.Health] and [ManagedIdentityCredentialOptions.Observe] show the
-// state of tokens and requests.
+// Credentials with the same configuration share a cache, which outlives them; see
+// [NewManagedIdentityCredential]. [ManagedIdentityCredential.Tokens] yields each refreshed token, for
+// programs that store it. [ManagedIdentityCredential.Invalidate] drops a token that a service rejected.
+// [ManagedIdentityCredential.Health] shows the state of tokens, and
+// [ManagedIdentityCredentialOptions.Observe] the outcome of requests.
 //
 // # Waiting
 //
-// azhost retries only if it knows that the host exists; otherwise it makes one attempt. It knows App
-// Service and the other hosts with variables by these. It knows an Azure VM by its firmware, by the
-// variables of a container group, by an earlier response from IMDS, or because
-// [ManagedIdentityCredentialOptions.Source] is SourceIMDS. It then retries for about 100 seconds, on the
-// schedule that IMDS documents; on an Arc-enabled server, for about 10 seconds. Rejected requests are not
-// retried. After a whole schedule has failed, requests make one attempt each for five minutes, or until
-// the host recovers.
+// azhost retries only if it knows that the host exists; otherwise it makes one attempt. It knows App Service
+// and the other platforms by their environment variables, and Azure Arc by its agent or variables. It knows
+// an Azure VM by its firmware, a container group by its variables, and either one by an earlier response from
+// IMDS, or because [ManagedIdentityCredentialOptions.Source] is SourceIMDS. It then retries for about 100
+// seconds, on the schedule that IMDS documents; on an Arc-enabled server, for about 10 seconds. Rejected
+// requests are not retried. After a whole schedule has failed, requests make one attempt each for five
+// minutes, or until the host recovers.
 //
-// Outside Azure, GetToken returns a [*CredentialUnavailableError] immediately if the connection is
-// refused or something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if no
-// connection is made. If something accepts the connection but doesn't respond, that takes a minute. A
-// caller stops waiting when its context is done. A failure is remembered for about a second, or for as
-// long as the host asks with Retry-After, up to two minutes.
+// Outside Azure, GetToken returns a [*CredentialUnavailableError] immediately if the connection is refused or
+// something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if no connection is
+// made. If something accepts the connection but doesn't respond, the error takes a minute. A caller stops
+// waiting when its context is done. A failure is cached for about a second, or for as long as the host asks
+// with Retry-After, up to two minutes.
 //
 // # Errors
 //
@@ -67,10 +68,10 @@
 //
 // # Security
 //
-// Requests never go through a proxy and never follow a redirect. The Arc agent is asked on loopback
-// only, and only a small regular file directly in its key directory is read for its challenge,
-// without following links. Service Fabric's certificate is checked against its thumbprint before
-// anything is sent. No token, key, or secret header is written to an error, a log line, or a span.
+// Requests never go through a proxy and never follow a redirect. Requests to the Arc agent go only to
+// loopback addresses. To answer its challenge, azhost reads only a small regular file directly in the agent's
+// key directory, and follows no links. It checks Service Fabric's certificate against its thumbprint before
+// it sends anything. It writes no token, key, or secret header to an error, a log line, or a span.
 // SECURITY.md has the threat model.
 //
 // # Operating systems
@@ -80,6 +81,6 @@
 //
 // # Testing
 //
-// Package azhosttest has fakes of the hosts, over loopback or, except for Service Fabric, in memory, for tests of programs that use
-// this package.
+// Package azhosttest has fakes of the hosts for tests of programs that use this package. The fakes listen on
+// loopback or, except for Service Fabric, work in memory.
 package azhost

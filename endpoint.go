@@ -21,7 +21,7 @@ import (
 func (in *setup) findEndpoint() error {
 	h, id := in.host, &in.identity
 	if h.source != SourceAzureArc {
-		id.keyDir = "" // one configuration may serve many machines
+		id.keyDir = "" // ignored, because one configuration may be used on many hosts
 	}
 	name, endpoint := "Endpoint", in.options.Endpoint
 	fromOption := endpoint != ""
@@ -65,7 +65,7 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s is not a URL: %w", name, bare(err))
 	}
 	if strings.Contains(endpoint, "@") {
-		return nil, errors.New(name + " contains user information. Remove it") // and which no error quotes
+		return nil, errors.New(name + " contains user information. Remove it") // without a quote, which would have the password
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -86,8 +86,8 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 	return u, nil
 }
 
-// dialable reports whether u's host can be the name or address of a host, and its port a port. Otherwise,
-// each attempt would fail.
+// dialable reports whether u has a valid host name or address and a valid port. Otherwise, every attempt
+// would fail.
 func dialable(u *url.URL) bool {
 	port, err := strconv.ParseUint(u.Port(), 10, 16)
 	if u.Port() != "" && (err != nil || port == 0) {
@@ -111,8 +111,8 @@ func (h host) secretValue() (string, error) {
 	return value, nil
 }
 
-// loopback reports whether u points to this machine. Of all names only localhost does, because azhost
-// dials 127.0.0.1 for it. A Transport that is no *http.Client must do the same.
+// loopback reports whether u points to this machine. The only name that does is localhost, because azhost
+// dials 127.0.0.1 for it. A Transport that isn't an *http.Client must do the same.
 func loopback(u *url.URL) bool {
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		return true
@@ -125,8 +125,8 @@ func loopback(u *url.URL) bool {
 // sidecars of their apps.
 var platformNetwork = netip.MustParsePrefix("100.64.0.0/10")
 
-// onMachine reports whether u has a loopback, link-local, or platform address, which no other machine on
-// the network can read.
+// onMachine reports whether u has a loopback, link-local, or platform address. No other machine on the
+// network can read requests to these.
 func onMachine(u *url.URL) bool {
 	ip, err := netip.ParseAddr(u.Hostname())
 	return loopback(u) || err == nil && (ip.IsLinkLocalUnicast() || platformNetwork.Contains(ip))

@@ -34,7 +34,7 @@ type AuthenticationFailedError struct {
 	err     error
 }
 
-// Error says what was tried, where, what came back and what to do about it.
+// Error says what was tried and where, what came back, and what to do.
 func (e *AuthenticationFailedError) Error() string { return e.message }
 
 // Unwrap returns the cause, such as a context's error or [io/fs.ErrPermission], or nil.
@@ -44,9 +44,9 @@ func (e *AuthenticationFailedError) Unwrap() error { return e.err }
 // retried.
 func (e *AuthenticationFailedError) NonRetriable() {}
 
-// CredentialUnavailableError reports that this machine has no managed identity to offer: nothing
-// responds where an Azure host would, something else does, the host has no identity, or the variables
-// that a platform sets are invalid. Credential chains continue with the next credential; see
+// CredentialUnavailableError reports that this machine has no managed identity to offer: nothing responds
+// where an Azure host would, something else responds, the host has no identity, or the variables that a
+// platform sets are invalid. Credential chains continue with the next credential; see
 // [ManagedIdentityCredentialOptions.UnavailableError].
 //
 // Match it with errors.As. Its text is for people and may change; the same failure has the same text.
@@ -60,7 +60,7 @@ type CredentialUnavailableError struct {
 	errs    []error
 }
 
-// Error says what was tried, where, what came back and what to do about it.
+// Error says what was tried and where, what came back, and what to do.
 func (e *CredentialUnavailableError) Error() string { return e.message }
 
 // Unwrap returns the cause and, if [ManagedIdentityCredentialOptions.UnavailableError] is set, the
@@ -76,17 +76,17 @@ var (
 	_ error = (*CredentialUnavailableError)(nil)
 )
 
-// answer is what an error keeps of a response. Failures are remembered, and there may be many, so the
-// body is bounded.
+// answer is the part of a response that an error keeps for its copies. Many failures may be cached at once,
+// so the body is bounded.
 type answer struct {
 	body       []byte        // nil if it may have a token
-	retryAfter time.Duration // how long the host asks to be left alone
+	retryAfter time.Duration // the pause that the host asked for
 }
 
-// maxKept bounds the body of a RawResponse, in bytes; a host's errors have a few hundred.
+// maxKept is the largest body of a RawResponse, in bytes. A host's errors have a few hundred bytes.
 const maxKept = 16 << 10
 
-// keep returns a response for an error, and what its copies need.
+// keep returns the response for an error, without secrets, and the data for its copies.
 func keep(resp *http.Response) (*http.Response, answer) {
 	if resp == nil {
 		return nil, answer{}
@@ -100,7 +100,7 @@ func keep(resp *http.Response) (*http.Response, answer) {
 	return stripped(resp), a
 }
 
-// copyOf returns a caller's own copy of a kept response.
+// copyOf returns a new copy of a response from keep.
 func (a answer) copyOf(resp *http.Response) *http.Response {
 	if resp == nil {
 		return nil
@@ -133,7 +133,7 @@ func isUnavailable(err error) bool {
 	return ok
 }
 
-// retryAfterOf returns how long the host asked to be left alone when it caused err.
+// retryAfterOf returns the pause that the host asked for in the response that err is about.
 func retryAfterOf(err error) time.Duration {
 	switch e := err.(type) {
 	case *AuthenticationFailedError:
@@ -144,15 +144,15 @@ func retryAfterOf(err error) time.Duration {
 	return 0
 }
 
-// gaveUp is the error of a wait that ctx ended; last is the failure of the attempt before, nil if
-// there was none.
+// gaveUp returns the error of a wait that ended because ctx is done. last is the error of the last attempt,
+// or nil.
 func gaveUp(ctx context.Context, resource string, last error) error {
 	text := ctx.Err().Error()
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		text += " (" + cause.Error() + ")"
 	}
 	e := failed(nil, ctx.Err(), "gave up waiting for a token for %q: %s", resource, text)
-	var causes []error // of last, not last itself: errors.As must find one type
+	var causes []error // those of last, not last itself, so that errors.As finds only one of azhost's types
 	switch last := last.(type) {
 	case *AuthenticationFailedError:
 		e.RawResponse, e.answer, causes = last.RawResponse, last.answer, []error{last.err}
@@ -166,10 +166,10 @@ func gaveUp(ctx context.Context, resource string, last error) error {
 	return e
 }
 
-// delivered returns the copy of a flight's error that one of its callers gets: callers share the
-// flight, not a response body that only one of them could read, nor each other's chain.
+// delivered returns one caller's copy of a flight's error. Callers must not share a response body, which only
+// one of them could read, or the error from one caller's unavailableError.
 func delivered(err error, unavailableError func(string) error) error {
-	switch e := err.(type) { // not errors.As: what they wrap may be another credential's
+	switch e := err.(type) { // not errors.As: a wrapped error may be another credential's
 	case *AuthenticationFailedError:
 		own := *e
 		own.RawResponse = e.copyOf(e.RawResponse)

@@ -5,20 +5,20 @@ package azhost
 
 import "time"
 
-// Event is one finished request for a token, for [ManagedIdentityCredentialOptions.Observe]. It
-// holds no secret.
+// Event describes a finished token request, for [ManagedIdentityCredentialOptions.Observe]. It contains no
+// secrets.
 type Event struct {
-	Source     Source        // the host that was asked
-	Identity   string        // the ID that was asked for; "" is the system-assigned identity
+	Source     Source        // the host
+	Identity   string        // the requested ID; "" for the system-assigned identity
 	Resource   string        // as in the scope, without "/.default"
 	Background bool          // true for a refresh, for which no caller waited when it started
-	Attempts   int           // number of attempts, retries included; 0 if a remembered failure was returned
+	Attempts   int           // finished attempts, including retries; 0 if nothing was sent, as during a Retry-After
 	Duration   time.Duration // from the call that started the request to its end
 	ExpiresOn  time.Time     // of the new token; zero if there is none
 	Err        error         // as GetToken returns it; nil after a success
 }
 
-// observed tells the observer, once the callers have gone on.
+// observed calls the observer, after the callers have been released.
 func (f *flight) observed(resource string) {
 	if f.observe == nil {
 		return

@@ -18,32 +18,32 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// flightDeadline ends a flight, provided that the caller's own Transport and policies honor their
-// context. It leaves room for the longest schedule, IMDS's (at most 128 s of pauses), and for slow
-// answers in between.
+// flightDeadline limits a flight, provided that custom Transports and policies honor their context. It leaves
+// room for the longest schedule, IMDS's (at most 128 s of pauses), and for slow responses in between.
 const flightDeadline = 3 * time.Minute
 
 // stuckAfter is when azhost gives up on a flight whose Transport or policy ignores its context. Callers
 // get errStuck, and the next call starts another flight.
 const stuckAfter = flightDeadline + 10*time.Second
 
-// dyingWait is how long a caller waits for the refresh of a dying token. A healthy host answers in a
-// fraction of it.
+// dyingWait is how long a caller waits for the refresh of a dying token. A healthy host responds in a
+// fraction of that time.
 const dyingWait = 2 * time.Second
 
-// requester is what a credential brings to the flights that it starts.
+// requester is the part of a credential that the flights it starts need.
 type requester struct {
-	fetch   func(ctx context.Context, w want) (azcore.AccessToken, error) // asks the host; ctx has a progress
-	log     *slog.Logger                                                  // nil writes nothing
-	observe func(Event)                                                   // nil tells no one
+	fetch   func(ctx context.Context, w want) (azcore.AccessToken, error) // requests a token from the host; ctx has a progress
+	log     *slog.Logger                                                  // nil if nothing is logged
+	observe func(Event)                                                   // nil if there is no observer
 }
 
 // flight is one request for a token, shared by all callers that want it. It uses no caller's context.
 // When the last caller leaves, it finishes the current attempt and makes no more.
 type flight struct {
-	number   uint64        // order of starts; written before the flight is visible, as are those up to requester
-	claims   string        // "" for an ordinary flight
-	refused  string        // a token that a service has refused, "" for none
+	// Written before other goroutines can see the flight.
+	number   uint64        // in the order of starts
+	claims   string        // of the caller; "" for an ordinary flight
+	refused  string        // a token that a service rejected, or ""
 	started  instant       // when it started
 	done     chan struct{} // closed when the flight has finished
 	progress *progress
@@ -53,42 +53,41 @@ type flight struct {
 	token azcore.AccessToken
 	err   error
 	took  time.Duration
-	pause time.Duration // after refreshFailed, until the next refresh
+	pause time.Duration // until the next refresh, if the outcome is refreshFailed
 
 	// Guarded by cache.mu.
-	stop       context.CancelFunc // ends waits for a slot and pauses, but not an attempt
-	attempting bool               // an attempt is under way, which is worth its answer
+	stop       context.CancelFunc // ends pauses and the wait for a slot, but not an attempt
+	attempting bool               // an attempt is under way; it may return a token even if no caller waits
 	outcome    outcome            // not written after done is closed
-	waiters    int                // number of waiting callers; a refresh counts the cache as one
+	waiters    int                // number of waiting callers; in a refresh, the cache counts as one
 	background bool               // a refresh for which no caller waited when it started
 	overtaken  bool               // a newer flight exists, so its token must not replace a valid one
 	until      instant            // no call joins after this
 }
 
-// outcome is how a flight has ended.
+// outcome is how a flight ended.
 type outcome int
 
 const (
 	running       outcome = iota // not finished
 	tokenAcquired                // with a token
-	noToken                      // with an error, for its callers and for the calls of the next second
+	noToken                      // with an error, which its callers and the calls of the next second get
 	refreshFailed                // with an error, but the cached token is still valid
 	abandoned                    // with an error, after the last caller had left
 	superseded                   // with an error, but a newer token is cached
 )
 
-// errNoResult is the result of a fetch that ended its goroutine with runtime.Goexit, as a test's
-// FailNow does when it is called in a policy.
+// errNoResult is the error of a fetch that ended its goroutine with runtime.Goexit, as FailNow does if a test
+// calls it in a policy.
 var errNoResult error = failed(nil, nil, "a policy or Transport ended the goroutine of the request (runtime.Goexit)")
 
-// errStuck is the result of a fetch that does not return.
+// errStuck is the error of a fetch that doesn't return.
 var errStuck error = failed(nil, context.DeadlineExceeded, "a policy or Transport did not return within %s; it must honor its context", stuckAfter)
 
-// errTooLong is the cause of a flight's end by its own deadline.
+// errTooLong is the context's cause when a flight reaches its deadline.
 var errTooLong = fmt.Errorf("no token within %s", flightDeadline)
 
-// flight returns the flight that a call with claims joins, nil if there is none. The caller holds
-// cache.mu, as does that of idle.
+// flight returns the flight that a call with claims joins, or nil. The caller holds cache.mu.
 func (e *entry) flight(claims string, now instant) *flight {
 	for _, f := range e.flights {
 		if f.claims == claims && !f.until.reached(now) && !e.outdated(f) {
@@ -98,19 +97,19 @@ func (e *entry) flight(claims string, now instant) *flight {
 	return nil
 }
 
-// outdated reports whether f started before Invalidate dropped a token: the host hasn't been told, and
-// may return that token again.
+// outdated reports whether f started before Invalidate dropped a token. Its request didn't report that token,
+// so the host may return it again. The caller holds cache.mu.
 func (e *entry) outdated(f *flight) bool {
 	refused := e.refused()
 	return refused != "" && f.refused != refused
 }
 
-// idle reports whether there is no flight that a call could join.
+// idle reports whether there is no flight that a call could join. The caller holds cache.mu.
 func (e *entry) idle(now instant) bool {
 	return !slices.ContainsFunc(e.flights, func(f *flight) bool { return !f.until.reached(now) })
 }
 
-// remove takes a flight out, so that no call joins it. The caller holds cache.mu.
+// remove removes a flight, so that no call joins it. The caller holds cache.mu.
 func (e *entry) remove(f *flight) {
 	e.flights = slices.DeleteFunc(e.flights, func(other *flight) bool { return other == f })
 }
@@ -139,14 +138,14 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 	return f
 }
 
-// run fetches and finishes, whatever fetch does.
+// run fetches a token and finishes the flight, even if fetch panics or ends the goroutine.
 func (c *cache) run(ctx context.Context, e *entry, f *flight) {
 	growStack()
 	var token azcore.AccessToken
 	err := errNoResult
-	defer func() { c.finish(e, f, token, err) }() // first, so that it runs whatever the next one comes to
+	defer func() { c.finish(e, f, token, err) }() // deferred first, so it runs last
 	defer func() {
-		if r := recover(); r != nil { // in a caller's policy or Transport; the others must not wait for ever
+		if r := recover(); r != nil { // in a custom policy or Transport; the callers must not wait forever
 			text := panicText(r)
 			err = failed(nil, nil, "a policy or Transport panicked: %s", text)
 			f.progress.journal.write(slog.LevelError, "azhost: panic while requesting a token", "panic", text, "stack", string(debug.Stack()))
@@ -157,7 +156,7 @@ func (c *cache) run(ctx context.Context, e *entry, f *flight) {
 	})
 }
 
-// panicText words the value of a panic, even of one whose own Error or String method panics.
+// panicText formats the value of a panic, even if its Error or String method panics.
 func panicText(r any) (text string) {
 	defer func() {
 		if recover() != nil {
@@ -167,9 +166,9 @@ func panicText(r any) (text string) {
 	return fmt.Sprint(r)
 }
 
-// growStack makes room for the calls of azcore's pipeline and net/http at once. They need more than
-// the few KiB that a goroutine begins with; growing bit by bit, which copies all frames each time,
-// makes a whole fetch over loopback a tenth slower.
+// growStack grows the stack once. azcore's pipeline and net/http need more than the few KiB that a goroutine
+// begins with, and growing it in steps, which copies all frames each time, makes a fetch over loopback a
+// tenth slower.
 //
 //go:noinline
 func growStack() {
@@ -177,7 +176,7 @@ func growStack() {
 	runtime.KeepAlive(&room)
 }
 
-// begin reports whether a flight may make an attempt: its last caller has not left.
+// begin reports whether a flight may make an attempt. It may not if its last caller has left.
 func (c *cache) begin(e *entry, f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +184,8 @@ func (c *cache) begin(e *entry, f *flight) bool {
 	return f.attempting
 }
 
-// end ends an attempt that failed, and reports whether a caller is left for another one.
+// end records that an attempt failed, and reports whether another one may follow because a caller still
+// waits.
 func (c *cache) end(e *entry, f *flight) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -213,7 +213,7 @@ func (c *cache) leave(e *entry, f *flight) (left bool) {
 // finish stores and publishes a flight's result.
 func (c *cache) finish(e *entry, f *flight, token azcore.AccessToken, err error) {
 	c.mu.Lock()
-	if f.outcome != running { // it was given up
+	if f.outcome != running { // the watchdog has finished it already
 		c.mu.Unlock()
 		return
 	}
@@ -241,14 +241,14 @@ func (c *cache) finish(e *entry, f *flight, token azcore.AccessToken, err error)
 func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	var renew, dying, life time.Duration
 	f.token, renew, dying, life = scheduled(f.token, now, rand.Float64())
-	// The host answers: what failed a moment ago may be tried again.
+	// The host responds again, so calls may retry what has just failed.
 	if e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old.outcome != running }); len(e.flights) == 0 {
-		e.flights = nil // a token that is cached for hours keeps no array for them
+		e.flights = nil // releases the array, because the token may stay cached for hours
 	}
 	if f.overtaken && e.state.valid(at) || e.outdated(f) && f.token.Token == e.refused() {
 		return
 	}
-	if f.claims != "" { // no ordinary flight that is running knows better, nor one with older claims
+	if f.claims != "" { // this token is better than those of running flights without claims or with older ones
 		for _, other := range e.flights {
 			other.overtaken = other.claims == "" || other.number < f.number
 		}
@@ -259,12 +259,11 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	c.store(e, &state{token: f.token, renew: at.add(renew), dying: at.add(dying), expiry: at.add(life), acquired: at.wall})
 }
 
-// keepFailure counts a failure, and lets the token that it was to replace live on. The caller holds
-// c.mu.
+// keepFailure stores a flight's failure. A token that is still valid stays cached. The caller holds c.mu.
 func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
 	valid := e.state.valid(at)
 	switch {
-	case f.waiters == 0 && (f.claims != "" || f.progress.count() == 0): // the host has not failed if it was not asked
+	case f.waiters == 0 && (f.claims != "" || f.progress.count() == 0): // without an attempt, the host has not failed
 		return abandoned
 	case f.claims != "":
 		return noToken
@@ -286,7 +285,7 @@ func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
 	return noToken
 }
 
-// report tells the log and the observer what a flight has come to, once its callers have gone on.
+// report logs a flight's outcome and calls the observer, after the callers have been released.
 func (f *flight) report(resource string) {
 	f.observed(resource)
 	j := f.progress.journal

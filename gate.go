@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// gate is what all requests to one endpoint share: their turns, and what is known of the host there.
+// gate coordinates all requests to one endpoint: it limits them, and records what is known about the host.
 type gate struct {
 	slots chan struct{}  // one for each attempt under way
 	rate  chan time.Time // for IMDS: when each of the last attempts ended; nil for other hosts
 
 	mu       sync.Mutex // guards the fields below; never held across I/O
-	answered bool       // the host itself has answered here
-	spent    time.Time  // until then each request is one attempt, after a whole schedule has failed
-	silent   bool       // that schedule ended without an answer
-	pauseEnd time.Time  // until then no request is sent: a Retry-After
+	answered bool       // the host itself has responded
+	spent    time.Time  // until then each request makes one attempt, because a whole schedule has failed
+	silent   bool       // that schedule ended without a response
+	pauseEnd time.Time  // until then no request is sent, because of a Retry-After
 	throttle *throttle  // the response that asked for this pause
 }
 
@@ -36,21 +36,21 @@ type throttle struct {
 }
 
 const (
-	// maxAttempts bounds the concurrent attempts of one process at one endpoint. IMDS answers five at
-	// a time, for all processes of a VM together; one is left to the others.
+	// maxAttempts limits the concurrent attempts of one process at one endpoint. IMDS allows five for all
+	// processes of a VM together; one is left for the others.
 	maxAttempts = 4
-	// maxRate is how many requests IMDS answers in any second.
+	// maxRate is how many requests IMDS allows in any second.
 	maxRate = 20
 	// spentFor is how long requests make only one attempt after a whole schedule has failed.
 	spentFor = 5 * time.Minute
-	// maxRetryAfter bounds a Retry-After that is remembered.
+	// maxRetryAfter is the longest Retry-After that is kept for later requests.
 	maxRetryAfter = 2 * time.Minute
-	// lease is how long an attempt keeps its slot after its deadline. Otherwise four attempts in a
-	// Transport that ignores its context would block all requests.
+	// lease is how long an attempt keeps its slot after its deadline. Without this limit, four attempts in a
+	// Transport that ignores its context would block all later requests.
 	lease = 10 * time.Second
 )
 
-// newGate returns the gate of an endpoint, paced if that is IMDS's.
+// newGate returns the gate of an endpoint. If paced, it allows maxRate requests in any second.
 func newGate(paced bool) *gate {
 	g := &gate{slots: make(chan struct{}, maxAttempts)}
 	if paced {
@@ -62,11 +62,11 @@ func newGate(paced bool) *gate {
 	return g
 }
 
-// enter waits for the turn of an attempt that takes at most timeout, and returns what ends it. The
-// wait ends with ctx.
+// enter waits for the turn of an attempt that takes at most timeout. The attempt calls leave when it ends. If
+// ctx is done first, enter returns an error.
 //
-// A second is counted from the end of an attempt, so however long a request is on its way, the host
-// sees no more than 20 in any second.
+// The next second is counted from the end of an attempt. So even if a request is delayed on its way, the host
+// sees at most 20 in any second.
 func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), err error) {
 	select {
 	case g.slots <- struct{}{}:
@@ -75,7 +75,7 @@ func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), 
 	}
 	var last time.Time
 	if g.rate != nil {
-		last = <-g.rate // one is there, as there are fewer slots
+		last = <-g.rate // doesn't block, because there are fewer slots
 	}
 	for { // the host may ask for a pause meanwhile
 		wait := max(g.pauseLeft(), time.Until(last.Add(time.Second)))
@@ -109,7 +109,7 @@ func (g *gate) pauseLeft() time.Duration {
 	return time.Until(g.pauseEnd)
 }
 
-// pauseFor keeps requests from the host for d. Requests that begin in that time get resp.
+// pauseFor stops requests to the host for d. Requests that begin in that time get resp instead.
 func (g *gate) pauseFor(d time.Duration, resp *http.Response) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -118,7 +118,8 @@ func (g *gate) pauseFor(d time.Duration, resp *http.Response) {
 	}
 }
 
-// throttled returns the response that req gets without being sent, or nil during no pause.
+// throttled returns the response that req gets instead of being sent during a pause. Without a pause, it
+// returns nil.
 func (g *gate) throttled(req *http.Request) *http.Response {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -129,22 +130,22 @@ func (g *gate) throttled(req *http.Request) *http.Response {
 	header := t.header.Clone()
 	header.Del("Retry-After-Ms")
 	header.Del("X-Ms-Retry-After-Ms")
-	header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(g.pauseEnd).Seconds())))) // what is left of it
+	header.Set("Retry-After", strconv.Itoa(int(math.Ceil(time.Until(g.pauseEnd).Seconds())))) // the rest of the pause
 	return &http.Response{
 		Status: fmt.Sprintf("%d %s", t.status, http.StatusText(t.status)), StatusCode: t.status,
 		Header: header, Body: io.NopCloser(bytes.NewReader(t.body)), Request: req,
 	}
 }
 
-// hasAnswered reports whether the host itself has answered here.
+// hasAnswered reports whether the host itself has responded at this endpoint.
 func (g *gate) hasAnswered() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.answered
 }
 
-// attempted records an attempt: answered, there was a response; genuine, the host itself sent it;
-// retriable, the attempt may be repeated.
+// attempted records an attempt: whether there was a response (answered), the host itself sent it (genuine),
+// and the attempt may be repeated (retriable).
 func (g *gate) attempted(answered, genuine, retriable bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -154,7 +155,7 @@ func (g *gate) attempted(answered, genuine, retriable bool) {
 	}
 }
 
-// spend notes that a whole schedule has failed, the last attempt with or without an answer.
+// spend records that a whole schedule has failed, and whether its last attempt got a response.
 func (g *gate) spend(answered bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,7 +169,7 @@ func (g *gate) impatient() bool {
 	return time.Now().Before(g.spent)
 }
 
-// useless reports whether the gate holds no request back.
+// useless reports whether the gate isn't delaying or limiting any request.
 func (g *gate) useless() bool {
 	return len(g.slots) == 0 && g.pauseLeft() <= 0 && !g.impatient()
 }

@@ -16,20 +16,20 @@ import (
 // needs attention; Err says why.
 type Health struct {
 	Resource   string    // as in the scope, without "/.default"
-	AcquiredOn time.Time // when the host last returned a token; zero: not yet
-	ExpiresOn  time.Time // of the cached token; zero: there is none
-	RefreshOn  time.Time // from here on a call starts the next refresh; set for short-lived tokens too
-	Failures   int       // requests that have failed since AcquiredOn; those with claims don't count
-	Err        error     // of the last request, as GetToken would return it; nil after a success
+	AcquiredOn time.Time // when the host last returned a token; zero if it hasn't yet
+	ExpiresOn  time.Time // when the cached token expires; zero if there is none
+	RefreshOn  time.Time // when calls start the next refresh; set even if the token's own RefreshOn is zero
+	Failures   int       // failed requests since AcquiredOn, except those with claims
+	Err        error     // the last request's error, as GetToken would return it; nil after a success
 }
 
-// Health returns the state of every resource that was asked for, in no particular order. It takes
-// no lock and sends no request, so it may be called as often as you like.
+// Health returns the state of every resource that was requested, in no particular order. It takes no lock and
+// sends no request, so you can call it as often as you like.
 //
-// A resource is listed from the end of its first request. After its token has expired and it has had no
-// request for ten minutes, a later request for any resource removes it. At most about 20,000 resources
-// are listed. Credentials that share a cache share its health. On Service Fabric, a resource that is
-// requested with and without EnableCAE is listed twice.
+// A resource is listed from the end of its first request. Once its token has expired and it has had no
+// request for ten minutes, a later request for any resource removes it. At most about 20,000 resources are
+// listed. Credentials that share a cache share its health. On Service Fabric, a resource that is requested
+// with and without EnableCAE is listed twice.
 func (c *ManagedIdentityCredential) Health() iter.Seq[Health] {
 	return func(yield func(Health) bool) {
 		caches := []*cache{c.cache}

@@ -19,8 +19,8 @@ import (
 type imds struct {
 	protocol
 	gate  *gate
-	known func() bool // whether IMDS is known to be there
-	notes string      // half-set variables, which may be why IMDS is asked at all
+	known func() bool // whether IMDS is known to exist
+	notes string      // about incomplete variables, which may be why IMDS was chosen
 }
 
 func newIMDS(in *setup) source {

@@ -14,9 +14,8 @@ import (
 	"time"
 )
 
-// journal writes the log lines of one flight in order, on its own goroutine: a handler
-// that is slow, never returns, panics or asks for a token itself keeps no caller waiting. The zero
-// journal writes nothing.
+// journal writes the log lines of one flight in order, on its own goroutine. So a handler that is slow, never
+// returns, panics, or requests a token doesn't delay callers. The zero journal writes nothing.
 type journal struct {
 	log *slog.Logger // written at construction
 
@@ -25,8 +24,8 @@ type journal struct {
 	closed bool
 }
 
-// maxLines bounds the lines that wait for a slow handler. Further lines are dropped; no flight on a host's
-// own schedule writes this many.
+// maxLines is how many lines can wait for a slow handler. Further lines are dropped. A flight on a host's own
+// schedule writes fewer.
 const maxLines = 64
 
 func (j *journal) write(level slog.Level, message string, attrs ...any) {
@@ -70,15 +69,15 @@ func drain(h slog.Handler, lines <-chan slog.Record) {
 	}
 }
 
-// guarded calls the caller's code on a goroutine that the caller cannot guard: its panic costs one
-// line or one event, not the program.
+// guarded calls custom code on a goroutine of azhost. If the code panics, one line or event is lost, but the
+// program continues.
 func guarded(f func()) {
 	defer func() { _ = recover() }()
 	f()
 }
 
-// loggerOf returns the logger to write to, nil if there is none. Where the caller has none, the
-// variable that switches on the Azure SDK's own log switches this one on too.
+// loggerOf returns the logger to write to, or nil. If the caller has set none, the variable that enables the
+// Azure SDK's own log enables this one too.
 func loggerOf(log *slog.Logger) *slog.Logger {
 	switch {
 	case log == nil && os.Getenv("AZURE_SDK_GO_LOGGING") == "all":

@@ -11,11 +11,11 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// platform is a host that tells its apps by environment variables where and how to ask it: App
-// Service, Service Fabric, Cloud Shell, Azure ML.
+// platform is a host whose environment variables tell its apps the endpoint and usually a secret: App
+// Service, Service Fabric, Cloud Shell, and Azure ML.
 type platform struct{ protocol }
 
-// newPlatform returns the platform of in, whose requests carry its secret in header, if that is not "".
+// newPlatform returns the platform of in. Its requests carry the secret in header, unless header is "".
 func newPlatform(in *setup, header string, p protocol) platform {
 	in.perTry = variables{host: in.host, pinned: in.identity.pinned, header: header}
 	p.identity, p.label, p.reason = in.identity, in.host.label, in.reason
@@ -37,8 +37,8 @@ func (p *platform) explain(resp *http.Response, err error) error {
 // platform may change them while the program runs.
 type variables struct {
 	host
-	pinned bool   // the endpoint is the caller's
-	header string // the header that carries the secret, "" where there is none
+	pinned bool   // the endpoint is from the Endpoint option
+	header string // the header that carries the secret, or ""
 }
 
 // Do implements [policy.Policy].

@@ -9,20 +9,19 @@ import (
 	"time"
 )
 
-// progress is what a flight and its attempts (retry.go) tell each other. It travels in the context of
-// the request.
+// progress connects a flight and its attempts (retry.go). It is a value of the request's context.
 type progress struct {
-	cache   *cache          // whose flight it is
-	ctx     context.Context // of the attempts: it ends with the flight, and with no caller
-	begin   func() bool     // reports whether an attempt may be made: there is a caller left for it
+	cache   *cache          // the flight's cache
+	ctx     context.Context // of the attempts; ends with the flight, but not when callers leave
+	begin   func() bool     // reports whether an attempt may be made, because a caller waits for it
 	end     func() bool     // reports whether another attempt may follow one that failed
 	journal *journal
 
-	attempts atomic.Int32            // that were made
-	last     atomic.Pointer[failure] // of them: what a caller who leaves is told
+	attempts atomic.Int32            // number of finished attempts
+	last     atomic.Pointer[failure] // the last one without a token, for callers that leave
 }
 
-// failure is an attempt without a token.
+// failure is the error of an attempt without a token.
 type failure struct{ err error }
 
 type progressKey struct{}

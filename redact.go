@@ -18,9 +18,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// This file removes secrets from what is written: errors, logs, spans. An answer might repeat the
-// secret of its request. What is parsed stays as it came, because a secret may also be a word of an
-// honest answer.
+// This file removes secrets from errors, logs, and spans, because a response may repeat its request's secret.
+// azhost parses the original response, because a secret may also be a word in a valid one.
 
 // removed replaces a secret.
 const removed = "[removed]"
@@ -28,7 +27,7 @@ const removed = "[removed]"
 // secretHeaders are the request headers that carry a secret.
 var secretHeaders = []string{"Authorization", "Secret", "X-Identity-Header"}
 
-// isSecret reports whether a header proves a request to come from this machine.
+// isSecret reports whether a request header carries a secret.
 func isSecret(header string) bool {
 	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
 }
@@ -50,7 +49,8 @@ func withoutSecret(text, secret string) string {
 	return strings.ReplaceAll(text, secret, removed)
 }
 
-// errWithoutSecret returns err, or its text without the secret: net/http quotes what it cannot parse.
+// errWithoutSecret returns err. If its text contains the secret, because net/http quotes what it can't parse,
+// it returns an error with the rest of the text.
 func errWithoutSecret(err error, secret string) error {
 	if text := bare(err).Error(); secret != "" && strings.Contains(text, secret) {
 		return errors.New(withoutSecret(text, secret))
@@ -58,8 +58,8 @@ func errWithoutSecret(err error, secret string) error {
 	return err
 }
 
-// headerWithoutSecret returns a header for the pipeline, whose logging and tracing write it. A time, an
-// age or a pause stays, because it is read after that.
+// headerWithoutSecret returns a header for the pipeline, which logs and traces it. A valid date, age, or
+// pause stays unchanged, because azhost reads it later.
 func headerWithoutSecret(header http.Header, secret string) http.Header {
 	if secret == "" {
 		return header
@@ -78,7 +78,7 @@ func headerWithoutSecret(header http.Header, secret string) http.Header {
 	return own
 }
 
-// escape is a character of ASCII as JSON may write it.
+// escape matches an ASCII character that JSON has escaped.
 var escape = regexp.MustCompile(`\\u00[0-7][0-9A-Fa-f]`)
 
 // bodyWithoutSecret returns the body without the secret. JSON can encode the secret in many ways, so if
@@ -103,10 +103,11 @@ func bodyWithoutSecret(resp *http.Response) []byte {
 	return own
 }
 
-// tokenText is how a token looks in a body, as a member or by itself. JSON in it may be broken or in a string.
+// tokenText matches a token in a body, as a member or by itself. The JSON around it may be malformed, or be
+// part of a string.
 var tokenText = regexp.MustCompile(`(?i)access_?token["'\\]*\s*[:=>]["'\\\s]*[^\s"'\\&<]*|\beyJ[\w-]{10,}\.[\w-]+(?:\.[\w-]*)?`)
 
-// mayHaveToken reports whether a response may have a token, which no error has.
+// mayHaveToken reports whether a response may contain a token, which must not be in an error.
 func mayHaveToken(resp *http.Response) bool {
 	return resp.StatusCode/100 == 2 || tokenText.Match(payload(resp))
 }

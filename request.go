@@ -31,11 +31,11 @@ type protocol struct {
 	apiVersion string
 	resourceID string // parameter that selects an identity by its resource ID
 	mustEcho   bool   // reject a response that does not name the user-assigned identity
-	reason     string // for errors: why the environment says that this is the host; "" where the caller said so
+	reason     string // for errors: why the host was detected; "" if the caller set it
 }
 
-// build returns the request for a token, without its secret. The parameters are those of IMDS, which
-// the Arc agent and App Service have taken over.
+// build returns the request for a token, without its secret. The parameters are those of IMDS, which the Arc
+// agent and App Service use too.
 func (r *protocol) build(ctx context.Context, resource string) (*policy.Request, error) {
 	query := url.Values{"api-version": {r.apiVersion}, "resource": {resource}}
 	switch r.kind {
@@ -48,12 +48,12 @@ func (r *protocol) build(ctx context.Context, resource string) (*policy.Request,
 	}
 	req, err := r.ask(ctx, query)
 	if err == nil {
-		req.Raw().Header.Set("Metadata", "true") // shows that no URL-fetching service was tricked into asking
+		req.Raw().Header.Set("Metadata", "true") // protects against server-side request forgery
 	}
 	return req, err
 }
 
-// ask returns a request with a query.
+// ask returns a request to the endpoint with a query.
 func (r *protocol) ask(ctx context.Context, query url.Values) (*policy.Request, error) {
 	req, err := runtime.NewRequest(ctx, cmp.Or(r.method, http.MethodGet), r.endpoint)
 	if err != nil {
@@ -98,13 +98,13 @@ func (r *protocol) token(resp *http.Response, log *journal) (azcore.AccessToken,
 	return token, nil
 }
 
-// ageOf returns how long a cache has kept the response, zero if it does not say.
+// ageOf returns how long a cache has kept the response, or 0 if it has no Age header.
 func ageOf(resp *http.Response) time.Duration {
 	seconds, _ := strconv.ParseUint(resp.Header.Get("Age"), 10, 31)
 	return time.Duration(seconds) * time.Second
 }
 
-// dateOf returns when the host says that it has answered, zero if it does not.
+// dateOf returns the time of the response by the host's clock, or zero if it has no Date header.
 func dateOf(resp *http.Response) time.Time {
 	date, _ := http.ParseTime(resp.Header.Get("Date"))
 	return date
@@ -141,7 +141,8 @@ func (r *protocol) unavailable(resp *http.Response, cause error, format string, 
 	return unavailable(cmp.Or(resp, rejected(cause)), cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
 
-// decided says which variables selected the host, because a leftover variable selects the wrong one.
+// decided returns a sentence about why this host was chosen, because a leftover variable may select the wrong
+// one.
 func (r *protocol) decided() string {
 	if r.reason == "" {
 		return ""
@@ -149,7 +150,7 @@ func (r *protocol) decided() string {
 	return fmt.Sprintf(". %s was chosen because %s", r.label, r.reason)
 }
 
-// asked names the request that an error is about.
+// asked returns the host, method, and URL of the request that an error is about.
 func (r *protocol) asked(resp *http.Response, cause error) string {
 	endpoint := r.endpoint
 	var u url.URL

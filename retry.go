@@ -17,13 +17,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// tryTimeout bounds one attempt, from its turn to the end of its answer: a host may take long to get
-// a token from Microsoft Entra, but not that long.
+// tryTimeout limits one attempt, from its turn to the end of its response. A host may need time to get a
+// token from Microsoft Entra ID, but less than this.
 const tryTimeout = time.Minute
 
-// patient is the schedule that IMDS's documentation asks for: 404, 408, 410, 429 and 5xx, five
-// retries, 2 s growing to at most 60 s. With the jitter that is 91 to 128 s, more than the 70 s that
-// an update (410) may take.
+// patient is the schedule that IMDS documents: five retries of 404, 408, 410, 429, and 5xx, with pauses that
+// grow from 2 s to at most 60 s. With jitter, the pauses add up to 91 to 128 s, more than the 70 s that an
+// update of IMDS (410) may take.
 var patient = policy.RetryOptions{
 	MaxRetries:    5,
 	RetryDelay:    2 * time.Second,
@@ -32,8 +32,8 @@ var patient = policy.RetryOptions{
 	StatusCodes:   serverErrorsAnd(404, 408, 410, 429),
 }
 
-// sidecar is the same for the hosts that are known by their variables, whose sidecar may start after
-// the program. Their 404 is final: that is how they answer when there is no such identity.
+// sidecar is the same schedule for the hosts that are known by their variables, because their sidecar may
+// start after the program. Their 404 is final, because it means that the identity doesn't exist.
 var sidecar = policy.RetryOptions{
 	MaxRetries:    patient.MaxRetries,
 	RetryDelay:    patient.RetryDelay,
@@ -50,8 +50,8 @@ func serverErrorsAnd(statuses ...int) []int {
 	return statuses
 }
 
-// brief is azcore's default schedule, 7 to 11 s, for the Arc agent: a chain continues within seconds on a
-// server whose agent is stopped. The agent's 404 is final.
+// brief is azcore's default schedule, 7 to 11 s, for the Arc agent, so that a chain continues within seconds
+// on a server whose agent is stopped. The agent's 404 is final.
 var brief = policy.RetryOptions{
 	MaxRetries:    3,
 	RetryDelay:    800 * time.Millisecond,
@@ -65,12 +65,11 @@ var brief = policy.RetryOptions{
 type retry struct {
 	gate    *gate
 	options policy.RetryOptions // the caller's, completed by the host's schedule
-	known   func() bool         // whether the host is known to be there
+	known   func() bool         // whether the host is known to exist
 	source  source
 }
 
-// complete returns o with what is zero replaced by the schedule's values. Negative values mean what
-// they mean to azcore: none.
+// complete returns o with the schedule's values instead of zeros. As in azcore, a negative value means none.
 func complete(o, schedule policy.RetryOptions) policy.RetryOptions {
 	o.MaxRetries = max(cmp.Or(o.MaxRetries, schedule.MaxRetries), 0)
 	o.RetryDelay = max(cmp.Or(o.RetryDelay, schedule.RetryDelay), 0)
@@ -88,7 +87,7 @@ func complete(o, schedule policy.RetryOptions) policy.RetryOptions {
 
 // Do implements [policy.Policy].
 func (p *retry) Do(req *policy.Request) (*http.Response, error) {
-	ctx := req.Raw().Context() // ends with the flight, and when its last caller has left between two attempts
+	ctx := req.Raw().Context() // ends with the flight, or when its last caller leaves between two attempts
 	progress := progressOf(ctx)
 	if resp := p.gate.throttled(req.Raw()); resp != nil {
 		progress.last.Store(&failure{p.source.explain(resp, nil)})
@@ -119,7 +118,7 @@ func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 	}
 }
 
-// errNoAttempt says that the last caller has left.
+// errNoAttempt reports that the last caller left, or the flight ended, before the attempt.
 var errNoAttempt = errors.New("no attempt was made")
 
 // attempt makes one attempt. It ends with the flight, but not when the last caller leaves, because a
@@ -140,7 +139,7 @@ func (p *retry) attempt(ctx context.Context, req *policy.Request, progress *prog
 	return resp, err
 }
 
-// pauseAsked returns the pause that a 429 or 503 response asks for, 0 for all others.
+// pauseAsked returns the pause that a 429 or 503 response asks for, and 0 for all others.
 func pauseAsked(resp *http.Response) time.Duration {
 	if resp == nil || resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return 0
@@ -160,8 +159,8 @@ func (d timeout) Do(req *policy.Request) (*http.Response, error) {
 	return req.WithContext(ctx).Next()
 }
 
-// retriable reports whether an attempt may be repeated: no response, a truncated one, or a status in the
-// schedule. A NonRetriable error is final, whether it is azhost's or a custom policy's.
+// retriable reports whether an attempt may be repeated: after no response, a truncated success, or a status
+// in the schedule. A NonRetriable error is final, whether azhost or a custom policy returned it.
 func (p *retry) retriable(resp *http.Response, err error) bool {
 	if _, ok := errors.AsType[interface {
 		error
@@ -179,7 +178,7 @@ func (p *retry) retriable(resp *http.Response, err error) bool {
 	return slices.Contains(p.options.StatusCodes, status)
 }
 
-// pause returns how long to wait before the attempt after the n-th, and whether there is one.
+// pause returns how long to wait after the n-th attempt, and whether another one follows.
 func (p *retry) pause(n int, resp *http.Response, err error, retriable bool) (time.Duration, bool) {
 	switch {
 	case !retriable, !p.known(), p.gate.impatient():

@@ -9,26 +9,26 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// This file is the cache's policy: when a token is due for renewal and how long failures are
-// remembered, as pure functions of the time and of a random number r in [0,1).
+// This file is the cache's policy: when a token is due for refresh, and how long failures are cached. Its
+// functions depend only on the time and on a random number r in [0,1).
 
 const (
-	// halfLifeAbove is the remaining life above which a token is renewed from its half-life, the
-	// rule of Microsoft's authentication libraries.
+	// halfLifeAbove is the remaining life above which a token is refreshed at half its life, as Microsoft's
+	// authentication libraries do.
 	halfLifeAbove = 2 * time.Hour
 
 	// latest is the longest time before a refresh. Revocable tokens live for a day or more, and the
-	// identity's permissions may change.
+	// identity's permissions may change in that time.
 	latest = 12 * time.Hour
 
 	// lastMinutes is when azcore's bearer token policy starts to request a new token if RefreshOn is zero.
 	lastMinutes = 5 * time.Minute
 
-	// lastMinute is when a token may expire before its caller has used it.
+	// lastMinute is the end of a token's life, in which it may expire before its caller uses it.
 	lastMinute = time.Minute
 
-	// pauseMin and pauseMax bound the pause after a failed background refresh: often enough to
-	// use the host as soon as it is back, rarely enough not to disturb one that is failing.
+	// pauseMin and pauseMax limit the pause after a failed background refresh. It must be short enough to
+	// notice soon that the host is back, and long enough not to burden a failing host.
 	pauseMin = 30 * time.Second
 	pauseMax = 5 * time.Minute
 
@@ -44,8 +44,8 @@ type instant struct {
 	mono int64 // nanoseconds since the cache was made
 }
 
-// reached reports whether t has come, by whichever clock says so first: a token is not used
-// longer because one of the clocks stood still or was set back.
+// reached reports whether t has passed on either clock, so that a token isn't used longer because a clock
+// stood still or was set back.
 func (t instant) reached(now instant) bool {
 	return now.wall >= t.wall || now.mono >= t.mono
 }
@@ -55,13 +55,13 @@ func (t instant) add(d time.Duration) instant {
 	return instant{t.wall + int64(d), t.mono + int64(d)}
 }
 
-// after returns how long it is from now to t, by whichever clock says less.
+// after returns the time from now to t, on the clock on which it is shorter.
 func (t instant) after(now instant) time.Duration {
 	return time.Duration(min(t.wall-now.wall, t.mono-now.mono))
 }
 
-// earlier returns the moment that is reached once a or b is. The clocks may each say that another
-// one comes first: they part when the machine sleeps and when its time is set.
+// earlier returns the moment that is reached once a or b is. It compares each clock separately, because they
+// diverge when the machine sleeps or its time is set.
 func earlier(a, b instant) instant {
 	return instant{min(a.wall, b.wall), min(a.mono, b.mono)}
 }
@@ -69,10 +69,11 @@ func earlier(a, b instant) instant {
 // scheduled sets the RefreshOn of a token that arrived at now. It returns the times from now until the
 // token must be refreshed, is dying, and expires.
 //
-// RefreshOn is the host's or, if more than two hours remain, at half the lifetime, but at most 12 h from
-// now. It is up to a tenth earlier, at random, so that machines that start together don't refresh
-// together. Otherwise it is zero, and the token is refreshed five minutes before it expires or in the
-// last tenth of its lifetime, whichever comes later. A token is dying in its last minute or last tenth.
+// RefreshOn is the host's or, without one and if more than two hours remain, after half the lifetime, but at
+// most 12 h from now. It is up to a tenth earlier, at random, so that machines that start together don't
+// refresh together. Otherwise it is zero, and the token is refreshed five minutes before it expires or in the
+// last tenth of its lifetime, whichever comes later. A token is dying in its last minute or last tenth,
+// whichever is shorter.
 func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.AccessToken, renew, dying, life time.Duration) {
 	life = token.ExpiresOn.Sub(now)
 	dying = life - min(lastMinute, life/10)
@@ -91,7 +92,7 @@ func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.Acc
 	return token, renew, dying, life
 }
 
-// pause is how long to leave the host alone after the n-th background refresh in a row failed.
+// pause returns how long to wait after n background refreshes in a row have failed.
 func pause(n int, r float64) time.Duration {
 	d := pauseMax
 	if n <= 4 { // 30 s, 1 min, 2 min, 4 min
@@ -100,7 +101,7 @@ func pause(n int, r float64) time.Duration {
 	return d + time.Duration(r*float64(d)/10)
 }
 
-// forget is how long a failed flight is remembered.
+// forget returns how long a failed flight is cached.
 func forget(r float64) time.Duration {
 	return failureMemory*9/10 + time.Duration(r*float64(failureMemory)/5)
 }

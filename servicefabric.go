@@ -22,7 +22,7 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// serviceFabric is a Service Fabric cluster. Its certificate is its own, known by its thumbprint.
+// serviceFabric is a Service Fabric cluster. Its certificate is self-signed and recognized by its thumbprint.
 type serviceFabric struct{ platform }
 
 func checkServiceFabric(in *setup) error {
@@ -54,7 +54,7 @@ func (s *serviceFabric) request(ctx context.Context, w want) (*policy.Request, e
 	if w.revocable {
 		query.Set("xms_cc", "cp1")
 	}
-	if w.refused != "" { // the host returns a newer token than this one, which it may have to get first
+	if w.refused != "" { // the host returns a newer token than this one
 		query.Set("token_sha256_to_refresh", fmt.Sprintf("%x", sha256.Sum256([]byte(w.refused))))
 	}
 	req, err := s.ask(ctx, query)
@@ -64,8 +64,8 @@ func (s *serviceFabric) request(ctx context.Context, w want) (*policy.Request, e
 	return req, err
 }
 
-// pinned returns a copy of base that speaks only to the host whose certificate has the thumbprint.
-// The handshake fails otherwise, before anything of a request is sent. Base itself is not changed.
+// pinned returns a copy of base that connects only to a host whose certificate has the thumbprint. With any
+// other certificate, the handshake fails before any part of a request is sent. base isn't changed.
 func pinned(base *http.Client) (*http.Client, error) {
 	rt := base.Transport
 	if rt == nil {
@@ -75,7 +75,7 @@ func pinned(base *http.Client) (*http.Client, error) {
 	if !ok || t == nil {
 		return nil, fmt.Errorf("on Service Fabric, an *http.Client's Transport must be nil or an *http.Transport, not a %T, so that azhost can check the host's certificate", rt)
 	}
-	//lint:ignore SA1019 the deprecated one decides about certificates too
+	//lint:ignore SA1019 the deprecated field bypasses the check too
 	if t.DialTLS != nil || t.DialTLSContext != nil {
 		return nil, errors.New("on Service Fabric, Transport must not set DialTLS or DialTLSContext, because azhost checks the host's certificate")
 	}
@@ -86,10 +86,10 @@ func pinned(base *http.Client) (*http.Client, error) {
 	if c := t.TLSClientConfig; c.VerifyPeerCertificate != nil || c.VerifyConnection != nil {
 		return nil, errors.New("on Service Fabric, Transport must not set VerifyPeerCertificate or VerifyConnection, because azhost checks the host's certificate")
 	}
-	t.TLSClientConfig.InsecureSkipVerify = true // the cluster has signed the certificate itself
+	t.TLSClientConfig.InsecureSkipVerify = true // the certificate is self-signed; verifyThumbprint checks it
 	t.TLSClientConfig.VerifyConnection = verifyThumbprint
 	if t.TLSHandshakeTimeout == 0 {
-		t.TLSHandshakeTimeout = tlsTimeout // else a host that is silent here holds on to a connection forever
+		t.TLSHandshakeTimeout = tlsTimeout // otherwise, a host that never responds would hold the connection forever
 	}
 	own := *base
 	own.Transport = t
@@ -116,7 +116,7 @@ func verifyThumbprint(state tls.ConnectionState) error {
 	return nil
 }
 
-// thumbprint returns the SHA-1 of the certificate that the platform says is the host's.
+// thumbprint returns the SHA-1 of the host's certificate, from the platform's variable.
 func thumbprint() ([]byte, error) {
 	digits := strings.Map(func(r rune) rune {
 		if r == ':' || unicode.IsSpace(r) {

@@ -29,18 +29,18 @@ type setup struct {
 	host     host
 	identity identity
 	gate     *gate
-	reason   string   // why the environment says that this is the host; "" where the caller says so
-	warnings []string // for the log, of what the environment holds
-	notes    string   // half-set variables, which may be why IMDS is asked at all
-	wrong    error    // what is wrong with the environment, which GetToken returns; the ID is then not checked against the host
+	reason   string   // for errors: why the host was detected; "" for IMDS, and if the caller set it
+	warnings []string // for the log, about the environment
+	notes    string   // about incomplete variables, which may be why IMDS was chosen
+	wrong    error    // an error in the environment, which GetToken returns; if set, the host doesn't check ID
 
 	// Set by newClient and the host's build.
 	transport policy.Transporter
-	perTry    policy.Policy // of the host, at every attempt
+	perTry    policy.Policy // the host's own, for every attempt
 }
 
-// newCredential checks o and detects the host. It postpones everything that only requests need, because
-// some programs create a credential for each use.
+// newCredential checks o and detects the host. It postpones everything that only requests need, because some
+// programs create a credential for each use.
 func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	in := &setup{options: &o, env: detect.Read()}
 	log := loggerOf(o.Logger)
@@ -95,7 +95,7 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 	return c, nil
 }
 
-// log says what was found.
+// log logs the detected host and the warnings.
 func (in *setup) log(log *slog.Logger, reason string) {
 	if log == nil {
 		return
@@ -110,7 +110,7 @@ func (in *setup) log(log *slog.Logger, reason string) {
 	}
 }
 
-// checkOptions checks what does not depend on the host.
+// checkOptions checks the options that don't depend on the host.
 func (in *setup) checkOptions() error {
 	o := in.options
 	// The caller may change its slices later.
@@ -169,7 +169,7 @@ func inNoID(r rune) bool {
 	return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Quotation_Mark) || r == '`' || r == '´' || r == utf8.RuneError
 }
 
-// share returns the gate and the cache of the credential, which others may use too.
+// share returns the gate and the cache of the credential, which it may share with others.
 func (in *setup) share(revocable bool) (*gate, *cache) {
 	id := in.identity
 	id.revocable = revocable

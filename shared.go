@@ -12,7 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// route is an endpoint and the caller's Transport, or nil.
+// route is an endpoint and the caller's Transport, which may be nil.
 type route struct {
 	endpoint  string
 	transport policy.Transporter
@@ -22,12 +22,12 @@ type route struct {
 type identity struct {
 	route
 	source    Source
-	pinned    bool // Endpoint replaces a variable, which may change
+	pinned    bool // Endpoint is set, so the platform's variable isn't read
 	kind      idKind
 	id        string
 	keyDir    string
 	retry     scalars // as the caller set them; callers with different timeouts don't share requests
-	revocable bool    // for clients that handle the revocation of tokens, where that makes a difference
+	revocable bool    // for clients that handle the revocation of tokens, on Service Fabric
 }
 
 // scalars are the values of policy.RetryOptions that can be compared.
@@ -46,11 +46,11 @@ var shared = struct {
 	gates:  registry[route, gate]{useless: (*gate).useless},
 }
 
-// maxShared bounds a registry.
+// maxShared is the largest size of a registry.
 const maxShared = 1_000
 
-// registry returns one value per key. When it is full, it removes the useless values, and arbitrary ones
-// until a tenth is free, so that not every new value has to look at all the others.
+// registry returns one value per key. When it is full, it removes the useless values, and then arbitrary ones
+// until a tenth is free, so that it doesn't search for them at every insertion.
 type registry[K comparable, V any] struct {
 	useless func(*V) bool
 
@@ -58,7 +58,7 @@ type registry[K comparable, V any] struct {
 	values map[K]*V
 }
 
-// get returns the key's value, made if there is none.
+// get returns the key's value, and creates it if necessary.
 func (r *registry[K, V]) get(key K, create func() *V) *V {
 	r.mu.Lock()
 	defer r.mu.Unlock()

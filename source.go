@@ -26,15 +26,15 @@ const (
 	SourceAzureML       Source = "AzureML"       // Azure Machine Learning compute
 )
 
-// host is a kind of host.
+// host describes a kind of host.
 type host struct {
 	source   Source
 	label    string              // its name in errors
 	address  string              // default endpoint; "" if a variable has it
 	endpoint string              // the variable that has the endpoint
 	secret   string              // the variable that has the secret; "" if there is none
-	check    func(*setup) error  // whether the options fit the host
-	build    func(*setup) source // its source
+	check    func(*setup) error  // checks that the options fit the host
+	build    func(*setup) source // returns its source
 }
 
 // hosts lists all supported hosts. To add one, add a row here and in evidence, a file, and a case in
@@ -71,7 +71,7 @@ var evidence = [...]struct {
 
 func always(*setup) bool { return true }
 
-// known reports whether the host is known to be there.
+// known reports whether the host is known to exist.
 func (in *setup) known() bool {
 	for _, row := range evidence {
 		if row.source == in.host.source && row.holds(in) {
@@ -93,25 +93,25 @@ func (in *setup) schedule() (schedule policy.RetryOptions) {
 
 // source builds requests for one kind of host and reads its responses.
 type source interface {
-	// request returns the message that asks for a token.
+	// request returns a request for a token.
 	request(ctx context.Context, w want) (*policy.Request, error)
-	// token reads the answer that has one.
+	// token reads a response that should have a token.
 	token(resp *http.Response, log *journal) (azcore.AccessToken, error)
-	// genuine reports whether the host itself answered, and not something else at its address.
+	// genuine reports whether the host itself responded, and not something else at its address.
 	genuine(resp *http.Response, err error) bool
 	// explain returns the error for an attempt without a token.
 	explain(resp *http.Response, err error) error
 }
 
-// want is what a host is asked for.
+// want is what a token request asks for.
 type want struct {
 	resource  string
-	refused   string // a token that a service has refused, "" for none
-	fresh     bool   // a token from the host's cache will not do: a service sent claims or has refused it
+	refused   string // a token that a service rejected, or ""
+	fresh     bool   // not from the host's cache, because a service sent claims or rejected that token
 	revocable bool   // the client handles the revocation of the token
 }
 
-// hostOf returns a source's row, false if there is none.
+// hostOf returns a source's row, or false if there is none.
 func hostOf(s Source) (host, bool) {
 	for _, h := range hosts {
 		if h.source == s {

@@ -26,7 +26,7 @@ import (
 func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.TokenRequestOptions) iter.Seq2[azcore.AccessToken, error] {
 	return func(yield func(azcore.AccessToken, error) bool) {
 		if ctx == nil {
-			yield(c.GetToken(ctx, opts)) // which says so
+			yield(c.GetToken(ctx, opts)) // returns the error
 			return
 		}
 		var last string
@@ -50,10 +50,10 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 			}
 			resource, wrong := resourceOf(opts.Scopes)
 			if wrong != nil {
-				return // no request will ever be made
+				return // no request can succeed
 			}
 			cache := c.cacheFor(opts)
-			if opts.Claims != "" { // the cached token is the one that a service refused
+			if opts.Claims != "" { // the service rejected the cached token
 				token, _ = cache.valid(resource)
 			}
 			cache.wait(ctx, resource, token.Token, wait)

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// maxBody bounds an answer; a token with its fields is a few kilobytes.
+	// maxBody is the largest body of a response, in bytes. One with a token has a few kilobytes.
 	maxBody = 1 << 20
 
 	defaultConnectTimeout = 2 * time.Second
@@ -29,9 +29,9 @@ const (
 	tlsTimeout = 10 * time.Second
 )
 
-// transportOf returns the transport that sends requests: the default client, a copy of the caller's
-// client, or the caller's transport as it is. The clients follow no redirect. Except for IMDS, which has
-// no secrets, they use every connection once.
+// transportOf returns the transport that sends requests: the default client, a copy of the caller's client,
+// or the caller's transport as is. The clients don't follow redirects. Except for IMDS, which has no secrets,
+// they use each connection once.
 func transportOf(in *setup) policy.Transporter {
 	client, ok := in.options.Transport.(*http.Client)
 	switch {
@@ -62,7 +62,7 @@ func unpooled(rt http.RoundTripper) http.RoundTripper {
 	}
 	t = t.Clone()
 	t.DisableKeepAlives = true
-	// HTTP/2 may come with the connection pool of the caller's transport.
+	// An HTTP/2 transport could use the connection pool of the caller's transport.
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	t.ForceAttemptHTTP2, t.HTTP2, t.Protocols = false, nil, nil
 	if t.TLSClientConfig != nil {
@@ -79,8 +79,8 @@ func unpooled(rt http.RoundTripper) http.RoundTripper {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// toLoopback returns dial, or old if dial is nil, so that it connects to 127.0.0.1 for localhost, which a
-// resolver or a hosts file could send anywhere. It returns nil if both are nil.
+// toLoopback returns a function like dial, or like old if dial is nil, that connects to 127.0.0.1 for
+// localhost, which a resolver or a hosts file could send anywhere. It returns nil if both are nil.
 func toLoopback(dial dialFunc, old func(network, address string) (net.Conn, error)) dialFunc {
 	switch {
 	case dial == nil && old == nil:
@@ -110,11 +110,11 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 		Transport: &http.Transport{
 			Proxy:                  nil, // net/http would send 169.254.169.254 through HTTP_PROXY
 			DialContext:            toLoopback(dialer.DialContext, nil),
-			TLSHandshakeTimeout:    tlsTimeout,      // net/http detaches a handshake from its request's context
-			DisableCompression:     true,            // a small body must not unfold into a large one
-			MaxResponseHeaderBytes: 64 << 10,        // as much as a WWW-Authenticate could ever need
-			MaxIdleConnsPerHost:    maxAttempts,     // as many as can be in use
-			IdleConnTimeout:        5 * time.Second, // for the requests of a program's start
+			TLSHandshakeTimeout:    tlsTimeout,      // net/http doesn't end a handshake when the request's context is done
+			DisableCompression:     true,            // a small body must not expand into a large one
+			MaxResponseHeaderBytes: 64 << 10,        // more than any WWW-Authenticate needs
+			MaxIdleConnsPerHost:    maxAttempts,     // all that can be in use at once
+			IdleConnTimeout:        5 * time.Second, // for the requests when a program starts
 		},
 	}
 }
@@ -141,12 +141,12 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	}
 	defer resp.Body.Close()
 	last := resp.Request
-	resp.Request = req // a Transport's own may lack the secret that must not be written
+	resp.Request = req // a Transport's own request may lack the secret, which must be removed from texts
 	var body bytes.Buffer
 	reject := func(err error) error {
 		own := *resp
 		own.Header, own.Body = headerWithoutSecret(resp.Header, secret), http.NoBody
-		if secret == "" { // of which a part may be left at a cut
+		if secret == "" { // otherwise, a part of the secret could remain at a cut
 			own.Body = io.NopCloser(bytes.NewReader(bytes.Clone(body.Bytes()[:min(body.Len(), maxKept)])))
 		}
 		return &answerError{resp: &own, err: fmt.Errorf("%w%s", err, quoted(&own))}
@@ -161,7 +161,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		}
 		return nil, final{reject(fmt.Errorf("refusing to follow a redirect (status %d) to %s", resp.StatusCode, to))}
 	}
-	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for any usual answer
+	body.Grow(int(min(max(resp.ContentLength, 0), 16<<10)) + bytes.MinRead) // once, for a usual response
 	_, err = body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
@@ -185,11 +185,11 @@ func (e *noAnswer) Unwrap() error { return e.err }
 
 // answerError is the error of a response that was rejected or not read completely.
 type answerError struct {
-	resp *http.Response // with what is quoted of its body
+	resp *http.Response // with the part of its body that may be quoted
 	err  error
 }
 
-// rejected returns the answer that err is about, nil if there is none.
+// rejected returns the response that err is about, or nil.
 func rejected(err error) *http.Response {
 	if partial, ok := causeOf[*answerError](err); ok {
 		return partial.resp
@@ -200,13 +200,13 @@ func rejected(err error) *http.Response {
 func (e *answerError) Error() string { return e.err.Error() }
 func (e *answerError) Unwrap() error { return e.err }
 
-// final marks an error that retry must not repeat.
+// final marks an error after which retry makes no other attempt.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 func (final) NonRetriable()   {}
 
-// place formats a URL for an error, without user information and query, at 200 bytes at most.
+// place formats a URL for an error, without user information and query, in at most 200 bytes.
 func place(u *url.URL) string {
 	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
 }
