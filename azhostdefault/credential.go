@@ -37,8 +37,8 @@ func NewDefaultAzureCredential(options *DefaultAzureCredentialOptions) (*Default
 	if options != nil {
 		o = *options
 	}
-	// azidentity's credential validates the variables, and is the one to use wherever the managed
-	// identity is never asked.
+	// azidentity's credential validates the variables. It is also the one to return if the managed identity
+	// would never be used.
 	peer, err := azidentity.NewDefaultAzureCredential(&o)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 // makes one attempt and the second waits for the host.
 type managedIdentity []*azhost.ManagedIdentityCredential
 
-// newManagedIdentity returns the credential. Last means that no other credential follows.
+// newManagedIdentity returns the credential. last reports that no other credential follows.
 func newManagedIdentity(o azcore.ClientOptions, last bool) azcore.TokenCredential {
 	options := azhost.ManagedIdentityCredentialOptions{
 		ClientOptions:    o,
@@ -59,7 +59,7 @@ func (m managedIdentity) GetToken(ctx context.Context, opts policy.TokenRequestO
 	return token, err
 }
 
-// failure is azhost's error, and azidentity's as well for code that matches that.
+// failure is azhost's error. errors.As finds azidentity's type in it too.
 type failure struct {
 	*azhost.AuthenticationFailedError
 }

@@ -25,9 +25,8 @@ func (u unavailable) GetToken(context.Context, policy.TokenRequestOptions) (azco
 	return azcore.AccessToken{}, u.err
 }
 
-// unconfigured returns what stands in for the two credentials before the managed identity. If one
-// of them is configured, it reports that instead: such a credential returns a token or fails, and
-// either ends the search before the managed identity.
+// unconfigured returns placeholders for the two credentials before the managed identity. If either is
+// configured, it returns true instead, because that credential ends the search: it returns a token or fails.
 func unconfigured(o DefaultAzureCredentialOptions) (sources []azcore.TokenCredential, configured bool) {
 	_, environment := azidentity.NewEnvironmentCredential(&azidentity.EnvironmentCredentialOptions{
 		ClientOptions: o.ClientOptions,
@@ -74,8 +73,8 @@ func tool(name string, cred azcore.TokenCredential, err error) azcore.TokenCrede
 	return developerTool{cred}
 }
 
-// developerTool is a developer tool's credential whose failures don't end the search, as in
-// azidentity's own DefaultAzureCredential.
+// developerTool is the credential of a developer tool. Its failures don't end the search, as in azidentity's
+// own DefaultAzureCredential.
 type developerTool struct{ azcore.TokenCredential }
 
 func (d developerTool) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -90,7 +89,7 @@ func (d developerTool) GetToken(ctx context.Context, opts policy.TokenRequestOpt
 // before that, such as one for a tenant that isn't allowed, ends the search.
 func (d developerTool) runs(opts policy.TokenRequestOptions) bool {
 	canceled, cancel := context.WithCancel(context.Background())
-	cancel() // a tool doesn't start under a canceled context; that failure has a type of its own
+	cancel() // a tool doesn't start with a canceled context, which azidentity reports as this type
 	_, err := d.TokenCredential.GetToken(canceled, opts)
 	return errors.As(err, new(*azidentity.AuthenticationFailedError))
 }

@@ -74,7 +74,7 @@ func (m *Metrics) Register(cred *azhost.ManagedIdentityCredential, attributes ..
 		now := time.Now()
 		for h := range cred.Health() {
 			remaining := max(h.ExpiresOn.Sub(now), 0)
-			if remaining == 0 && h.Err == nil { // idle: no one has asked since the token expired
+			if remaining == 0 && h.Err == nil { // idle: not requested since the token expired
 				continue
 			}
 			o.ObserveFloat64(m.remaining, remaining.Seconds(), metric.WithAttributes(attributes...),
@@ -84,7 +84,7 @@ func (m *Metrics) Register(cred *azhost.ManagedIdentityCredential, attributes ..
 	}, m.remaining)
 }
 
-// outcome is what a request came to.
+// outcome returns the value of azhost.outcome.
 func outcome(err error) string {
 	if err == nil {
 		return "success"
@@ -95,7 +95,7 @@ func outcome(err error) string {
 	return "failure"
 }
 
-// errorType is the kind of failure: the status of the host's last response, or why there was none.
+// errorType returns the value of error.type: the status of the host's last response, or why there was none.
 func errorType(err error) string {
 	status := 0
 	if e, ok := errors.AsType[*azhost.CredentialUnavailableError](err); ok && e.RawResponse != nil {

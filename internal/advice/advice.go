@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package advice says what to do about a request for a token that failed. The library, the azhost
-// command and TROUBLESHOOTING.md all take it from here.
+// Package advice has the advice for failed token requests. The library, the azhost command, and
+// TROUBLESHOOTING.md use it.
 package advice
 
 import (
@@ -12,20 +12,20 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// Problem is a failure that has no answer of the host's, or that the answer alone does not show.
+// Problem is the kind of a failure, as far as the host's response doesn't show it.
 type Problem int
 
 const (
-	Refusal       Problem = iota // the host's answer says what is wrong
+	Refusal       Problem = iota // the host's response says what is wrong
 	Silent                       // connecting took too long
 	NotListening                 // connecting failed
-	Broken                       // the connection broke before there was an answer
-	Unanswered                   // something took the request and did not answer
-	Local                        // this process could not ask: a policy's error, no files or ports left
-	Foreign                      // something other than the host answered
+	Broken                       // the connection broke before there was a response
+	Unanswered                   // something accepted the request and did not respond
+	Local                        // this process could not send the request: a policy's error, or no files or ports left
+	Foreign                      // something other than the host responded
 	OtherIdentity                // the token is for another identity
-	NoEcho                       // the answer does not name the identity
-	KeyRefused                   // the Arc agent refused its own key
+	NoEcho                       // the response does not name the identity
+	KeyRefused                   // the Arc agent rejected its own key
 )
 
 // Failure is what is known about a failed request.
@@ -34,17 +34,17 @@ type Failure struct {
 	Problem  Problem
 	Identity string // how a user-assigned identity was selected, such as `client ID "…"`; "" if none was
 
-	Status         int    // of the answer; 0 if there is none
+	Status         int    // of the response; 0 if there is none
 	Code, Text     string // the host's error
-	Empty          bool   // the answer has no body
+	Empty          bool   // the response has no body
 	NewestVersions bool   // IMDS lists the API versions that it supports
 
-	OnAzure  bool // something says that this machine is on Azure
-	Answered bool // the host has answered at this address before
+	OnAzure  bool // this machine is known to be on Azure
+	Answered bool // the host has responded at this address before
 	Pod      bool // the program runs in a Kubernetes pod
 }
 
-// What to do, by failure. Each begins with a verb where there is something to do.
+// The advice for each failure. It begins with a verb if there is something to do.
 const (
 	AssignOne     = "Enable the system-assigned identity, or assign a user-assigned identity and set ID"
 	ChooseOne     = "Set ID to one of this machine's user-assigned identities"
@@ -178,7 +178,7 @@ func imds(f Failure) string {
 	return assigned(f)
 }
 
-// Several reports whether IMDS asks which of several identities is meant.
+// Several reports whether IMDS's text asks the client to select one of several identities.
 func Several(text string) bool {
 	text = strings.ToLower(text)
 	return strings.Contains(text, "multiple") && strings.Contains(text, "identit")
@@ -208,7 +208,7 @@ func appService(f Failure) string {
 	return ""
 }
 
-// assigned says how to give the machine the identity.
+// assigned returns how to give the machine the identity.
 func assigned(f Failure) string {
 	if f.Identity == "" {
 		return AssignOne

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// maxSize bounds the header, in bytes. An agent's is one path long.
+// maxSize is the largest header, in bytes. An agent's header has one path.
 const maxSize = 8 << 10
 
 var (
@@ -19,7 +19,7 @@ var (
 	// should be quoted, but the agent sends its path bare, which on Windows may contain spaces.
 	basic = regexp.MustCompile(`(?i)^ *Basic +realm *= *(?:"((?:[^"\\]|\\.)*)"|([^",]*?)) *(?:, *charset *= *"?UTF-8"? *)?$`)
 
-	// word is the scheme at the beginning of a header that does not match.
+	// word matches the scheme at the beginning of a header that does not match basic.
 	word = regexp.MustCompile(`[A-Za-z-]*`)
 
 	// unescape removes a backslash only before another one and before a quote. RFC 7235 removes it
@@ -27,9 +27,9 @@ var (
 	unescape = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 )
 
-// Realm returns the realm in a response's WWW-Authenticate headers, which must be a single Basic
-// challenge. The realm is printable ASCII and not empty. Errors are
-// phrases for the end of a sentence; they quote the challenge's scheme and nothing else of it.
+// Realm returns the realm in a response's WWW-Authenticate headers, which must be a single Basic challenge.
+// The realm is printable ASCII and not empty. Errors are phrases for the end of a sentence. Of the challenge,
+// they quote only the scheme.
 func Realm(headers []string) (string, error) {
 	if len(headers) == 0 {
 		return "", errors.New("the response has no WWW-Authenticate header")

@@ -11,13 +11,12 @@ import "bytes"
 // "MSFT AZURE VM". cloud-init recognizes Azure by the same tag.
 const azureTag = "7783-7084-3265-9085-8269-3286-77"
 
-// IsAzureVM reports whether the firmware's chassis asset tag is that of an
-// Azure VM. It is a hint: true means that IMDS is worth waiting for, not that
-// the machine has an identity, and false forbids nothing, because containers
-// and sandboxes may hide the firmware.
+// IsAzureVM reports whether the firmware's chassis asset tag is that of an Azure VM. It is only a hint: true
+// means that IMDS is worth waiting for, not that the machine has an identity, and false proves nothing,
+// because containers and sandboxes may hide the firmware.
 //
-// It reads a file on Linux and asks the kernel on Windows; elsewhere it is
-// false. It touches no network and remembers nothing.
+// It reads a file on Linux and asks the kernel on Windows; on other systems, it returns false. It doesn't use
+// the network and caches nothing.
 func IsAzureVM() bool {
 	return isAzureTag(assetTag())
 }

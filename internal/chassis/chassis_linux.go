@@ -8,13 +8,13 @@ import (
 	"os"
 )
 
-// assetTag reads the tag where the kernel shows it to every user.
+// assetTag reads the tag from a file that every user can read.
 func assetTag() []byte {
 	return readTag("/sys/class/dmi/id/chassis_asset_tag")
 }
 
-// readTag reads at most 4 KiB, one page, which is all that sysfs can hold in a
-// file. It returns nil if the file cannot be read.
+// readTag reads at most 4 KiB, one page, which is the most that a sysfs file can hold. It returns nil if the
+// file cannot be read.
 func readTag(path string) []byte {
 	f, err := os.Open(path)
 	if err != nil {

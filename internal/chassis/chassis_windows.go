@@ -13,17 +13,16 @@ const (
 	maxTable = 1 << 20    // real tables have a few KiB
 )
 
-// kernel32.dll is loaded in every process already, so that its name cannot
-// bring in a file of that name from the working directory.
+// kernel32.dll is already loaded in every process, so Windows doesn't load a file of this name from the
+// working directory.
 var getSystemFirmwareTable = syscall.NewLazyDLL("kernel32.dll").NewProc("GetSystemFirmwareTable")
 
 func assetTag() []byte {
 	return tagFromSMBIOS(firmwareTable())
 }
 
-// firmwareTable asks Windows for the SMBIOS table rather than WMI, which would
-// need COM, or the registry, which programs can write to. It returns nil if
-// there is none.
+// firmwareTable returns the SMBIOS table from Windows, or nil if there is none. The alternatives are worse:
+// WMI needs COM, and programs can write to the registry.
 func firmwareTable() []byte {
 	if getSystemFirmwareTable.Find() != nil {
 		return nil // Call would panic

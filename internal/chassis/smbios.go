@@ -15,13 +15,12 @@ const (
 	minStructure = 4   // type, length, and a handle of 2 bytes
 	typeChassis  = 3   // "system enclosure or chassis"
 	typeEnd      = 127 // what follows it is not part of the table
-	tagOffset    = 8   // in the chassis structure: which of its strings is the asset tag
+	tagOffset    = 8   // in the chassis structure: the number of the string that is the asset tag
 )
 
-// tagFromSMBIOS returns the asset tag of the first chassis in a raw SMBIOS
-// table as Windows hands it out, or nil if there is none or the table is
-// damaged. The result is a part of table. The function is not bound to Windows
-// so that its tests run everywhere.
+// tagFromSMBIOS returns the asset tag of the first chassis in a raw SMBIOS table as Windows returns it, or
+// nil if there is none or the table is damaged. The result is a part of table. The function builds on all
+// systems, so that its tests run everywhere.
 func tagFromSMBIOS(table []byte) []byte {
 	if len(table) < rawHeader {
 		return nil
@@ -53,8 +52,8 @@ func tagFromSMBIOS(table []byte) []byte {
 	return nil
 }
 
-// nthString returns the nth of some NUL-separated strings, counted from 1; n is
-// 0 in a structure that leaves the string out.
+// nthString returns the nth of some NUL-separated strings, counted from 1. n is 0 in a structure that omits
+// the string.
 func nthString(texts []byte, n int) []byte {
 	for s := range bytes.SplitSeq(texts, []byte{0}) {
 		if n--; n == 0 {

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// The endpoints of the hosts that have one address everywhere.
+// The endpoints of the hosts with a fixed address.
 const (
 	IMDSTokenEndpoint = "http://169.254.169.254/metadata/identity/oauth2/token"
 	// The literal address avoids trying ::1 first.
@@ -23,7 +23,7 @@ const (
 // Host names a kind of host, as azhost.Source does.
 type Host string
 
-// The hosts, in the order in which they are looked for.
+// The hosts, in the order in which detection looks for them.
 const (
 	ServiceFabric Host = "ServiceFabric"
 	AppService    Host = "AppService"
@@ -33,7 +33,7 @@ const (
 	IMDS          Host = "IMDS"
 )
 
-// Environment is all that detection looks at: variables without white space at their ends, and
+// Environment is everything that detection looks at: variables, without white space at their ends, and
 // whether an Arc agent is installed. The zero value is a machine that has none of these.
 type Environment struct {
 	IdentityEndpoint string // IDENTITY_ENDPOINT
@@ -62,8 +62,8 @@ func Read() Environment {
 	}
 }
 
-// Getenv returns an environment variable without white space at its ends, which files of variables
-// tend to leave there. A blank variable is the same as none.
+// Getenv returns an environment variable without white space at its ends, which files that set variables
+// often leave there. A blank variable counts as unset.
 func Getenv(name string) string { return strings.TrimSpace(os.Getenv(name)) }
 
 // installed returns the first of paths that is a regular file, or "".
@@ -131,8 +131,8 @@ func (e Environment) Host() (host Host, reason string) {
 	return IMDS, "no variable of another host is set and no Arc agent is installed"
 }
 
-// ContainerInstances reports whether the variables are those of an Azure Container Instances
-// container group. It gets its tokens from IMDS, which may start later than the container.
+// ContainerInstances reports whether the variables are those of an Azure Container Instances container group.
+// A group gets its tokens from IMDS, which may start later than the container.
 func (e Environment) ContainerInstances() bool {
 	return e.IdentityEndpoint == "" && e.IdentityHeader != "" && e.Thumbprint != "" && e.APIVersion == "2020-05-01"
 }

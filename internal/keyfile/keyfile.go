@@ -1,13 +1,13 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package keyfile reads the key that the Azure Arc agent leaves on disk for a caller to prove that
-// it may have a token.
+// Package keyfile reads the key file that the Azure Arc agent writes. By sending the key, a caller proves
+// that it may get a token.
 //
-// Whatever listens on the agent's port names the file, and while the agent is down any local user
-// can listen there. Hence [Name] lets through only a key file in the agent's own directory, and
-// [Read] opens that name once, follows no link, waits for nothing and reads no more than a key's
-// worth. The directory itself is trusted: only an administrator can write to it.
+// The program that listens on the agent's port names the file, and while the agent is stopped, any local user
+// can listen there. So [Name] accepts only a key file in the agent's own directory, and [Read] opens it once,
+// follows no links, never blocks, and reads only a small file. The directory itself is trusted, because only
+// an administrator can write to it.
 package keyfile
 
 import (
@@ -23,9 +23,8 @@ import (
 // MaxSize is the size in bytes of the largest key file that is read.
 const MaxSize = 4096
 
-// ErrEmpty reports that a key file holds nothing but white space: the agent may be about to write
-// it. A file that another program has opened for itself alone, as is possible on Windows, matches
-// it too.
+// ErrEmpty reports that a key file has nothing but white space; the agent may be about to write it. On
+// Windows, the error for a file that another program has locked matches ErrEmpty too.
 var ErrEmpty = errors.New("the key file is empty")
 
 var (
@@ -36,10 +35,9 @@ var (
 // Read returns the key in dir/name without the white space at its end. The name must be one that
 // [Name] returned, dir an absolute path.
 //
-// It fails with [ErrEmpty] for a file without a key, and with an error that matches
-// [io/fs.ErrNotExist] or [io/fs.ErrPermission] for a file that is missing or out of reach; see
-// [Refusal] for the latter. Errors hold nothing of the file's content, and dir but not the name,
-// which the agent changes each time.
+// It fails with [ErrEmpty] for a file without a key, and with an error that matches [io/fs.ErrNotExist] or
+// [io/fs.ErrPermission] for a file that is missing or can't be read; see [Refusal] for the latter. Errors
+// never contain the file's content. They contain dir but not the name, which differs each time.
 func Read(dir, name string) (string, error) {
 	if !filepath.IsAbs(dir) {
 		return "", fmt.Errorf("the key directory %.200q is not an absolute path", dir)

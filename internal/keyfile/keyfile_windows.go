@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// open opens a link, or any other reparse point, as itself and then refuses it: what it points to
-// is never touched. Unlike [os.OpenFile], it lets the agent delete the file meanwhile.
+// open opens a link, or any other reparse point, itself and then rejects it, so it never touches the target.
+// Unlike [os.OpenFile], it lets the agent delete the file while it is open.
 func open(path string) (*os.File, error) {
 	name, err := syscall.UTF16PtrFromString(path)
 	if err != nil {
@@ -19,7 +19,7 @@ func open(path string) (*os.File, error) {
 	h, err := syscall.CreateFile(name, syscall.GENERIC_READ,
 		syscall.FILE_SHARE_READ|syscall.FILE_SHARE_WRITE|syscall.FILE_SHARE_DELETE,
 		nil, syscall.OPEN_EXISTING,
-		// Backup semantics open a directory too, which is otherwise refused as if rights were missing.
+		// Without backup semantics, opening a directory fails with an error about permissions.
 		syscall.FILE_FLAG_OPEN_REPARSE_POINT|syscall.FILE_FLAG_BACKUP_SEMANTICS, 0)
 	if err != nil {
 		if err == errSharingViolation {
@@ -38,7 +38,7 @@ func open(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// checkAttributes refuses every reparse point, whether or not Go calls it a regular file.
+// checkAttributes rejects every reparse point, whether or not Go calls it a regular file.
 func checkAttributes(attributes uint32) error {
 	if attributes&syscall.FILE_ATTRIBUTE_REPARSE_POINT != 0 {
 		return errLink
@@ -49,8 +49,8 @@ func checkAttributes(attributes uint32) error {
 // errSharingViolation is ERROR_SHARING_VIOLATION.
 const errSharingViolation = syscall.Errno(32)
 
-// lockedError is about a file that the agent is still writing, or that a virus scanner looks at.
+// lockedError is the error for a file that the agent is still writing, or that a virus scanner is reading.
 type lockedError struct{ error }
 
-// Is makes the error match ErrEmpty: in a moment there may be a key.
+// Is makes the error match ErrEmpty, because the key may be there a moment later.
 func (lockedError) Is(target error) bool { return target == ErrEmpty }

@@ -16,12 +16,12 @@ const (
 	maxPath = 4096 // bytes, Linux's limit; Windows paths of an agent are far shorter
 	maxBase = 255  // bytes, the limit of the usual file systems
 
-	suffix = ".key" // lower case in every client's check, and in what agents send
+	suffix = ".key" // agents send it in lower case, and every client checks it in lower case
 )
 
-// Directory returns the directory that this system's agent writes its keys to. On Windows it lies
-// in programData, the value of %ProgramData%. It is "" on a system that the agent does not run on,
-// and on Windows when programData is not an absolute path with a drive letter.
+// Directory returns the directory that this system's agent writes its keys to. On Windows, it is in
+// programData, the value of %ProgramData%. It is "" on a system that has no agent, and on Windows if
+// programData is not an absolute path with a drive letter.
 func Directory(programData string) string { return directory(runtime.GOOS, programData) }
 
 func directory(goos, programData string) string {
@@ -36,8 +36,8 @@ func directory(goos, programData string) string {
 	return ""
 }
 
-// Group returns the operating system's group whose members may read the agent's keys on goos, a
-// value of [runtime.GOOS]. It is "" for a system that the agent does not run on.
+// Group returns the operating system's group whose members may read the agent's keys on goos, a value of
+// [runtime.GOOS]. It is "" for a system that has no agent.
 func Group(goos string) string {
 	switch goos {
 	case "linux":
@@ -48,11 +48,11 @@ func Group(goos string) string {
 	return ""
 }
 
-// Name checks the path that a challenge names and returns the base name of its key file. The path
-// must be one of dirs, one separator and a name that ends in ".key", with nothing to resolve in
-// between. The dirs are cleaned first; an empty or relative one allows nothing. Windows paths are
-// compared without regard to ASCII case and to the direction of slashes. Errors quote the path's
-// directory at most, because the agent changes the name each time.
+// Name checks the path that a challenge names and returns the base name of its key file. The path must be one
+// of dirs, one separator, and a name that ends in ".key", without elements such as ".." in between. The dirs
+// are cleaned first; an empty or relative one matches nothing. Windows paths are compared without regard to
+// ASCII case and to the direction of slashes. Errors quote at most the path's directory, because the agent
+// changes the name each time.
 func Name(path string, dirs ...string) (string, error) {
 	return name(runtime.GOOS == "windows", path, dirs)
 }
@@ -87,7 +87,7 @@ func name(windows bool, file string, dirs []string) (string, error) {
 	return base, nil
 }
 
-// checkBase says whether base can be the name of a key file, and of nothing but a file.
+// checkBase returns an error unless base can be the name of a key file, and of nothing but a file.
 func checkBase(windows bool, base string) error {
 	switch {
 	case !strings.HasSuffix(base, suffix):
@@ -109,8 +109,8 @@ func inBase(r rune) bool {
 		r == '.' || r == '_' || r == '-'
 }
 
-// device says whether Windows opens a device instead of a file of that name, which it does
-// whatever follows the first dot. CONIN$ and CONOUT$ are not in inBase's characters.
+// device reports whether Windows opens a device instead of a file of that name. Windows ignores what follows
+// the first dot. CONIN$ and CONOUT$ have characters that inBase rejects.
 func device(base string) bool {
 	stem, _, _ := strings.Cut(strings.ToUpper(base), ".")
 	switch stem {
@@ -120,7 +120,8 @@ func device(base string) bool {
 	return len(stem) == 4 && (stem[:3] == "COM" || stem[:3] == "LPT") && '0' <= stem[3] && stem[3] <= '9'
 }
 
-// rooted says whether a path with forward slashes begins at the root, or at that of a drive.
+// rooted reports whether a path with forward slashes begins at the root, or on Windows, at the root of a
+// drive.
 func rooted(windows bool, slashed string) bool {
 	if windows {
 		if len(slashed) < 2 || slashed[1] != ':' {
@@ -134,9 +135,9 @@ func rooted(windows bool, slashed string) bool {
 	return strings.HasPrefix(slashed, "/")
 }
 
-// cleanDir returns dir clean, with forward slashes and none at its end, so that a root is "" or a
-// drive. It reports false for a dir that is not rooted. Unlike [path/filepath.Clean] it knows both
-// systems' rules on each.
+// cleanDir returns dir clean, with forward slashes and no trailing one, so that a root is "" or a drive. It
+// returns false for a dir that is not rooted. Unlike [path/filepath.Clean], it applies the rules of either
+// system on both.
 func cleanDir(windows bool, dir string) (string, bool) {
 	drive := ""
 	if windows {
@@ -151,7 +152,8 @@ func cleanDir(windows bool, dir string) (string, bool) {
 	return drive + strings.TrimSuffix(path.Clean(dir), "/"), true
 }
 
-// lower folds ASCII alone: [strings.EqualFold] takes the Kelvin sign for a k, which no file system does.
+// lower maps only ASCII letters. [strings.EqualFold] also treats the Kelvin sign as a k, which no file system
+// does.
 func lower(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {

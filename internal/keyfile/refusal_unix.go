@@ -20,7 +20,7 @@ import (
 // maxGroups bounds how many groups are named.
 const maxGroups = 16
 
-// permissions describes mode, owner and group of a file, which may be nil.
+// permissions describes the mode, owner, and group of a file. info may be nil.
 func permissions(info fs.FileInfo) string {
 	if info == nil {
 		return ""
@@ -58,7 +58,7 @@ func inUserNamespace(uidMap string) bool {
 	return !slices.Equal(strings.Fields(uidMap), []string{"0", "0", "4294967295"})
 }
 
-// userName and groupName return the number of an ID without a name.
+// userName and groupName return the name of an ID, or its number if it has no name.
 func userName(uid int) string {
 	id := strconv.Itoa(uid)
 	if u, err := user.LookupId(id); err == nil {

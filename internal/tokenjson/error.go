@@ -10,33 +10,32 @@ import (
 	"strings"
 )
 
-// Limits of what is quoted from a host's error, in bytes. They hold any error
-// seen in the wild, and keep a foreign page out of the caller's log.
+// Limits of what is quoted from a host's error, in bytes. Every known error is shorter, and long text from
+// another server stays out of the caller's log.
 const (
 	maxCode        = 128
 	maxDescription = 1024
 	maxID          = 64
 )
 
-// Error is what a host's error says, safe to print: one line each of printable
-// characters. A value that was too long is cut and ends in "…".
+// Error is a host's error, safe to print: each value is one line of printable characters. A value that was
+// too long is cut and ends in "…".
 type Error struct {
 	Code        string // such as "invalid_request"; at most 128 bytes and the "…"
 	Description string // at most 1024 bytes and the "…"
 
-	// CorrelationID and Trailer are different each time, and hence for the log
-	// alone. CorrelationID is what App Service and Service Fabric call by that
-	// name. Trailer is what Microsoft Entra writes at the end of a description,
-	// "Trace ID: … Correlation ID: … Timestamp: …"; Description is without it.
+	// CorrelationID and Trailer differ each time, so they are only for the log. CorrelationID is the
+	// correlationId of App Service and Service Fabric. Trailer is what Microsoft Entra ID writes at the end
+	// of a description, "Trace ID: … Correlation ID: … Timestamp: …"; Description doesn't include it.
 	CorrelationID, Trailer string
 
-	// NewestVersions: the answer lists api-versions, which is how IMDS refuses
-	// one that it does not know. Its Code is a sentence then.
+	// NewestVersions reports that the response lists api-versions, as IMDS does to reject one that it doesn't
+	// support. Code is a sentence then.
 	NewestVersions bool
 }
 
-// ParseError reads the body of an unsuccessful answer. It reports false if that
-// is not a JSON object in the shape of any host's error:
+// ParseError reads the body of an unsuccessful response. It returns false if that is not a JSON object in the
+// form of any host's error:
 //
 //	{"error": "…", "error_description": "…"}        IMDS, Azure Arc; either part of the text may be missing
 //	{"error": "…", "newest-versions": ["…"]}        IMDS, about the api-version
@@ -44,9 +43,9 @@ type Error struct {
 //	{"code": "…", "message": "…"}                   IMDS, by its published schema
 //	{"statusCode": 400, "message": "…"}             App Service
 //
-// The last three may have a "correlationId" beside the message. A lone
-// "message" is not among them: many other servers send that. A lone "error"
-// with spaces is a description and not a code, except about the api-version.
+// The last three may have a "correlationId" next to the message. A lone "message" doesn't count, because many
+// other servers send that. A lone "error" with spaces is a description and not a code, except about the
+// api-version.
 func ParseError(body []byte) (Error, bool) {
 	var a struct {
 		Error          json.RawMessage `json:"error"`

@@ -18,20 +18,19 @@ const (
 	// they count as different. Entra itself tolerates five minutes.
 	maxSkew = 5 * time.Minute
 
-	// maxLife bounds what is believed. Entra's tokens live for a day at most;
-	// anything near this limit is a wrong unit or a wrong clock.
+	// maxLife is the longest lifetime that is accepted. Tokens of Microsoft Entra ID live for about a day at
+	// most; anything near this limit is a wrong unit or a wrong clock.
 	maxLife = 10 * 365 * 24 * time.Hour
 
 	maxUnix = 253402300799 // the last second of the year 9999; milliseconds and ticks are far above it
 )
 
-// expiry returns when the token expires, by the earlier of expires_on and
-// expires_in, and the difference of the clocks if that matters. Date, the time
-// of the answer by the host's clock, may be zero. If it shows that the clocks
-// differ, expires_on is compared with it instead of with now.
+// expiry returns when the token expires, by the earlier of expires_on and expires_in, and the difference of
+// the clocks if that matters. date, the time of the response by the host's clock, may be zero. If it shows
+// that the clocks differ, expires_on is compared with date instead of with now.
 func (a *answer) expiry(now, date time.Time) (time.Time, time.Duration, error) {
 	var skew time.Duration
-	asked := now // by the clock that expires_on is compared with
+	asked := now // on the clock that expires_on is compared with
 	if !date.IsZero() && date.Sub(now).Abs() > maxSkew {
 		asked, skew = date, date.Sub(now)
 	}
@@ -76,9 +75,8 @@ func instant(raw json.RawMessage, asked time.Time) (time.Time, error) {
 	return t, nil
 }
 
-// lifetime reads a number of seconds; fractions are cut off. Zero counts as
-// missing, because programs in between send it for a field that they do not
-// know. A negative number is the age of a token that has expired.
+// lifetime reads a number of seconds and drops fractions. Zero counts as missing, because intermediaries send
+// it for a field that they don't know. A negative number is the age of an expired token.
 func lifetime(raw json.RawMessage) (time.Duration, error) {
 	text, err := scalar(raw)
 	if err != nil {
@@ -100,7 +98,7 @@ func lifetime(raw json.RawMessage) (time.Duration, error) {
 func scalar(raw json.RawMessage) (string, error) {
 	text, isString := str(raw)
 	if !isString && !absent(raw) {
-		text = string(raw) // a number, or something that will not parse as one
+		text = string(raw) // a number, or something that doesn't parse as one
 	}
 	if text = strings.TrimSpace(text); text == "" {
 		return "", errors.New("is missing")
@@ -108,8 +106,8 @@ func scalar(raw json.RawMessage) (string, error) {
 	return text, nil
 }
 
-// seconds reads a decimal number. The test of the characters keeps out what
-// only Go calls a number: NaN, infinities, hexadecimal digits, underscores.
+// seconds reads a decimal number. The check of the characters rejects what only Go accepts as a number: NaN,
+// infinities, hexadecimal digits, and underscores.
 func seconds(text string) (float64, bool) {
 	if strings.Trim(text, "0123456789+-.eE") != "" {
 		return 0, false
@@ -118,13 +116,13 @@ func seconds(text string) (float64, bool) {
 	return s, err == nil
 }
 
-// The forms of dates in expires_on: App Service's api-version 2017-09-01 on
-// Windows (with AM and PM, even after a 24-hour clock) and on Linux,
-// Automation's hybrid worker ("2021-07-02 08:00:34Z") and ISO 8601. [time.Parse]
-// takes one digit for two, a fraction after the seconds, and 15 with PM.
+// The formats of dates in expires_on: App Service's api-version 2017-09-01 on Windows (with AM and PM, even
+// after a 24-hour clock) and on Linux, Automation's hybrid worker ("2021-07-02 08:00:34Z"), and ISO 8601.
+// [time.Parse] also accepts one digit instead of two, a fraction after the seconds, and a 24-hour clock with
+// PM.
 var (
 	dates = [...]string{"1/2/2006 15:04:05", "1/2/2006 15:04:05 PM", "2006-1-2 15:04:05", "2006-1-2T15:04:05"}
-	zones = [...]string{"", "Z07:00", "Z0700", " Z07:00"} // without one, UTC, as for Microsoft's libraries
+	zones = [...]string{"", "Z07:00", "Z0700", " Z07:00"} // "" is UTC, as in Microsoft's libraries
 )
 
 func parseDate(text string) (time.Time, error) {

@@ -10,17 +10,16 @@ import (
 	"unicode/utf8"
 )
 
-// Text returns the body of an answer that is not JSON as one line of printable
-// characters, and apart from it the trailer of Microsoft Entra: see [Error].
-// Each has at most limit bytes, and a "…" at its end if it was cut. Tags of HTML
-// are kept.
+// Text returns the body of a response that is not JSON as one line of printable characters, and separately,
+// the trailer of Microsoft Entra ID; see [Error]. Each has at most limit bytes, and a "…" at its end if it
+// was cut. HTML tags are kept.
 func Text(body []byte, limit int) (text, trailer string) {
 	return cutTrailer(string(body), limit)
 }
 
-// trailer is what Entra adds to its texts, in one line. Programs in between put
-// it in parentheses, or pass its line breaks on as `\r\n`. Other GUIDs may name
-// an identity.
+// trailer matches what Microsoft Entra ID adds to its texts, in one line. Intermediaries put it in
+// parentheses, or pass its line breaks on as `\r\n`. It doesn't match other GUIDs, which may name an
+// identity.
 var trailer = func() *regexp.Regexp {
 	const (
 		guid = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}` // which the next name may follow without a space
@@ -31,7 +30,7 @@ var trailer = func() *regexp.Regexp {
 	return regexp.MustCompile(`(?i)(?:[ ,;]|\\[rn])*(?:\(` + all + `\)|` + all + `)`)
 }()
 
-// cutTrailer makes one line of s and splits Entra's trailer off.
+// cutTrailer returns s in one line without the trailer, and the trailer.
 func cutTrailer(s string, limit int) (text, cut string) {
 	text = oneLine(s, limit+4096) // bounds the search; a trailer is shorter than what is added
 	cut = oneLine(strings.Join(trailer.FindAllString(text, -1), " "), limit)
@@ -39,8 +38,7 @@ func cutTrailer(s string, limit int) (text, cut string) {
 	return oneLine(text, limit), cut
 }
 
-// oneLine returns the printable characters of s in one line of at most limit
-// bytes, and the "…" if it had to be cut.
+// oneLine returns the printable characters of s in one line of at most limit bytes, and a "…" if it was cut.
 func oneLine(s string, limit int) string {
 	var b strings.Builder
 	space := false

@@ -1,12 +1,11 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package tokenjson reads what a host answers to a request for a token: the
-// token itself, or the host's error.
+// Package tokenjson reads a host's response to a token request: the token, or the host's error.
 //
-// Hosts disagree about the types of their fields, and an answer may come from
-// something that is not the expected host. So every field is checked here, and
-// no error that Parse returns contains a byte of the answer.
+// Hosts disagree about the types of their fields, and a response may come from something other than the
+// expected host. So every field is checked here, and no error that Parse returns contains any of the
+// response.
 package tokenjson
 
 import (
@@ -18,7 +17,7 @@ import (
 	"time"
 )
 
-// Token is what a host's successful answer says.
+// Token is the content of a successful response.
 type Token struct {
 	// AccessToken is never empty and holds only printable ASCII without spaces,
 	// so that it can go into a header as it is.
@@ -28,25 +27,23 @@ type Token struct {
 	// most ten years later.
 	ExpiresOn time.Time
 
-	// RefreshIn is the host's refresh_in, counted from the time given to Parse
-	// and shorter than the token's remaining life. Zero: the host did not say,
-	// or said something unusable.
+	// RefreshIn is the host's refresh_in, counted from the time given to Parse and shorter than the token's
+	// remaining life. It is zero if the host sent no usable one.
 	RefreshIn time.Duration
 
-	// ClientID, ObjectID and ResourceID name the identity that the host says it
-	// used; "" if it did not say. They are as the host sent them: quote and
-	// shorten them before printing. ResourceID is msi_res_id, else mi_res_id.
+	// ClientID, ObjectID, and ResourceID name the identity that the host says it used; each is "" if the host
+	// didn't say. They are as the host sent them: quote and shorten them before printing. ResourceID is
+	// msi_res_id, else mi_res_id.
 	ClientID, ObjectID, ResourceID string
 
-	// ClockSkew is how far the host's clock is ahead of this machine's (negative:
-	// behind). It is zero unless the answer's date shows a difference of more
-	// than five minutes, or, without a date, expires_on has passed although
-	// expires_in is positive.
+	// ClockSkew is how far the host's clock is ahead of this machine's (negative: behind). It is zero unless
+	// the response's date shows a difference of more than five minutes, or, without a date, expires_on has
+	// passed although expires_in is positive.
 	ClockSkew time.Duration
 }
 
-// answer holds the fields in whatever type they came, because json would
-// refuse the whole answer for one unexpected type.
+// answer holds the fields undecoded, because package json would reject the whole response for one unexpected
+// type.
 type answer struct {
 	AccessToken json.RawMessage `json:"access_token"`
 	TokenType   json.RawMessage `json:"token_type"`
@@ -59,11 +56,9 @@ type answer struct {
 	MIResID     json.RawMessage `json:"mi_res_id"`
 }
 
-// Parse reads the body of a successful answer that arrived at now. Date is the
-// answer's Date header, the zero time if it has none. Of expires_on and
-// expires_in the earlier counts; a token that has expired is an error. Errors
-// are phrases such as "the response has no access_token", for the end of a
-// sentence.
+// Parse reads the body of a successful response that arrived at now. date is the response's Date header, or
+// the zero time if it has none. The earlier of expires_on and expires_in counts; an expired token is an
+// error. Errors are phrases such as "the response has no access_token", for the end of a sentence.
 func Parse(body []byte, now, date time.Time) (Token, error) {
 	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
 	var a answer
@@ -75,7 +70,7 @@ func Parse(body []byte, now, date time.Time) (Token, error) {
 	if t.AccessToken, err = accessToken(a.AccessToken); err != nil {
 		return Token{}, err
 	}
-	// Proof-of-possession tokens are useless to a caller who sends "Bearer".
+	// Proof-of-possession tokens are useless to a caller that sends "Bearer".
 	if kind, ok := str(a.TokenType); ok && strings.TrimSpace(kind) != "" && !strings.EqualFold(strings.TrimSpace(kind), "Bearer") {
 		return Token{}, errors.New("the response's token_type is not Bearer")
 	}
@@ -91,8 +86,8 @@ func Parse(body []byte, now, date time.Time) (Token, error) {
 	return t, nil
 }
 
-// IsToken reports whether body is a JSON object whose access_token is a
-// string, even an empty one: the shape of a token, whatever it is worth.
+// IsToken reports whether body is a JSON object whose access_token is a string, even an empty one. It doesn't
+// check whether the token is usable.
 func IsToken(body []byte) bool {
 	var a struct {
 		AccessToken json.RawMessage `json:"access_token"`
@@ -104,8 +99,8 @@ func IsToken(body []byte) bool {
 	return ok
 }
 
-// decode fills v from body, which must be one JSON object. It words the errors
-// itself because json's quote the byte that they stumbled over.
+// decode fills v from body, which must be one JSON object. Its errors have their own texts, because json's
+// quote a byte of the response.
 func decode(body []byte, v any) error {
 	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark
 	start := bytes.TrimLeft(body, " \t\r\n")        // JSON's white space
@@ -144,9 +139,8 @@ func accessToken(raw json.RawMessage) (string, error) {
 	return token, nil
 }
 
-// identity copies the names of the identity. One of the wrong type is an error
-// rather than "not said", because callers compare it with the identity that
-// they asked for.
+// identity copies the IDs of the identity. An ID of the wrong type is an error and doesn't count as missing,
+// because callers compare it with the identity that they asked for.
 func (a *answer) identity(t *Token) error {
 	var msi, mi string
 	for _, f := range []struct {
@@ -185,7 +179,7 @@ func str(raw json.RawMessage) (s string, ok bool) {
 	if len(raw) < 2 || raw[0] != '"' {
 		return "", false
 	}
-	// A token is plain. Decoding it a second time costs as much as the first.
+	// A token is plain. Decoding it a second time would cost as much as the first time.
 	if text := raw[1 : len(raw)-1]; plain(text) {
 		return string(text), true
 	}
@@ -193,8 +187,7 @@ func str(raw json.RawMessage) (s string, ok bool) {
 	return s, err == nil
 }
 
-// plain reports whether the inside of a JSON string stands for itself:
-// printable ASCII without escapes.
+// plain reports whether the inside of a JSON string needs no decoding: it is printable ASCII without escapes.
 func plain(text []byte) bool {
 	for _, c := range text {
 		if c < ' ' || c > '~' || c == '\\' {
