@@ -39,9 +39,9 @@ func New(provider metric.MeterProvider) (*Metrics, error) {
 	m.remaining, errs[0] = m.meter.Float64ObservableGauge("azhost.token.remaining", metric.WithUnit("s"),
 		metric.WithDescription("Time until the cached token expires."))
 	m.requests, errs[1] = m.meter.Int64Counter("azhost.token.requests", metric.WithUnit("{request}"),
-		metric.WithDescription("Finished requests for a token, retries not counted."))
+		metric.WithDescription("Finished token requests, not counting retries."))
 	m.duration, errs[2] = m.meter.Float64Histogram("azhost.token.request.duration", metric.WithUnit("s"),
-		metric.WithDescription("Duration of requests for a token, retries and the pauses between them included."),
+		metric.WithDescription("Duration of token requests, including retries and the pauses between them."),
 		metric.WithExplicitBucketBoundaries(buckets...))
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err

@@ -131,11 +131,11 @@ func TestRequestsAreCountedByWhatTheyCameTo(t *testing.T) {
 		got := r.collect()
 		metricdatatest.AssertEqual(t, metricdata.Metrics{
 			Name: "azhost.token.requests", Unit: "{request}", Data: requests,
-			Description: "Finished requests for a token, retries not counted.",
+			Description: "Finished token requests, not counting retries.",
 		}, got["azhost.token.requests"], metricdatatest.IgnoreTimestamp())
 		metricdatatest.AssertEqual(t, metricdata.Metrics{
 			Name: "azhost.token.request.duration", Unit: "s", Data: durations,
-			Description: "Duration of requests for a token, retries and the pauses between them included.",
+			Description: "Duration of token requests, including retries and the pauses between them.",
 		}, got["azhost.token.request.duration"], metricdatatest.IgnoreTimestamp())
 	})
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// Arc is a fake Azure Arc-enabled server: its agent, himds, and the directory of its key files. Make
-// one with [NewArc] or [ListenArc]. Every token takes two requests: the agent answers the first with a
-// challenge that names a key file, and the second proves that the client can read it. A key works
-// once, within 60 seconds.
+// Arc is a fake Azure Arc-enabled server: its agent, himds, and the directory of its key files. Make one with
+// [NewArc] or [ListenArc]. Every token takes two requests: the agent responds to the first with a challenge
+// that names a key file, and the second proves that the client can read it. A key works once, within 60
+// seconds.
 type Arc struct {
 	Host
 

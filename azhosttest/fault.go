@@ -48,9 +48,9 @@ func (f Fault) reply() reply {
 // Fail responds to the next requests with faults, one each, in order.
 func (h *Host) Fail(faults ...Fault) { h.set(func() { h.faults = append(h.faults, faults...) }) }
 
-// FailWhile calls f for every request that Fail has no fault for, and responds with the fault if f
-// returns true. Calls may be concurrent. A host has one of FailWhile, FailUntil, and FailRandomly at a
-// time; FailWhile(nil) stops it.
+// FailWhile calls f for every request that Fail has no fault for, and responds with the fault if f returns
+// true. Calls may be concurrent. FailWhile, FailUntil, and FailRandomly replace each other; FailWhile(nil)
+// ends them.
 func (h *Host) FailWhile(f func(Request) (Fault, bool)) {
 	h.set(func() { h.settings.failWhile = f })
 }

@@ -26,7 +26,7 @@ type Host struct {
 	source      azhost.Source
 	respond     func(*http.Request, *Request, settings) reply       // the protocol
 	refuse      func(status int, code, text string) reply           // an error in the host's form
-	unknown     func() reply                                        // the answer for an unknown resource
+	unknown     func() reply                                        // the response for an unknown resource
 	subject     func(claims map[string]any)                         // adapts the claims to this host; may be nil
 	shape       func(fields map[string]any)                         // adapts the fields to this host; may be nil
 	environment func(endpoint string, s settings) map[string]string // what Environment returns
@@ -168,28 +168,27 @@ func (h *Host) current() settings {
 	return h.settings
 }
 
-// Options returns new options for a credential that asks this host over loopback.
+// Options returns new options for a credential that gets tokens from this host over loopback.
 //
-// They always have the same Transport, so the credentials of one host share a token cache as they do
-// in production, and share nothing with those of another host. A test that needs an empty cache
-// creates another host.
+// The options always have the same Transport. So the credentials of one host share a token cache, as they do
+// in production, and share nothing with those of another host. A test that needs an empty cache creates
+// another host.
 //
-// The secrets of [AppService], [ServiceFabric], and [AzureML], and the thumbprint, come from the
-// environment whatever the options are: call [Host.Setenv] too.
+// The secrets of [AppService], [ServiceFabric], and [AzureML], and the thumbprint, always come from the
+// environment, so call [Host.Setenv] too.
 func (h *Host) Options() *azhost.ManagedIdentityCredentialOptions {
 	return h.options(h.Endpoint(), &h.client)
 }
 
-// InMemory returns new options for a credential that asks this host without a socket, which a
-// testing/synctest bubble needs. Credentials share a cache as with Options, but not with those that
-// have Options.
+// InMemory returns new options for a credential that gets tokens from this host without a socket, as a
+// testing/synctest bubble requires. The credentials share a cache, but not with those that use Options.
 //
-// They ask a [VM] at IMDS's own address and set Source, so azhost knows that it is on Azure: it retries
-// for about 100 s when the VM is stopped or fails, which takes no real time in a bubble. With
-// Options, azhost learns that from the first response, as on a machine whose firmware is hidden.
+// For a [VM], the options use IMDS's own address and set Source, so azhost knows that it is on Azure. It
+// retries for about 100 s when the VM is stopped or fails, which takes no real time in a bubble. With
+// Options, azhost learns this from the first response, as on a machine whose firmware is hidden.
 //
-// The key files of an [Arc] are real all the same. For the secrets of other hosts, call
-// [Host.Setenv] before the bubble starts: it opens a socket, on which a bubble can't wait.
+// The key files of an [Arc] are real files even here. For the secrets of other hosts, call [Host.Setenv]
+// before the bubble starts: it opens a socket, on which a bubble can't wait.
 func (h *Host) InMemory() *azhost.ManagedIdentityCredentialOptions {
 	endpoint := "http://" + h.address + h.path
 	if h.source == azhost.SourceIMDS {
@@ -209,10 +208,10 @@ func (h *Host) options(endpoint string, transport policy.Transporter) *azhost.Ma
 
 // Environment returns the environment variables that point clients to this host over loopback.
 //
-// Those of [AppService], [ServiceFabric], [CloudShell] and [AzureML] are the platform's, and every
-// client honors them. Those of an [Arc] are the agent's, and every client honors them too, but no
-// variable tells a client where the key files are. A [VM] has AZURE_POD_IDENTITY_AUTHORITY_HOST,
-// which MSAL.NET, MSAL Python, and the Azure SDK for JavaScript honor; azhost and azidentity don't.
+// The variables of [AppService], [ServiceFabric], [CloudShell], and [AzureML] are the platform's, and every
+// client honors them. An [Arc] has the agent's variables, which every client honors too, but no variable
+// tells a client where the key files are. A [VM] has AZURE_POD_IDENTITY_AUTHORITY_HOST, which MSAL.NET, MSAL
+// Python, and the Azure SDK for JavaScript honor; azhost and azidentity don't.
 func (h *Host) Environment() map[string]string {
 	endpoint := h.Endpoint()
 	return h.environment(endpoint, h.current())
@@ -234,7 +233,7 @@ func (h *Host) Setenv(t testing.TB) {
 	}
 }
 
-// closedBy closes a new host with its test.
+// closedBy closes a new host when its test ends.
 func closedBy[H interface{ Close() }](t testing.TB, h H, err error) H {
 	t.Helper()
 	if err != nil {
@@ -257,7 +256,8 @@ func listening[H interface{ listenAt(addr string) error }](addr string, create f
 	return h, nil
 }
 
-// listenAt listens at an address, and if that has a port, at the real host's paths.
+// listenAt listens at an address. If the address has a port, the URLs are those of the real host, without a
+// random element.
 func (h *Host) listenAt(addr string) error {
 	if _, port, _ := net.SplitHostPort(addr); port != "" && port != "0" {
 		h.root = ""

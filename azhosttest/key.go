@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// keyFile is the file of a key, and when a challenge last named it.
+// keyFile is the file with a key, and when a challenge last named it.
 type keyFile struct {
 	path      string
 	named     time.Time

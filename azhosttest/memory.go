@@ -17,13 +17,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// silence is the time that connecting to a silent host takes, as with [http.DefaultTransport].
+// silence is how long connecting to a silent host takes, as with [http.DefaultTransport].
 const silence = 30 * time.Second
 
 var _ policy.Transporter = (*Host)(nil)
 
-// Do handles a request in memory, whatever the host in its URL is. It implements azcore's
-// [policy.Transporter], returns when the request's context is done, and leaves no goroutine behind.
+// Do handles a request in memory, whatever host its URL has. It implements azcore's [policy.Transporter],
+// returns when the request's context is done, and leaves no goroutine behind.
 func (h *Host) Do(req *http.Request) (*http.Response, error) {
 	if req.Body != nil {
 		defer req.Body.Close()

@@ -21,8 +21,8 @@ type reply struct {
 	token  bool // the body has a token
 }
 
-// length returns the Content-Length. A truncated body claims at least one byte, so that there is one
-// to be missing.
+// length returns the Content-Length. For a truncated body, it is at least one byte, so that something is
+// missing.
 func (r reply) length() int {
 	if r.cut {
 		return max(len(r.body), 1)

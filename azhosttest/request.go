@@ -19,7 +19,7 @@ type Request struct {
 	Method   string      // such as "GET"
 	Path     string      // of the URL, as on the real host
 	Query    url.Values  // of the URL
-	Form     url.Values  // of the body, if the host reads one: see [CloudShell]
+	Form     url.Values  // of the body, if the host reads it; see [CloudShell]
 	Resource string      // or "" if there is none
 	Selector string      // of the identity, such as "client_id=…", or "" if there is none
 	Header   http.Header // with "[removed]" instead of secrets
@@ -50,11 +50,11 @@ func (h *Host) newRequest(req *http.Request) Request {
 	return r
 }
 
-// pathOf returns the path of a request as the real host would see it. The host's own path element is
-// optional, for clients that know the real host's paths alone.
+// pathOf returns the path of a request as the real host would see it. The random path element is optional,
+// for clients that know only the real host's paths.
 func (h *Host) pathOf(req *http.Request) string { return strings.TrimPrefix(req.URL.Path, h.root) }
 
-// maxForm is the most that is read of a body, in bytes. A resource takes a few hundred.
+// maxForm is how much of a body is read, in bytes. A resource takes a few hundred.
 const maxForm = 64 << 10
 
 // form returns the parameters in a body, or nil if it isn't a form.
@@ -112,8 +112,8 @@ func (h *Host) RequireRequests(t testing.TB, n int) {
 	}
 }
 
-// RequireTokens fails the test unless the host has issued n tokens. A token that the host repeats
-// because of [Host.ReuseTokens] counts again. Faults don't count, whatever their body is.
+// RequireTokens fails the test unless the host has issued n tokens. A token that the host sends again because
+// of [Host.ReuseTokens] counts again. Faults don't count, even if their body has a token.
 func (h *Host) RequireTokens(t testing.TB, n int) {
 	t.Helper()
 	h.mu.Lock()

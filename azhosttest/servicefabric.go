@@ -95,7 +95,7 @@ func newServiceFabric(t testing.TB) (*ServiceFabric, error) {
 	return f, f.init(t)
 }
 
-// InMemory fails the test, because pinning a certificate takes a connection. For a host made with
+// InMemory fails the test, because pinning a certificate requires a connection. For a host made with
 // [ListenServiceFabric], which has no test to fail, it returns the same as Options.
 func (f *ServiceFabric) InMemory() *azhost.ManagedIdentityCredentialOptions {
 	if f.t != nil {
