@@ -34,8 +34,8 @@ func azcmagentPath(himds string) string {
 	return filepath.Join(filepath.Dir(himds), "azcmagent"+filepath.Ext(himds))
 }
 
-// askAgent asks the Arc agent for its state, which needs no administrator. The agent's command waits
-// for its service.
+// askAgent asks the Arc agent for its state, which doesn't require administrator rights. The agent's command
+// waits for its service.
 func askAgent(ctx context.Context, azcmagent string) (agentStatus, error) {
 	cmd := exec.CommandContext(ctx, azcmagent, "show", "-j")
 	cmd.WaitDelay = time.Second

@@ -18,7 +18,7 @@ import (
 	"github.com/azhost/azhost/internal/keyfile"
 )
 
-// environment reports the variables that tell hosts apart.
+// environment reports the variables by which azhost detects the host.
 func (d *doctor) environment() {
 	env := d.facts.env
 	for _, v := range []struct{ name, value, shown string }{
@@ -40,7 +40,7 @@ func (d *doctor) environment() {
 			f.Status, f.Detail, f.Remedy = note, printable(strings.Replace(n, name+" is ", "is ", 1)), "Unset the variables that are left over, or set those that are missing."
 			continue
 		}
-		d.report.add(note, "environment", printable(n), "") // which says what to do
+		d.report.add(note, "environment", printable(n), "") // the note says what to do
 	}
 }
 
@@ -111,7 +111,7 @@ func (d *doctor) host() {
 	d.report.Host = string(d.source)
 }
 
-// proxy reports whether Go programs, azhost excepted, send the host's requests to a proxy.
+// proxy reports whether Go programs other than azhost send the host's requests to a proxy.
 func (d *doctor) proxy() {
 	const check = "proxy"
 	u, err := url.Parse(d.address())
@@ -143,7 +143,7 @@ func (d *doctor) keys() {
 	case err == nil:
 		d.report.add(ok, check, dir+" is readable", "")
 	case windows && (denied || errors.Is(err, fs.ErrNotExist)):
-		// To an account outside the group, Windows may report a missing directory.
+		// Windows may report the directory as missing to an account outside the group.
 		d.report.add(bad, check, dir+" doesn't exist, or this account has no access to it",
 			fmt.Sprintf("Run as an administrator, or add this account to the local group %q, then sign in again or restart the service.", group))
 	case errors.Is(err, fs.ErrNotExist):
@@ -160,7 +160,7 @@ func (d *doctor) keys() {
 	}
 }
 
-// claims reports what a token says.
+// claims reports a token's claims.
 func (d *doctor) claims(token string, now time.Time) {
 	c, readable := readClaims(token)
 	if !readable {

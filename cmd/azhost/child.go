@@ -26,8 +26,8 @@ func hostVariables() []string {
 	}
 }
 
-// runCommand runs a command with the host's variables, and those alone. The error has the command's
-// exit status.
+// runCommand runs a command with the host's variables, and no others that point to a host. The error has the
+// command's exit status.
 func runCommand(ctx context.Context, p process, command []string, environment map[string]string) error {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.in, p.out.Writer, p.err.Writer // files, so that a terminal stays one

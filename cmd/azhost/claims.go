@@ -12,8 +12,7 @@ import (
 	"unicode"
 )
 
-// claims are what a token says, for display: nothing is verified, that is for the token's
-// audience to do.
+// claims are a token's claims, for display. Nothing is verified; that is the job of the token's audience.
 type claims map[string]any
 
 // readClaims decodes the payload of a JSON Web Token.
@@ -30,7 +29,7 @@ func readClaims(token string) (claims, bool) {
 	return c, true
 }
 
-// text returns the first of the claims that is there and can be shown, "" if none is.
+// text returns the first of the claims that exists and can be shown, or "".
 func (c claims) text(names ...string) string {
 	for _, name := range names {
 		switch v := c[name].(type) {
@@ -54,10 +53,10 @@ func (c claims) time(name string) (time.Time, bool) {
 	return time.Unix(int64(s), 0).UTC(), true
 }
 
-// maxShown bounds what is shown of a text from elsewhere, in bytes.
+// maxShown is the most that is shown of a text from elsewhere, in bytes.
 const maxShown = 1000
 
-// printable is s without what could forge or hide lines on a terminal, and bounded.
+// printable returns s without what could forge or hide lines on a terminal, and cut at maxShown.
 func printable(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -74,5 +73,5 @@ func printable(s string) string {
 	return s
 }
 
-// plain is an error for a person.
+// plain returns an error's text for a person.
 func plain(err error) string { return printable(strings.TrimPrefix(err.Error(), "azhost: ")) }

@@ -47,7 +47,7 @@ func (*completionRun) run(_ context.Context, args arguments, p process) error {
 	return err
 }
 
-// complete prints the words that can stand in the place of the last one, a line each.
+// complete prints the words that can replace the last one, one per line.
 func complete(words []string, p process) int {
 	if len(words) == 0 {
 		return exitUsage
@@ -61,7 +61,7 @@ func complete(words []string, p process) int {
 	return exitOK
 }
 
-// candidates returns the words that can follow the words before, where the next one begins as last.
+// candidates returns the words that can follow those before, if the next one begins with last.
 func candidates(before []string, last string) []string {
 	if len(before) == 0 {
 		return append(commandNames(), "--version")

@@ -17,15 +17,15 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// doctorTimeout bounds an examination. The Arc agent's state and the endpoint get a quarter each,
-// the request for a token gets half.
+// doctorTimeout limits an examination. The Arc agent's state and the endpoint get a quarter each, and the
+// token request gets half.
 const doctorTimeout = 20 * time.Second
 
 // doctorRun is one run of "azhost doctor".
 type doctorRun struct {
 	request
 	json, verbose, watch bool
-	answered             bool // IMDS has, to an earlier examination of this run
+	answered             bool // IMDS responded to an earlier examination of this run
 }
 
 func (r *doctorRun) flags(flags *flag.FlagSet) {
@@ -61,8 +61,7 @@ func (r *doctorRun) run(ctx context.Context, args arguments, p process) error {
 	return nil
 }
 
-// examine returns a complete examination. It fails only for an invalid command line and when it is
-// interrupted.
+// examine returns a complete examination. It fails only for an invalid command line or if it is interrupted.
 func (r *doctorRun) examine(ctx context.Context, p process) (*doctor, error) {
 	bounded, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
 	defer cancel()
@@ -85,11 +84,11 @@ type doctor struct {
 	answered  bool // as in doctorRun
 	report    report
 	source    azhost.Source
-	responded bool   // the endpoint did, to the probe
+	responded bool   // the endpoint responded to the probe
 	server    string // the Server header of its response
 	keysErr   error  // why the key directory can't be read
 	agent     agentStatus
-	identity  string // of the token, for a comparison with the next one
+	identity  string // the token's, to compare with the next token's
 }
 
 // examine makes the report. It fails only for an invalid command line.
@@ -126,7 +125,7 @@ func (d *doctor) examine(ctx context.Context) error {
 	return nil
 }
 
-// failed reports the failure of the request for a token. What other findings have is left out.
+// failed reports the failure of the token request, without what other findings say already.
 func (d *doctor) failed(r reason, what, remedy string) {
 	for _, n := range d.facts.env.Notes() {
 		what = strings.Replace(what, ". "+n, "", 1)
@@ -137,7 +136,7 @@ func (d *doctor) failed(r reason, what, remedy string) {
 	d.report.add(bad, "token", what, remedy)
 }
 
-// options returns those of a credential that makes one attempt, to report the present state.
+// options returns the options of a credential that makes one attempt, to report the present state.
 func (d *doctor) options() *azhost.ManagedIdentityCredentialOptions {
 	o := d.request.options(d.transport)
 	if o.Source == "" && (d.source == azhost.SourceAzureArc || d.facts.azureVM || d.answered) {
@@ -154,7 +153,7 @@ type unshared struct{}
 
 func (unshared) Do(req *policy.Request) (*http.Response, error) { return req.Next() }
 
-// diagnose corrects the reason for an error by what else was found.
+// diagnose corrects the reason for an error, based on the other findings.
 func (d *doctor) diagnose(err error, r reason) reason {
 	if d.source != azhost.SourceAzureArc || !d.responded {
 		return r

@@ -24,7 +24,7 @@ type facts struct {
 	goos         string
 	env          detect.Environment
 	root         bool   // the user is root
-	azureVM      bool   // by the firmware
+	azureVM      bool   // according to the firmware
 	proxyAgent   string // path of the Metadata Security Protocol's agent, "" if it is not on disk
 	keyDirectory string // the Arc agent's own
 	proxy        func(*http.Request) (*url.URL, error)
@@ -56,18 +56,18 @@ func readable(dir string) error {
 	}
 	key := filepath.Join(dir, "azhost.key")
 	if _, err := os.Stat(key); runtime.GOOS != "windows" && errors.Is(err, fs.ErrNotExist) {
-		return nil // keys are opened by name, so not being allowed to list them does not matter
+		return nil // keys are opened by name, so listing them doesn't have to be allowed
 	}
 	return refusal(keyfile.Refusal(key))
 }
 
-// refusal is an [fs.ErrPermission] that says what denies access to whom.
+// refusal is an [fs.ErrPermission] that says what denies access, and to whom.
 type refusal string
 
 func (r refusal) Error() string        { return string(r) }
 func (r refusal) Is(target error) bool { return target == fs.ErrPermission }
 
-// place is an endpoint's URL without the parts that may be secret.
+// place returns an endpoint's URL without the parts that may be secret.
 func place(endpoint string) string {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Host == "" {

@@ -19,7 +19,7 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// fakeHost is what the fakes of azhosttest have in common.
+// fakeHost has the methods that the fakes of azhosttest have in common.
 type fakeHost interface {
 	Endpoint() string
 	Environment() map[string]string
@@ -150,7 +150,7 @@ func (r *fakeRun) run(ctx context.Context, args arguments, p process) error {
 		return err
 	}
 	log := newRequestLog(p.out, true)
-	log.mu.Lock() // holds back the requests until the introduction is written
+	log.mu.Lock() // no request is logged before the introduction
 	host.OnRequest(log.add)
 	_, err = fmt.Fprint(p.out, kind.introduction(host, identities, r.shell))
 	log.mu.Unlock()
@@ -206,7 +206,7 @@ func (r *fakeRun) check(args arguments) (fakeKind, error) {
 	return kind, oneOf("--shell", r.shell, "a shell", fakeShells())
 }
 
-// loopback reports whether an address to listen on is out of other machines' reach.
+// loopback reports whether an address to listen on can't be reached from other machines.
 func loopback(addr string) bool {
 	host, _, _ := net.SplitHostPort(addr)
 	ip := net.ParseIP(host)

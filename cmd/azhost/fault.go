@@ -22,12 +22,12 @@ type faults struct {
 	all []*fault
 }
 
-// fault is one of them: what the host answers, and for how long.
+// fault is a response of the host, and how often or how long to send it.
 type fault struct {
 	azhosttest.Fault
 	times    int           // for this many requests
 	duration time.Duration // for this long from the first request that gets it
-	percent  float64       // for this share of the requests, for good
+	percent  float64       // for this share of the requests, without an end
 	end      time.Time
 }
 
@@ -97,7 +97,7 @@ func (f *faults) Set(text string) error {
 	return nil
 }
 
-// next returns the fault for a request, if it gets one.
+// next returns the fault for a request, if any.
 func (f *faults) next(r azhosttest.Request) (azhosttest.Fault, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// writeFile replaces the file at path in one step, so that a reader sees the old content or the new
-// one. Only the file's owner can read it.
+// writeFile replaces the file at path in one step, so that a reader sees either the old content or the new.
+// Only the file's owner can read it.
 func writeFile(path, content string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // with mode 0600
 	if err != nil {

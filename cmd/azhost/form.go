@@ -57,7 +57,7 @@ func (r *tokenRun) writer() (writer, error) {
 	return func(a answer) (string, error) { return a.Token, nil }, nil
 }
 
-// variables returns a writer of a shell's commands, of which set sets a variable.
+// variables returns a writer of shell commands that set variables. set returns the command for one variable.
 func variables(set func(name, value string) string) writer {
 	return func(a answer) (string, error) {
 		return set("AZURE_ACCESS_TOKEN", a.Token) + "\n" + set("AZURE_ACCESS_TOKEN_EXPIRES_ON", stamp(a.ExpiresOn)), nil
@@ -79,8 +79,8 @@ func jsonToken(a answer) (string, error) {
 	return jsonText(v)
 }
 
-// execCredential returns the writer of what kubectl expects from a credential plugin, in the version
-// that its variable KUBERNETES_EXEC_INFO asks for.
+// execCredential returns the writer of what kubectl expects from a credential plugin, in the version that the
+// variable KUBERNETES_EXEC_INFO asks for.
 func execCredential(info string) (writer, error) {
 	asked := struct {
 		APIVersion string `json:"apiVersion"`
@@ -124,8 +124,8 @@ const (
 	googleIDToken = "urn:ietf:params:oauth:token-type:id_token"
 )
 
-// googleExecutable returns the writer of a response of the type that the library asks for. The
-// library may also name a file that it reads before it runs the command again.
+// googleExecutable returns the writer of what Google's library expects, with the token type that it asks for.
+// The library may also name an output file, which it reads before it runs the command again.
 func googleExecutable(tokenType, outputFile string) (writer, error) {
 	switch tokenType {
 	case "":
@@ -143,8 +143,8 @@ func googleExecutable(tokenType, outputFile string) (writer, error) {
 	}, nil
 }
 
-// writeGoogleFailure reports a failure where Google's libraries find its text. They ignore the
-// output of a command that fails, so this returns nil.
+// writeGoogleFailure writes a failure to w, where Google's libraries find its text. They ignore the output of
+// a command that fails, so this returns nil.
 func writeGoogleFailure(w io.Writer, err error) error {
 	text, jsonErr := jsonText(googleResponse{Version: 1, Code: "azhost", Message: plain(err)})
 	if jsonErr == nil {
@@ -153,7 +153,7 @@ func writeGoogleFailure(w io.Writer, err error) error {
 	return jsonErr
 }
 
-// jsonText is a value as indented JSON, without a line end.
+// jsonText returns a value as indented JSON, without a line end.
 func jsonText(v any) (string, error) {
 	var b bytes.Buffer
 	err := writeJSON(&b, v)
@@ -167,11 +167,11 @@ func writeJSON(w io.Writer, v any) error {
 	return e.Encode(v)
 }
 
-// stamp is a time as kubectl, jq, and people read it.
+// stamp formats a time for kubectl, jq, and people.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// posixQuoted is s for a POSIX shell.
+// posixQuoted quotes s for a POSIX shell.
 func posixQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// powershellQuoted is s for PowerShell.
+// powershellQuoted quotes s for PowerShell.
 func powershellQuoted(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

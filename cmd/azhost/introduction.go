@@ -17,7 +17,7 @@ import (
 type shell struct {
 	comment string
 	quoted  func(string) string
-	set     string // a format of a name and a quoted value
+	set     string // a format for a name and a quoted value
 }
 
 // fakeShells are the values of --shell.
@@ -33,7 +33,7 @@ func newShell(name string) shell {
 	return shell{"#", posixQuoted, "export %s=%s\n"}
 }
 
-// setting is the command that sets a variable.
+// setting returns the command that sets a variable.
 func (s shell) setting(name, value string) string {
 	if s.set == "" {
 		return fmt.Sprintf("set \"%s=%s\"\n", name, value)
@@ -41,7 +41,7 @@ func (s shell) setting(name, value string) string {
 	return fmt.Sprintf(s.set, name, s.quoted(value))
 }
 
-// introduction says how to use the host, in lines that a shell can read.
+// introduction returns the lines that say how to use the host, which a shell can run.
 func (k fakeKind) introduction(host fakeHost, identities []azhosttest.Identity, shellName string) string {
 	s := newShell(shellName)
 	var b strings.Builder

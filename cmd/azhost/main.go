@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command azhost gets tokens for the managed identity of the machine that it runs on, explains why
-// there is none, and runs fake hosts for local development. Run "azhost help".
+// Command azhost gets tokens for the managed identity of the machine that it runs on, explains why it can't
+// get one, and runs fake hosts for local development. Run "azhost help".
 package main
 
 import (
@@ -25,12 +25,12 @@ const (
 	exitUsage       = 2
 	exitUnavailable = 3   // the machine has no managed identity
 	exitFailed      = 4   // the request failed
-	exitDown        = 5   // the machine has a host, which does not respond
+	exitDown        = 5   // the machine has a host, but it does not respond
 	exitInterrupted = 130 // 128 and the number of SIGINT
 	exitTerminated  = 143 // 128 and the number of SIGTERM
 )
 
-// process is what a run gets from its operating system.
+// process is a run's connection to the operating system.
 type process struct {
 	in        io.Reader
 	out, err  console
@@ -65,8 +65,8 @@ func (i interrupted) code() int {
 	return exitTerminated
 }
 
-// interruptible returns a context that the first SIGINT or SIGTERM cancels. The second one ends
-// the process, in case a command does not respond to the first.
+// interruptible returns a context that the first SIGINT or SIGTERM cancels. The second signal ends the
+// process, in case a command does not respond to the first.
 func interruptible(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
@@ -82,8 +82,8 @@ func interruptible(parent context.Context) (context.Context, func()) {
 	return ctx, func() { signal.Stop(signals); cancel(nil) }
 }
 
-// stopped returns the error of a command that runs until a signal stops it: nil after SIGTERM, which
-// is how services end.
+// stopped returns the error of a command that runs until a signal stops it. The error is nil after SIGTERM,
+// the usual end of a service.
 func stopped(ctx context.Context) error {
 	cause := context.Cause(ctx)
 	if signal, ok := errors.AsType[interrupted](cause); ok && signal.code() == exitTerminated {
@@ -95,7 +95,7 @@ func stopped(ctx context.Context) error {
 // command is one of azhost's commands.
 type command struct {
 	name     string
-	operands []string // the values that complete its operand
+	operands []string // the values to complete its operand with
 	create   func() runner
 }
 
@@ -198,7 +198,7 @@ func (p process) exit(ctx context.Context, name string, err error) int {
 	signal, bySignal := errors.AsType[interrupted](context.Cause(ctx))
 	switch {
 	case told && hasStatus:
-		return status.code // that of a report, or of a command, whatever ended it
+		return status.code // of a report or a child command, even if a signal ended it
 	case bySignal:
 		if !told {
 			fmt.Fprintln(p.err, strings.TrimSpace("azhost "+name)+": "+signal.Error())

@@ -18,7 +18,7 @@ var pages embed.FS
 func page(name string) string {
 	text, err := pages.ReadFile("help/" + name + ".txt")
 	if err != nil {
-		panic(err) // a page is missing from the program
+		panic(err) // the program was built without the page
 	}
 	return string(text)
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// probeConnect is the library's own limit.
+// probeConnect is how long connecting may take, as in the library.
 const probeConnect = 2 * time.Second
 
 // address returns the endpoint that the library uses.
@@ -39,7 +39,7 @@ func (d *doctor) address() string {
 	return env.IdentityEndpoint
 }
 
-// endpoint sends the host a request that it has to reject, and reports whether it responds.
+// endpoint sends the host a request that it must reject, and reports whether the host responds.
 func (d *doctor) endpoint(ctx context.Context) {
 	const check = "endpoint"
 	address := d.address()
@@ -62,11 +62,11 @@ func (d *doctor) endpoint(ctx context.Context) {
 	d.report.add(ok, check, detail, "")
 }
 
-// isIMDS reports whether what responded calls itself IMDS.
+// isIMDS reports whether the response claims to be from IMDS.
 func (d *doctor) isIMDS() bool { return strings.HasPrefix(d.server, "IMDS/") }
 
-// probe sends a request without the header of a token request. It uses no proxy and follows no
-// redirect.
+// probe sends a request without the header that token requests have. It doesn't use a proxy or follow
+// redirects.
 func (d *doctor) probe(ctx context.Context, address string) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.request.timeout/4)
 	defer cancel()

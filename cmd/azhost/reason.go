@@ -16,8 +16,8 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// reason is a stable word for the outcome of a request for a token. Each but reasonOK is a section
-// of TROUBLESHOOTING.md.
+// reason is a stable word for the outcome of a token request. Each except reasonOK is a section of
+// TROUBLESHOOTING.md.
 type reason string
 
 const (
@@ -66,7 +66,7 @@ func (r reason) exitCode() int {
 
 const troubleshooting = "https://github.com/azhost/azhost/blob/main/TROUBLESHOOTING.md#"
 
-// url returns the section of TROUBLESHOOTING.md about a reason.
+// url returns the URL of TROUBLESHOOTING.md's section about a reason.
 func (r reason) url(host azhost.Source) string {
 	anchor := string(r)
 	switch {
@@ -78,16 +78,16 @@ func (r reason) url(host azhost.Source) string {
 	return troubleshooting + anchor
 }
 
-// cause is what the library's error advises, and the reason for that.
+// cause is the advice in an error of the library, and the reason for the error.
 type cause struct {
 	advice string
 	reason reason
 }
 
-// causes returns what errors advise, where the advice tells more than the response's status.
+// causes returns the advice that tells more about an error than the response's status.
 func causes(host azhost.Source, identity string) []cause {
 	all := []cause{
-		{advice.Impostor + ". " + advice.NotAzure, reasonForeignResponse}, // before its second half
+		{advice.Impostor + ". " + advice.NotAzure, reasonForeignResponse}, // before NotAzure, which it contains
 		{advice.NotAzure, reasonNotAzure},
 		{advice.Blocked, reasonHostDown},
 		{advice.PodBlocked, reasonHostDown},
@@ -115,7 +115,7 @@ func causes(host azhost.Source, identity string) []cause {
 		{advice.EntraBusy, reasonHostFailing},
 		{advice.APIVersion, reasonRequestFailed},
 		{advice.NoFederation, reasonRequestFailed},
-		{advice.KeyRejected, reasonRequestFailed}, // before its first half
+		{advice.KeyRejected, reasonRequestFailed}, // before AgentStatus, with which it begins
 		{advice.AgentStatus, ""},
 	}
 	if identity != "" {
@@ -143,7 +143,7 @@ func explain(err error, host azhost.Source, identity string) (r reason, what, re
 	return r, printable(what), printable(remedy)
 }
 
-// reasonOf returns the reason for an error whose advice doesn't tell.
+// reasonOf returns the reason for an error whose advice doesn't determine it.
 func reasonOf(err error, host azhost.Source, identity string) reason {
 	resp := responseOf(err)
 	_, unavailable := errors.AsType[*azhost.CredentialUnavailableError](err)

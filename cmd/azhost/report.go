@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// report is what the doctor found. Its JSON form is what issues ask for, so its names and the words
-// in Reason and Name do not change.
+// report is what the doctor found. Users attach its JSON form to issues, so its names and the words in Reason
+// and Name do not change.
 type report struct {
 	Version  string    `json:"version"`
 	Host     string    `json:"host"` // an azhost.Source
@@ -24,7 +24,7 @@ type report struct {
 	URL      string    `json:"url,omitempty"`
 }
 
-// finding is the result of one check. No two in a report have the same name.
+// finding is the result of one check. Names in a report are unique.
 type finding struct {
 	Name   string `json:"name"`
 	Status status `json:"status"`
@@ -48,7 +48,7 @@ func (r *report) add(s status, name, detail, remedy string) {
 	r.Findings = append(r.Findings, finding{name, s, detail, remedy})
 }
 
-// find returns the finding of a name, or nil.
+// find returns the finding with a name, or nil.
 func (r *report) find(name string) *finding {
 	i := slices.IndexFunc(r.Findings, func(f finding) bool { return f.Name == name })
 	if i < 0 {
@@ -57,7 +57,7 @@ func (r *report) find(name string) *finding {
 	return &r.Findings[i]
 }
 
-// write writes the verdict, what is wrong, and what to do. Verbose adds the checks that passed.
+// write writes the verdict, what is wrong, and what to do. If verbose, it also writes the checks that passed.
 func (r *report) write(c console, verbose bool) error {
 	var b strings.Builder
 	for line := range strings.Lines(c.wrap(r.Verdict, "", "")) {
@@ -81,7 +81,7 @@ func (r *report) write(c console, verbose bool) error {
 	return err
 }
 
-// color is the verdict's.
+// color returns the verdict's color.
 func (r *report) color() style {
 	if r.OK {
 		return green
@@ -89,7 +89,7 @@ func (r *report) color() style {
 	return red
 }
 
-// repeated reports whether a problem says nothing that another one does not say as well.
+// repeated reports whether another problem says the same.
 func (r *report) repeated(f finding) bool {
 	isBad := func(name string) bool { other := r.find(name); return other != nil && other.Status == bad }
 	switch f.Name {

@@ -13,7 +13,7 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// request is which token to request from which host: the options that token and doctor share.
+// request is a token to request and the host to request it from: the options that token and doctor share.
 type request struct {
 	resource, cloud                   string
 	clientID, objectID, resourceID    string
@@ -33,7 +33,8 @@ func (r *request) flags(flags *flag.FlagSet, timeout time.Duration) {
 	flags.DurationVar(&r.timeout, "timeout", timeout, "")
 }
 
-// resolve completes the request with the operand, and checks what doesn't need a host.
+// resolve completes the request with the operand or, without one, with usual, and checks what doesn't depend
+// on the host.
 func (r *request) resolve(args arguments, usual string) error {
 	operand, err := args.one()
 	switch {
@@ -83,10 +84,10 @@ func sources() []string {
 	}
 }
 
-// target is the resource without the suffix of a scope.
+// target returns the resource without the suffix of a scope.
 func (r *request) target() string { return strings.TrimSuffix(r.resource, "/.default") }
 
-// id returns the selected identity, nil if none is selected.
+// id returns the selected identity, or nil if none is selected.
 func (r *request) id() azhost.ManagedIDKind {
 	switch {
 	case r.clientID != "":
@@ -99,7 +100,7 @@ func (r *request) id() azhost.ManagedIDKind {
 	return nil
 }
 
-// identity returns the selected identity as the library's errors name it, "" if none is selected.
+// identity returns the selected identity as the library's errors write it, or "" if none is selected.
 func (r *request) identity() string {
 	switch id := r.id().(type) {
 	case azhost.ClientID:
@@ -131,7 +132,7 @@ func client(transport http.RoundTripper) *http.Client {
 	}
 }
 
-// credential creates the credential. Its error is about the options, and so about the command line.
+// credential creates the credential. An error is about the options, and therefore about the command line.
 func credential(o *azhost.ManagedIdentityCredentialOptions) (*azhost.ManagedIdentityCredential, error) {
 	cred, err := azhost.NewManagedIdentityCredential(o)
 	if err != nil {

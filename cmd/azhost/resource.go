@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// resource is a service that tokens are for, by a name that is easy to remember. Its URIs are those
-// of the clouds in cloudNames, "" where the service does not exist.
+// resource is a service that tokens are for, with a short name. Its URIs are in the order of cloudNames; ""
+// means that the cloud does not have the service.
 type resource struct {
 	name string
 	uris [3]string
@@ -18,7 +18,7 @@ type resource struct {
 
 func cloudNames() []string { return []string{"public", "usgov", "china"} }
 
-// resources returns what the Azure SDKs use for each cloud; trailing slashes matter.
+// resources returns the resources that the Azure SDKs use for each cloud. Trailing slashes matter.
 func resources() []resource {
 	return []resource{
 		{"arm", [3]string{"https://management.azure.com/", "https://management.usgovcloudapi.net/", "https://management.chinacloudapi.cn/"}},
@@ -36,7 +36,7 @@ func resources() []resource {
 	}
 }
 
-// aksServer is the application of every AKS cluster that uses Microsoft Entra ID.
+// aksServer is the application ID of every AKS cluster that uses Microsoft Entra ID.
 const aksServer = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 func resourceNames() []string {
@@ -47,7 +47,7 @@ func resourceNames() []string {
 	return names
 }
 
-// resolveResource returns the URI that a name stands for, and anything else as it is.
+// resolveResource returns the URI that a name stands for, and any other text unchanged.
 func resolveResource(text, cloud string) (string, error) {
 	if err := oneOf("--cloud", cloud, "a cloud", cloudNames()); err != nil {
 		return "", err

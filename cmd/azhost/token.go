@@ -15,7 +15,7 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// tokenTimeout leaves room for IMDS's documented schedule of retries, up to 128 s of pauses.
+// tokenTimeout is longer than IMDS's documented schedule of retries, which has up to 128 s of pauses.
 const tokenTimeout = 150 * time.Second
 
 // tokenRun is one run of "azhost token".
@@ -74,7 +74,7 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 	return err
 }
 
-// getToken requests the token within the time of --timeout.
+// getToken requests the token, and waits at most --timeout.
 func (r *tokenRun) getToken(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, fmt.Errorf("--timeout %s", r.timeout))
 	defer cancel()
@@ -99,7 +99,7 @@ const (
 	progressEvery = 5 * time.Second
 )
 
-// progress shows on a terminal that the host takes long. The function that it returns ends that.
+// progress shows on a terminal that a request takes long, until the returned function is called.
 func (p process) progress(source azhost.Source) (stop func()) {
 	if !p.err.terminal {
 		return func() {}
@@ -120,10 +120,10 @@ func (p process) progress(source azhost.Source) (stop func()) {
 	return func() { close(done); running.Wait() }
 }
 
-// keepFile writes the token to the file, and each renewal, until ctx ends. It fails if there is no
-// first token, or if it can't write the file. Later failures of the host are reported.
+// keepFile writes the token, and each new one, to the file until ctx is done. It fails if it can't get the
+// first token or write the file. It prints later failures of the host.
 func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.ManagedIdentityCredential, opts policy.TokenRequestOptions, write writer) error {
-	if r.fresh { // and so the first token is
+	if r.fresh { // makes the cached token, which Tokens yields first, a new one
 		if _, err := r.getToken(ctx, p, cred, opts); err != nil {
 			return r.failed(err, cred.Source())
 		}

@@ -19,7 +19,7 @@ func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// arguments are what a command line has besides options.
+// arguments are what a command line has in addition to options.
 type arguments struct {
 	operands []string
 	command  []string // what follows "--"; nil without it
@@ -37,7 +37,7 @@ func (a arguments) one() (string, error) {
 	return "", usagef("unexpected argument %q", all[1])
 }
 
-// none fails if there are operands.
+// none returns an error if there are operands.
 func (a arguments) none() error {
 	operand, err := a.one()
 	if err == nil && operand != "" {
@@ -46,8 +46,8 @@ func (a arguments) none() error {
 	return err
 }
 
-// parse sets the flags in args. Unlike [flag.FlagSet.Parse] it finds options after operands, and
-// reports errors in the form in which people write options.
+// parse sets the flags in args. Unlike [flag.FlagSet.Parse], it accepts options after operands, and its
+// errors show options as people write them.
 func parse(flags *flag.FlagSet, args []string) (arguments, error) {
 	var parsed arguments
 	for i := 0; i < len(args); i++ {
@@ -89,7 +89,7 @@ func parse(flags *flag.FlagSet, args []string) (arguments, error) {
 	return parsed, nil
 }
 
-// option is a flag's name as people write it.
+// option returns a flag's name as people write it.
 func option(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -108,7 +108,7 @@ func isBool(f *flag.Flag) bool {
 	return ok && b.IsBoolFlag()
 }
 
-// oneOf fails if an option's value, or an operand, is none of those that are known.
+// oneOf returns an error if an option's value or an operand is not one of the known values.
 func oneOf(option, value, kind string, known []string) error {
 	if slices.Contains(known, value) {
 		return nil
@@ -117,7 +117,7 @@ func oneOf(option, value, kind string, known []string) error {
 	return usagef("%s isn't %s; it is one of %s%s", what, kind, strings.Join(known, ", "), didYouMean(value, known))
 }
 
-// didYouMean suggests the known word that is closest to an unknown one, or returns "".
+// didYouMean returns a suggestion of the known word that is closest to an unknown one, or "".
 func didYouMean(word string, known []string) string {
 	best, least := "", max(2, len(word)/3)+1
 	for _, k := range known {
@@ -131,7 +131,8 @@ func didYouMean(word string, known []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// distance counts the bytes to insert, delete, replace or swap with their neighbor to turn a into b.
+// distance returns how many bytes must be inserted, deleted, replaced, or swapped with their neighbor to turn
+// a into b.
 func distance(a, b string) int {
 	previous, last := []int(nil), make([]int, len(b)+1)
 	for j := range last {

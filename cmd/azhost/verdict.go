@@ -11,7 +11,7 @@ import (
 	"github.com/azhost/azhost/internal/advice"
 )
 
-// hostName is a host in a sentence.
+// hostName returns a host's name for use in a sentence.
 func hostName(s azhost.Source) string {
 	switch s {
 	case azhost.SourceAzureArc:
@@ -28,7 +28,7 @@ func hostName(s azhost.Source) string {
 	return "IMDS"
 }
 
-// machine is what has the identity, in a sentence.
+// machine returns what has the identity, for use in a sentence.
 func (d *doctor) machine() string {
 	switch d.source {
 	case azhost.SourceAzureArc:
@@ -54,7 +54,7 @@ func sentence(format string, args ...any) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// verdict says in a sentence what a reason means here.
+// verdict returns a sentence that says what a reason means on this machine.
 func (d *doctor) verdict(r reason) string {
 	host, machine := hostName(d.source), d.machine()
 	switch r {
@@ -119,7 +119,7 @@ func (d *doctor) verdict(r reason) string {
 	return sentence("%s rejected the token request.", host)
 }
 
-// remedy returns what to do about a reason: the library's advice, unless the doctor knows better.
+// remedy returns what to do about a reason: the library's advice, unless the doctor has better advice.
 func (d *doctor) remedy(r reason, advised string) string {
 	imds, arc := d.source == azhost.SourceIMDS, d.source == azhost.SourceAzureArc
 	switch {
@@ -204,7 +204,7 @@ func (d *doctor) next(r reason) []string {
 	return []string{} // not null in JSON
 }
 
-// installed reports whether the Arc agent is, or its variables say so.
+// installed reports whether the Arc agent is installed, or its variables or --endpoint point to one.
 func (d *doctor) installed() bool {
 	return d.facts.env.Himds != "" || d.facts.env.ArcVariables() || d.request.endpoint != ""
 }

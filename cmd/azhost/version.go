@@ -28,7 +28,7 @@ func (*versionRun) run(_ context.Context, args arguments, p process) error {
 	return err
 }
 
-// version returns the version that azhost was built from, and its revision if that is known.
+// version returns the version of azhost, and the revision that it was built from if that is known.
 func version() (version, revision string) {
 	version = "(devel)"
 	info, ok := debug.ReadBuildInfo()

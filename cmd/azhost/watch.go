@@ -13,8 +13,8 @@ import (
 
 const watchInterval = 5 * time.Second
 
-// watchChanges examines the machine every five seconds until ctx ends, and prints the verdict when
-// it changes.
+// watchChanges examines the machine every five seconds until ctx is done, and prints the verdict when it
+// changes.
 func (r *doctorRun) watchChanges(ctx context.Context, p process) error {
 	type state struct {
 		reason   reason
