@@ -151,7 +151,7 @@ func (d *doctor) keys() {
 			"Install and connect the Arc agent. In a container, mount the agent's key directory and pass --arc-key-directory.")
 	case denied && d.facts.root:
 		d.report.add(bad, check, printable(err.Error()),
-			"This root user is one of a container or a user namespace. Run the container with the host's group "+group+" (--group-add), or without a user namespace.")
+			"This is the root user of a container or a user namespace. Run the container with the host's group "+group+" (--group-add), or without a user namespace.")
 	case denied:
 		d.report.add(bad, check, printable(err.Error()),
 			fmt.Sprintf("Add the user to the group %s, then log in again or restart the service. Or run as root.", group))
@@ -191,7 +191,7 @@ func (d *doctor) claims(token string, now time.Time) {
 		d.report.add(ok, "lifetime", fmt.Sprintf("%s to %s (%s)", stamp(issued), stamp(expires), expires.Sub(issued)), "")
 	}
 	if okIssued && issued.Sub(now) > 5*time.Minute {
-		d.report.add(note, "clock", fmt.Sprintf("by this machine's clock, the token will be issued %s from now", issued.Sub(now).Round(time.Second)),
+		d.report.add(note, "clock", fmt.Sprintf("the token's issue time is %s ahead of this machine's clock", issued.Sub(now).Round(time.Second)),
 			"Set this machine's clock.")
 	}
 	if d.request.identity() == "" && userAssigned {

@@ -93,7 +93,7 @@ func (l *limit) Set(text string) error {
 	perSecond, err1 := strconv.Atoi(a)
 	atOnce, err2 := strconv.Atoi(b)
 	if err1 != nil || err2 != nil || perSecond < 1 || atOnce < 1 {
-		return errors.New("isn't two numbers, requests in a second and at once, such as 20,5")
+		return errors.New("isn't two numbers, requests per second and requests at a time, such as 20,5")
 	}
 	*l = limit{perSecond, atOnce}
 	return nil

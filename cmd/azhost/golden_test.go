@@ -29,7 +29,7 @@ var varying = []struct {
 	{regexp.MustCompile(`(IDENTITY_HEADER|MSI_SECRET|IDENTITY_SERVER_THUMBPRINT)='\w+'`), "$1='SECRET'"},
 	{regexp.MustCompile(`(responds in|after) [\d.]+m?s`), "$1 DURATION"},
 	{regexp.MustCompile(`"expiration_time": \d+`), `"expiration_time": 1800000000`},
-	{regexp.MustCompile(`issued \S+ from now`), "issued DURATION from now"},
+	{regexp.MustCompile(`issue time is \S+ ahead`), "issue time is DURATION ahead"},
 	{regexp.MustCompile(`\((\d+h\d+m)\d+s\)`), "($1)"},
 	{regexp.MustCompile(`C:\\+ProgramData\\+AzureConnectedMachineAgent\\+Tokens`), "/var/opt/azcmagent/tokens"},
 	{regexp.MustCompile(`x-ms-request-id \\?"[^"]+"`), "x-ms-request-id ID"},

@@ -144,7 +144,7 @@ func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.Managed
 		if err != nil {
 			return err // the next renewal, which would write again, may be 12 hours away
 		}
-		fmt.Fprintf(p.err, "azhost token: wrote %s, which expires at %s\n", r.out, stamp(token.ExpiresOn))
+		fmt.Fprintf(p.err, "azhost token: wrote %s; the token expires at %s\n", r.out, stamp(token.ExpiresOn))
 		written = true
 	}
 	return stopped(ctx)
