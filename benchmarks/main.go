@@ -26,15 +26,15 @@ func main() {
 	}
 }
 
-// run measures all rows and prints the table of this folder, then that of the other one.
+// run measures all rows and prints the table of this folder, then that of the other one, if any.
 func run(against string, rounds int, args []string) error {
 	folders := []string{"."}
 	if against != "" {
 		folders = append(folders, against)
 	}
 	results := make([]bytes.Buffer, len(folders))
-	// A process for each, because azidentity's cache is one for the whole process; and one round after
-	// the other, so that a machine that slows down meanwhile does so for all in a row.
+	// Each measurement has its own process, because azidentity has one cache per process. The rounds follow
+	// one another, so that a machine that slows down affects every folder in the row.
 	for _, work := range []string{"^(Parallel)?Hit$", "^HitObserved$", "^HitTraced$", "^Use$", "^Fetch", "^Observe$", "^Herd", "^Health$", "^Memory$"} {
 		for range rounds {
 			for i, folder := range folders {
@@ -59,10 +59,10 @@ func run(against string, rounds int, args []string) error {
 	return nil
 }
 
-// measured is a benchmark's values by unit, one for each time that it ran.
+// measured has a benchmark's values by unit, one for each time that it ran.
 type measured map[string][]float64
 
-// median is the middle value, which one slow run does not move.
+// median returns the middle value, which one slow run doesn't change.
 func (m measured) median(unit string) (float64, bool) {
 	values := slices.Sorted(slices.Values(m[unit]))
 	if len(values) == 0 {
@@ -71,8 +71,8 @@ func (m measured) median(unit string) (float64, bool) {
 	return values[len(values)/2], true
 }
 
-// table writes what go test printed as a table, with the ratio of azhost to the floor and of
-// azidentity to azhost.
+// table writes the output of go test as a table, with the ratios of azhost to the floor and of azidentity to
+// azhost.
 func table(w io.Writer, results io.Reader) error {
 	work := map[string]map[string]measured{} // by benchmark, then by peer
 	var order, machine []string
@@ -127,8 +127,7 @@ func table(w io.Writer, results io.Reader) error {
 	return lines.Err()
 }
 
-// units are those that say something of a benchmark: its own if it has one, else time and
-// allocations.
+// units returns the units to show for a benchmark: its own if it has one, otherwise time and allocations.
 func units(m measured) []string {
 	for _, own := range []string{"ns/call", "requests/herd", "B/token"} {
 		if len(m[own]) > 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// command carries out a line of standard input.
+// command runs a command, a line of standard input.
 func (h *hosts) command(text string) error {
 	name, argument, _ := strings.Cut(text, " ")
 	switch name {

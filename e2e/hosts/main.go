@@ -1,17 +1,17 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command hosts is what answers in a test's network namespace: an IMDS, an Arc agent or a web
-// proxy, at the addresses of the real ones. It refuses to run anywhere else.
+// Command hosts runs fake hosts in a test's network namespace: an IMDS, an Arc agent, or a web proxy, at the
+// addresses of the real ones. It doesn't run anywhere else.
 //
-// It writes requests, and connections to the proxy, to standard output. It reads commands from
-// standard input, one a line, says on standard output when each is done, and ends with its input:
+// It writes each request, and each connection to the proxy, to standard output. It reads commands from
+// standard input, one per line, and writes a line when each is done. It exits at the end of its input:
 //
-//	sync                  nothing; what happened before has been written when it is done
+//	sync                  do nothing; everything that happened before it is written first
 //	stop                  refuse connections
-//	start                 end that
-//	fail {"Status":404}   answer every request by this azhosttest.Fault
-//	restart               the Arc agent, for a second, when it gets the next answer to a challenge
+//	start                 accept connections again
+//	fail {"Status":404}   respond to every request with this azhosttest.Fault
+//	restart               stop the Arc agent for a second when it receives the next key
 package main
 
 import (
@@ -32,15 +32,15 @@ import (
 )
 
 func main() {
-	outside := flag.String("outside", "", "the network namespace that this must not be")
+	outside := flag.String("outside", "", "network namespace of the process that started this one")
 	late := flag.Duration("late", 0, "how long to wait before listening")
 	vm := flag.String("vm", "", "address of an IMDS")
 	arc := flag.String("arc", "", "address of an Arc agent")
 	keys := flag.String("keys", "", "the agent's key directory")
 	proxy := flag.String("proxy", "", "address of a web proxy")
-	perSecond := flag.Int("per-second", 0, "requests that IMDS answers in a second; 0 is any number")
-	atOnce := flag.Int("at-once", 0, "requests that IMDS answers at once; 0 is any number")
-	latency := flag.Duration("latency", 0, "how long an answer of IMDS takes")
+	perSecond := flag.Int("per-second", 0, "requests that IMDS allows per second; 0 means no limit")
+	atOnce := flag.Int("at-once", 0, "requests that IMDS allows at a time; 0 means no limit")
+	latency := flag.Duration("latency", 0, "how long a response from IMDS takes")
 	flag.Parse()
 	h := &hosts{out: line.NewWriter(os.Stdout)}
 	err := netns.Confined(*outside)
@@ -61,7 +61,7 @@ func main() {
 type hosts struct {
 	out     *line.Writer
 	all     []*azhosttest.Host
-	restart atomic.Bool // the agent, when it gets the next answer to a challenge
+	restart atomic.Bool // restart the agent when it receives the next key
 }
 
 func (h *hosts) listenVM(address string, perSecond, atOnce int, latency time.Duration) error {
@@ -99,7 +99,7 @@ func (h *hosts) listenArc(address, keys string) error {
 	return nil
 }
 
-// listenProxy writes every connection, so that a proxy of any protocol would be noticed.
+// listenProxy writes every connection, so that the tests notice use of the proxy with any protocol.
 func (h *hosts) listenProxy(address string) error {
 	if address == "" {
 		return nil
@@ -133,7 +133,7 @@ func (h *hosts) restartArc(arc *azhosttest.Arc) {
 	}
 }
 
-// obey carries out the commands.
+// obey runs the commands.
 func (h *hosts) obey(in io.Reader) error {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {

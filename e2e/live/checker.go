@@ -23,7 +23,7 @@ const (
 	unknownClient   = azhost.ClientID("00000000-0000-0000-0000-000000000000")
 )
 
-// check is a promise and what became of it.
+// check is a promise and the result of checking it.
 type check struct {
 	promise  string
 	held     bool
@@ -100,7 +100,7 @@ func (c *checker) check(promise string, f func() (held bool, result string)) {
 	c.checks = append(c.checks, check{promise, held, result, time.Since(start), c.watch.count() - before})
 }
 
-// herd gets one token from many goroutines with a credential that has none yet.
+// herd gets a token from many goroutines at once, with a credential that has none yet.
 func (c *checker) herd(ctx context.Context) (bool, string) {
 	cred, err := c.credential(nil)
 	if err != nil {
@@ -122,7 +122,7 @@ func (c *checker) herd(ctx context.Context) (bool, string) {
 	}
 	want := 1
 	if c.source == azhost.SourceAzureArc {
-		want = 2 // the challenge and its answer
+		want = 2 // without a key, and then with the challenge's key
 	}
 	return len(distinct) == 1 && c.watch.count()-before == want, fmt.Sprintf("%d distinct", len(distinct))
 }
@@ -148,7 +148,7 @@ func (c *checker) token(ctx context.Context, cred azcore.TokenCredential, resour
 	return cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
 }
 
-// describe names an error's type and status. Its text can hold IDs, so it isn't part of the record.
+// describe returns an error's type and status. Its text can contain IDs, so it isn't part of the record.
 func (c *checker) describe(err error) string {
 	if err == nil {
 		return "a token"

@@ -42,7 +42,7 @@ func (r record) markdown() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %d | %s |\n", c.promise, held, c.result, c.requests, c.took.Round(time.Millisecond))
 	}
 	if len(r.answers) > 0 {
-		b.WriteString("\nAnswers:\n\n")
+		b.WriteString("\nResponses:\n\n")
 	}
 	for _, a := range r.answers {
 		fmt.Fprintf(&b, "- `%s`\n", a)
@@ -73,8 +73,8 @@ var (
 	version = regexp.MustCompile(`[0-9]+(\.[0-9]+)+`)
 )
 
-// agent returns the version of what answered, or "": of the Arc agent from its own command, of the
-// others from the Server header.
+// agent returns the version of what responded, or "". It gets the Arc agent's version from the agent's own
+// command, and the others' from the Server header.
 func agent(ctx context.Context, source azhost.Source, server string) string {
 	if source == azhost.SourceAzureArc {
 		out, err := exec.CommandContext(ctx, "azcmagent", "version").Output()

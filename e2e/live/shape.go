@@ -24,7 +24,7 @@ func name(s string) string {
 	return "(other)"
 }
 
-// shape returns the JSON types in a body, and no values.
+// shape returns the JSON types in a body, without values.
 func shape(body []byte) string {
 	if len(body) == 0 {
 		return "empty"

@@ -14,7 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// watch is a pipeline policy that keeps the shape of every answer. Its zero value is ready to use.
+// watch is a pipeline policy that keeps the shape of every response. Its zero value is ready to use.
 type watch struct {
 	mu      sync.Mutex // guards the fields below
 	answers []string
@@ -26,7 +26,7 @@ var _ policy.Policy = (*watch)(nil)
 // Do implements [policy.Policy].
 func (w *watch) Do(req *policy.Request) (*http.Response, error) {
 	resp, err := req.Next()
-	answer, product := "no answer", ""
+	answer, product := "no response", ""
 	if err == nil {
 		body, failed := runtime.Payload(resp)
 		if failed != nil {

@@ -1,12 +1,12 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command program is a program as users write them: a credential with default options, and
-// GetToken. The tests start it in a network namespace; it refuses to run anywhere else.
+// Command program is like a user's program: it creates a credential with default options and calls GetToken.
+// The tests start it in a network namespace; it doesn't run anywhere else.
 //
-// It reads resources from standard input, separated by blanks. For every line it asks for tokens,
-// from as many goroutines as -goroutines says, which share the line's resources evenly, and writes
-// the outcomes to standard output. It never writes a token. It ends with its input.
+// It reads lines of resources, separated by blanks, from standard input. For every line, it requests tokens
+// from as many goroutines as -goroutines says, which share the line's resources evenly, and writes the
+// outcomes to standard output. It never writes a token. It exits at the end of its input.
 package main
 
 import (
@@ -33,10 +33,10 @@ import (
 )
 
 func main() {
-	outside := flag.String("outside", "", "the network namespace that this must not be")
-	goroutines := flag.Int("goroutines", 1, "how many callers at once")
+	outside := flag.String("outside", "", "network namespace of the process that started this one")
+	goroutines := flag.Int("goroutines", 1, "number of concurrent callers")
 	log := flag.Bool("log", false, "log to standard error")
-	careless := flag.Bool("careless", false, "use net/http's client, which goes through proxies")
+	careless := flag.Bool("careless", false, "use net/http's default client, which uses proxies")
 	flag.Parse()
 	err := netns.Confined(*outside)
 	if err == nil {
@@ -48,7 +48,7 @@ func main() {
 	}
 }
 
-// options are nil, the default, unless there is something to set.
+// options returns nil, the default, unless there is something to set.
 func options(log, careless bool) *azhost.ManagedIdentityCredentialOptions {
 	if !log && !careless {
 		return nil
@@ -84,7 +84,7 @@ func run(in io.Reader, out *line.Writer, o *azhost.ManagedIdentityCredentialOpti
 	return lines.Err()
 }
 
-// ask asks for one token.
+// ask requests one token.
 func ask(credential *azhost.ManagedIdentityCredential, resource string) line.Call {
 	start := time.Now()
 	token, err := credential.GetToken(context.Background(), policy.TokenRequestOptions{Scopes: []string{resource + "/.default"}})
@@ -107,7 +107,7 @@ func typeOf(err error) string {
 	return fmt.Sprintf("%T", err)
 }
 
-// digest tells tokens apart without giving them away.
+// digest returns a hash that distinguishes tokens without revealing them.
 func digest(token azcore.AccessToken) string {
 	sum := sha256.Sum256([]byte(token.Token))
 	return hex.EncodeToString(sum[:8])

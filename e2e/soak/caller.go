@@ -16,20 +16,20 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// margin is how long a caller may be descheduled between looking at the clock itself and the
-// library's look at it, before a token that expired in between counts as held.
+// margin is how much later than a caller the library may look at the clock, because the caller is
+// descheduled. A token that expires in between doesn't count as held.
 const margin = 250 * time.Millisecond
 
-// dying is the part of a token's life in which a caller waits for a refresh that is running, for at
-// most half of what is left; before that, no caller waits.
+// dying is the part of a token's life in which a caller waits for a running refresh, for at most half of what
+// is left. Before that, no caller waits.
 const dying = tokenLifetime/10 + margin
 
-// target is one host and the credentials that ask it.
+// target is one host and the credentials that get tokens from it.
 type target struct {
 	*figures
 	host       *azhosttest.Host
 	options    *azhost.ManagedIdentityCredentialOptions
-	credential *azhost.ManagedIdentityCredential // for half of the calls; the others make one each
+	credential *azhost.ManagedIdentityCredential // for half of the calls; each of the others creates one
 	held       [resources]atomic.Int64           // the latest expiry of a resource's tokens, in Unix nanoseconds
 }
 
@@ -38,17 +38,17 @@ func newTarget(name string, host *azhosttest.Host, o *azhost.ManagedIdentityCred
 	return &target{figures: newFigures(name), host: host, options: o, credential: credential}, err
 }
 
-// first gets a token while the host doesn't fail.
+// first gets a token before the host begins to fail.
 func (t *target) first(ctx context.Context) error {
 	_, err := t.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{"https://first.example"}})
 	return err
 }
 
-// call asks for tokens, with small pauses, until ctx ends.
+// call requests tokens, with small pauses, until ctx is done.
 func (t *target) call(ctx context.Context, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	for sleep(ctx, 5*time.Millisecond+rand.N(15*time.Millisecond)) {
-		// Callers that leave early must harm no other, and those that stay have the longer calls.
+		// Callers that leave early must not harm the others. The most patient callers make the longest calls.
 		patience := []time.Duration{50 * time.Millisecond, time.Second, 5 * time.Second, time.Minute}
 		credential := t.credential
 		if random.IntN(2) == 0 {
@@ -63,7 +63,7 @@ func (t *target) call(ctx context.Context, seed uint64) {
 	}
 }
 
-// ask asks for one token and checks the result.
+// ask requests one token and checks the result.
 func (t *target) ask(ctx context.Context, credential *azhost.ManagedIdentityCredential, n int, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -87,7 +87,8 @@ func (t *target) ask(ctx context.Context, credential *azhost.ManagedIdentityCred
 		case held.After(start.Add(dying)), held.After(end):
 			t.violate(&t.errorsWhileHeld, "error from %s to %s with a token valid until %s: %v", start, end, held, err)
 		case held.After(start.Add(margin)):
-			// It waited for a refresh, for half of what was left, and the machine slept through the other half.
+			// The call waited for a refresh for half of what was left, and the machine was suspended for the
+			// other half.
 			t.errorsDying.Add(1)
 		}
 		return
@@ -96,13 +97,14 @@ func (t *target) ask(ctx context.Context, credential *azhost.ManagedIdentityCred
 		t.violate(&t.expired, "token that expired on %s at %s", token.ExpiresOn, start)
 	}
 	expiry, latest := token.ExpiresOn.UnixNano(), t.held[n].Load()
-	// The greater of two new tokens may lose here, which only makes the check more lenient.
+	// If two calls store a new token at once, the later expiry may be lost, which only makes the check more
+	// lenient.
 	if expiry > latest && t.held[n].CompareAndSwap(latest, expiry) {
 		t.check(token, resource)
 	}
 }
 
-// check checks that a new token is the host's, for the resource.
+// check checks that a new token is from the host and for the resource.
 func (t *target) check(token azcore.AccessToken, resource string) {
 	t.tokens.Add(1)
 	claims, err := t.host.Verify(token.Token)

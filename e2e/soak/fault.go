@@ -14,7 +14,7 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// faultRate is the part of the requests that are answered by a fault.
+// faultRate is the share of requests that get a fault.
 const faultRate = 1.0 / 3
 
 // faults are the ways in which a host fails, all equally often.
@@ -23,7 +23,7 @@ var faults = []struct {
 	fault azhosttest.Fault
 }{
 	{"429 with Retry-After", azhosttest.Throttled(time.Second)},
-	{"429 without", azhosttest.Throttled(0)},
+	{"429 without Retry-After", azhosttest.Throttled(0)},
 	{"500 of the host", azhosttest.ServerError()},
 	{"500 of another server", azhosttest.WireServer()},
 	{"503 without a body", azhosttest.Fault{Status: http.StatusServiceUnavailable}},
@@ -36,7 +36,7 @@ var faults = []struct {
 	{"200 with 1 MiB of blanks", azhosttest.Fault{Body: strings.Repeat(" ", 1<<20+1)}},
 	{"HTML page", azhosttest.Portal()},
 	{"redirect", azhosttest.Fault{Status: http.StatusFound, Header: http.Header{"Location": {"http://127.0.0.1:1/"}}}},
-	{"slow answer", azhosttest.Fault{Delay: 2 * time.Second}},
+	{"slow response", azhosttest.Fault{Delay: 2 * time.Second}},
 }
 
 // fail makes a host fail a third of the time.
@@ -55,7 +55,7 @@ func fail(h *azhosttest.Host, f *figures, seed uint64) {
 	})
 }
 
-// failKeys makes the agent's key files bad for a third of the time, until ctx ends.
+// failKeys makes the agent's key files bad for a third of the time, until ctx is done.
 func failKeys(ctx context.Context, arc *azhosttest.Arc, f *figures) {
 	for phase := 0; ; phase++ {
 		var bad azhosttest.KeyFault
@@ -84,7 +84,7 @@ func failKeys(ctx context.Context, arc *azhosttest.Arc, f *figures) {
 	}
 }
 
-// restart stops a host for a second twice a minute, until ctx ends.
+// restart stops a host for a second, twice a minute, until ctx is done.
 func restart(ctx context.Context, h *azhosttest.Host, f *figures) {
 	for sleep(ctx, 30*time.Second) {
 		f.fault("seconds of refused connections")
@@ -99,7 +99,7 @@ func restart(ctx context.Context, h *azhosttest.Host, f *figures) {
 	}
 }
 
-// sleep reports whether it slept.
+// sleep waits for d, and returns false if ctx is done first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

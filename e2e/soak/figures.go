@@ -13,31 +13,31 @@ import (
 	"time"
 )
 
-// figures are what is counted for one host.
+// figures has the counts for one host.
 type figures struct {
 	name string
 
 	calls, credentials, tokens, requests            atomic.Int64
-	errors, errorsDying                             atomic.Int64 // all, and those whose token expired during the call
+	errors, errorsDying                             atomic.Int64 // all errors, and those whose token expired during the call
 	errorsWhileHeld, expired, foreign, unmade, fast atomic.Int64 // violations
-	longest, longestDying, longestHeld              atomic.Int64 // in nanoseconds, of calls without a valid token, with a dying one, with any other
+	longest, longestDying, longestHeld              atomic.Int64 // in nanoseconds; calls without a valid token, with a dying one, and with any other
 
 	mu     sync.Mutex // guards the fields below
 	faults map[string]int
-	recent []time.Time // of the requests of the last second
-	rate   int         // the most in any second
+	recent []time.Time // when the requests of the last second arrived
+	rate   int         // the most requests in any second
 }
 
 func newFigures(name string) *figures { return &figures{name: name, faults: map[string]int{}} }
 
-// fault counts one.
+// fault counts a fault.
 func (f *figures) fault(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults[name]++
 }
 
-// request counts one of the requests to a host. IMDS is asked at most 20 times in any second.
+// request counts a request to a host. More than limit in any second is a violation; 0 means no limit.
 func (f *figures) request(at time.Time, limit int) {
 	f.mu.Lock()
 	f.recent = append(slices.DeleteFunc(f.recent, func(old time.Time) bool { return at.Sub(old) >= time.Second }), at)
@@ -57,7 +57,7 @@ func (f *figures) violate(counter *atomic.Int64, format string, args ...any) {
 	}
 }
 
-// print reports whether nothing happened that must never happen.
+// print prints the figures, and reports whether there were tokens and no violations.
 func (f *figures) print() bool {
 	row := func(what string, value any) { fmt.Printf("%-44s %12v\n", what, value) }
 	fmt.Printf("\n%s\n", f.name)

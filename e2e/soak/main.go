@@ -1,12 +1,11 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command soak drives azhost for minutes over loopback against an IMDS and an Arc agent that fail
-// a third of the time. Half of the calls make a credential of their own, with garbage collections in
-// between. It checks what must never happen: an error while the process holds a valid token, an
-// expired token, a token of another resource, more than 20 requests to IMDS in a second, and
-// goroutines, descriptors or memory left behind. It prints a table of figures, and exits with 1 if any
-// of these happened.
+// Command soak calls azhost for minutes, over loopback, against an IMDS and an Arc agent that fail a third of
+// the time. Half of the calls create their own credential, with garbage collections in between. soak checks
+// for what must never happen: an error while the process holds a valid token; an expired token; a token for
+// another resource; more than 20 requests to IMDS in a second; and goroutines, descriptors, or memory left
+// behind. It prints a table of figures, and exits with 1 if any of these happened.
 //
 //	go run ./soak -for 10m
 package main
@@ -32,9 +31,9 @@ const (
 )
 
 func main() {
-	duration := flag.Duration("for", 10*time.Minute, "how long to go on")
-	goroutines := flag.Int("goroutines", 200, "how many callers at once")
-	seed := flag.Uint64("seed", 1, "of the random faults")
+	duration := flag.Duration("for", 10*time.Minute, "how long to run")
+	goroutines := flag.Int("goroutines", 200, "number of concurrent callers")
+	seed := flag.Uint64("seed", 1, "seed of the random faults")
 	flag.Parse()
 	ok, err := soak(*duration, *goroutines, *seed)
 	if err != nil {
@@ -45,7 +44,7 @@ func main() {
 	}
 }
 
-// soak measures the process before and after a run, and reports whether all went well.
+// soak measures the process before and after a run, and reports whether nothing went wrong.
 func soak(duration time.Duration, goroutines int, seed uint64) (bool, error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -66,7 +65,7 @@ func soak(duration time.Duration, goroutines int, seed uint64) (bool, error) {
 		return false, err
 	}
 	fmt.Printf("%-44s %12s\n", "ran for", elapsed.Round(time.Second))
-	fmt.Printf("%-44s %12s\n", "most that a timer of 10 ms was late", late.Round(time.Millisecond))
+	fmt.Printf("%-44s %12s\n", "longest delay of a 10 ms timer", late.Round(time.Millisecond))
 	wellBehaved := true
 	for _, f := range figures {
 		wellBehaved = f.print() && wellBehaved
@@ -83,7 +82,7 @@ func soak(duration time.Duration, goroutines int, seed uint64) (bool, error) {
 	return true, nil
 }
 
-// run lets the callers loose on both hosts. When it returns, everything has been closed.
+// run starts callers on both hosts. When it returns, everything has been closed.
 func run(ctx context.Context, duration time.Duration, goroutines int, seed uint64) ([]*figures, error) {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	if err != nil {
@@ -96,7 +95,7 @@ func run(ctx context.Context, duration time.Duration, goroutines int, seed uint6
 	}
 	defer arc.Close()
 
-	// The transport is the library's own, because it is one of the things under test.
+	// The transport is the library's own, because it is under test too.
 	onVM, err := newTarget("Azure VM", &vm.Host, &azhost.ManagedIdentityCredentialOptions{
 		Source: azhost.SourceIMDS, Endpoint: vm.Endpoint(),
 	})
@@ -111,7 +110,7 @@ func run(ctx context.Context, duration time.Duration, goroutines int, seed uint6
 	}
 	vm.OnRequest(func(r azhosttest.Request) { onVM.request(r.Time, 20) })
 	arc.OnRequest(func(r azhosttest.Request) { onArc.request(r.Time, 0) })
-	// Where IMDS has never answered, a fault is a foreign response.
+	// Before the first response from IMDS, a fault would count as a foreign response.
 	if err := onVM.first(ctx); err != nil {
 		return nil, err
 	}
@@ -122,7 +121,7 @@ func run(ctx context.Context, duration time.Duration, goroutines int, seed uint6
 	fail(&vm.Host, onVM.figures, seed)
 	fail(&arc.Host, onArc.figures, seed+1)
 	all.Go(func() { failKeys(ctx, arc, onArc.figures) })
-	all.Go(func() { // what only a credential refers to goes with it
+	all.Go(func() { // collects what only unused credentials refer to
 		for sleep(ctx, time.Second) {
 			runtime.GC()
 		}

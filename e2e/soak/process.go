@@ -12,22 +12,22 @@ import (
 	"time"
 )
 
-// process is what a process has.
+// process has the resources that a process uses.
 type process struct {
 	goroutines, descriptors int
 	heap                    uint64 // bytes in use after a collection
 }
 
 const (
-	// maxGrowth allows for what packages of the standard library keep once they were used.
+	// maxGrowth allows for what packages of the standard library keep after their first use.
 	maxGrowth = 2 << 20
-	// settleWithin is longer than a request may take that no caller waits for: 3 min.
+	// settleWithin is longer than a request may run without a waiting caller: 3 min.
 	settleWithin = 200 * time.Second
 )
 
 // measureIdle measures the process before its work.
 func measureIdle() (process, error) {
-	// The first socket makes the runtime open its poller, which stays for good.
+	// The first socket makes the runtime open its poller, which stays open.
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return process{}, err
@@ -39,7 +39,7 @@ func measureIdle() (process, error) {
 }
 
 func measure() (process, error) {
-	for range 3 { // what has a cleanup goes in the cycle after it
+	for range 3 { // objects with a cleanup are freed one cycle later
 		runtime.GC()
 	}
 	fds, err := os.ReadDir("/proc/self/fd")
@@ -52,7 +52,7 @@ func measure() (process, error) {
 	return process{goroutines: runtime.NumGoroutine(), descriptors: len(fds), heap: m.HeapAlloc}, nil
 }
 
-// settle waits until the process is back where it began, and returns what it has then or at last.
+// settle waits until the process uses no more than before, and returns the last measurement.
 func settle(before process) (process, error) {
 	for end := time.Now().Add(settleWithin); ; time.Sleep(100 * time.Millisecond) {
 		after, err := measure()
@@ -62,8 +62,8 @@ func settle(before process) (process, error) {
 	}
 }
 
-// watch returns how late a goroutine that sleeps for 10 ms has woken up at most until then: the machine
-// may be busy with other work, and callers are late with it. That ends the watch.
+// watch measures how late a goroutine that sleeps for 10 ms wakes up at most. Callers are late too if the
+// machine is busy with other work. lateness ends the watch and returns the result.
 func watch(ctx context.Context) (lateness func() time.Duration) {
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan time.Duration)
@@ -82,7 +82,7 @@ func (p process) backTo(before process) bool {
 	return p.goroutines <= before.goroutines && p.descriptors <= before.descriptors && p.heap <= before.heap+maxGrowth
 }
 
-// print reports whether the process is back where it began.
+// print prints both measurements, and reports whether the process uses no more than before.
 func (p process) print(before process) bool {
 	fmt.Printf("\nprocess %48s\n", "begin -> end")
 	row := func(what string, begin, end any) { fmt.Printf("%-44s %5v -> %5v\n", what, begin, end) }

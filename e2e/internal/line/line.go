@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package line is what the programs of the tests write to standard output, as JSON, one a line.
+// Package line defines what the programs of the tests write to standard output: JSON values, one per line.
 package line
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// Call is one GetToken of command program.
+// Call is the outcome of one GetToken call of command program.
 type Call struct {
 	Source   string        `json:"source"`
 	Resource string        `json:"resource"`
@@ -24,8 +24,8 @@ type Call struct {
 	Error    string        `json:"error,omitempty"` // its text
 }
 
-// Event is what happens at command hosts: a request to a fake host, a connection to the proxy, or
-// a command carried out.
+// Event is an event in command hosts: a request to a fake host, a connection to the proxy, or a finished
+// command.
 type Event struct {
 	Host    string             `json:"host,omitempty"` // "vm", "arc", "proxy"
 	Request azhosttest.Request `json:"request,omitzero"`
@@ -42,8 +42,8 @@ type Writer struct {
 // NewWriter returns a Writer to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{out: json.NewEncoder(w)} }
 
-// Write writes v as a line. It fails only if the reader has gone, and then the program's standard
-// input, which it waits for, has ended too.
+// Write writes v as a line. It fails only if the reader has exited. Then the program exits too, because its
+// standard input ends.
 func (w *Writer) Write(v any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package netns keeps the programs of the tests inside the network namespaces that were made for
-// them: outside, another metadata service may answer at 169.254.169.254.
+// Package netns keeps the programs of the tests inside the network namespaces that were made for them.
+// Outside, another metadata service may respond at 169.254.169.254.
 package netns
 
 import (
@@ -11,11 +11,11 @@ import (
 	"os"
 )
 
-// Current names the network namespace of this process, such as "net:[4026531840]".
+// Current returns the name of this process's network namespace, such as "net:[4026531840]".
 func Current() (string, error) {
 	name, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
-		return "", fmt.Errorf("which network namespace is this: %w", err)
+		return "", fmt.Errorf("find the network namespace of this process: %w", err)
 	}
 	return name, nil
 }
@@ -24,7 +24,7 @@ func Current() (string, error) {
 // or in the namespace of the machine's first process.
 func Confined(outside string) error {
 	if outside == "" {
-		return errors.New("not started by the tests: the namespace outside is not given")
+		return errors.New("not started by the tests: -outside is not set")
 	}
 	here, err := Current()
 	if err != nil {
