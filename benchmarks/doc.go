@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 
 // Command benchmarks runs this folder's benchmarks and prints the ratios of their results. They do the same
-// work with azhost, with azidentity, and with as little as any client needs (the floor):
+// work with azhost, with azidentity, and with as little as any client needs (the floor). Run them with
 //
 //	go run .
 //

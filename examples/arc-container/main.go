@@ -20,7 +20,7 @@ import (
 // keys is where compose.yaml mounts the agent's key directory.
 const keys = "/run/azcmagent/tokens"
 
-// newCredential returns a credential for a container. An empty endpoint is the agent's usual one.
+// newCredential returns a credential for a container. An empty endpoint means the agent's usual one.
 func newCredential(keys, endpoint string) (*azhost.ManagedIdentityCredential, error) {
 	return azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
 		Source:          azhost.SourceAzureArc, // a container has neither the agent's files nor its variables
@@ -34,7 +34,7 @@ func main() { program.Main("arc-container", run) }
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("arc-container", flag.ContinueOnError)
 	directory := flags.String("keys", keys, "`directory` where the agent's key directory is mounted")
-	endpoint := flags.String("endpoint", "", "`URL` of the agent's token endpoint (default the usual one on localhost)")
+	endpoint := flags.String("endpoint", "", "`URL` of the agent's token endpoint (default: the agent's usual endpoint on localhost)")
 	resource := flags.String("resource", "https://vault.azure.net", "`URI` of the resource that the token is for")
 	if err := program.Parse(flags, out, args, "gets a token in a container on an Azure Arc-enabled server."); err != nil {
 		return err

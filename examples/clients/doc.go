@@ -1,5 +1,5 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package clients has only the test of README.md.
+// Package clients has no code. Its test checks README.md.
 package clients

@@ -5,8 +5,8 @@ package main
 
 import "github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 
-// clouds are the clouds by name. A managed identity's token must have the cloud's audience for
-// Microsoft Entra to accept it in place of a secret.
+// clouds has the clouds by name. A managed identity's token must have the cloud's audience, so that Microsoft
+// Entra ID accepts it instead of a secret.
 var clouds = map[string]struct {
 	cloud.Configuration
 	audience string

@@ -21,11 +21,11 @@ import (
 	"github.com/azhost/azhost/examples/internal/program"
 )
 
-// newCredential is what to copy. The tenant is that of the resources. The machine's identity must be
-// user-assigned, and the app must have a federated credential for it. azidentity caches the app's
-// tokens and calls assert when it needs another; azhost caches the assertions.
+// newCredential is the function to copy. The tenant is that of the resources. The machine's identity must be
+// user-assigned, and the app must have a federated credential for it. azidentity caches the app's tokens and
+// calls assert when it needs another; azhost caches the assertions.
 func newCredential(tenant, app, audience string, machine azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (azcore.TokenCredential, error) {
-	machine.UnavailableError = azidentity.NewCredentialUnavailableError // lets a chain move on off Azure
+	machine.UnavailableError = azidentity.NewCredentialUnavailableError // outside Azure, lets a chain continue
 	identity, err := azhost.NewManagedIdentityCredential(&machine)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func main() { program.Main("federated", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("federated", flag.ContinueOnError)
-	tenant := flags.String("tenant", "", "`ID` of the tenant with the subscriptions; empty is a fake on this machine")
+	tenant := flags.String("tenant", "", "`ID` of the tenant with the subscriptions; if empty, start a fake")
 	app := flags.String("app", "", "client `ID` of the app registration")
 	identity := flags.String("identity", "", "client `ID` of this machine's user-assigned identity")
 	in := flags.String("cloud", "public", "`name` of the cloud: public, usgov, or china")

@@ -1,5 +1,5 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package googlecloud has no code: it is where the test of credentials.json lives.
+// Package googlecloud has no code. Its test checks credentials.json.
 package googlecloud

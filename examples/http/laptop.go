@@ -42,8 +42,8 @@ func (l *laptop) close() {
 	l.vm.Close()
 }
 
-// ServeHTTP accepts the VM's tokens for the resource, except the first one. For that, it responds as
-// a service with Continuous Access Evaluation does after the identity's rights have changed.
+// ServeHTTP accepts the VM's tokens for the resource, except the first one. To that one, it responds as a
+// service with Continuous Access Evaluation does after the identity's rights have changed.
 func (l *laptop) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	claims, err := l.vm.Verify(token)

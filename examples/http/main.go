@@ -17,7 +17,7 @@ import (
 	"github.com/azhost/azhost/examples/internal/program"
 )
 
-// newClient returns a client that sends the machine's tokens for resource to host, and to no other.
+// newClient returns a client that sends the machine's tokens for resource to host, and to no other host.
 func newClient(host, resource string, options *azhost.ManagedIdentityCredentialOptions, base http.RoundTripper) (*http.Client, error) {
 	cred, err := azhost.NewManagedIdentityCredential(options)
 	if err != nil {
@@ -33,7 +33,7 @@ func main() { program.Main("http", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("http", flag.ContinueOnError)
-	url := flags.String("url", "", "`URL` to get (default one that the command serves, with a fake Azure VM)")
+	url := flags.String("url", "", "`URL` to get (default: a service that the command starts, with a fake Azure VM)")
 	resource := flags.String("resource", "api://orders", "App ID `URI` of the service that the token is for")
 	if err := program.Parse(flags, out, args, "calls an HTTPS service with a token."); err != nil {
 		return err

@@ -13,13 +13,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// Transport sends requests to one host with a bearer token. All fields except Base are required. It
+// Transport sends requests to one host with a bearer token. All fields except Base are required. A Transport
 // is safe for concurrent use if its fields are.
 type Transport struct {
-	Host       string // with its port, if the URL has one; requests to other hosts fail, redirects included
+	Host       string // with its port, if the URL has one; requests to other hosts fail, even after a redirect
 	Scope      string // such as api://orders/.default
 	Credential azcore.TokenCredential
-	Base       http.RoundTripper // nil: http.DefaultTransport
+	Base       http.RoundTripper // nil means http.DefaultTransport
 }
 
 // RoundTrip sends req. If the service responds with a claims challenge (Continuous Access
@@ -43,7 +43,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	again := req.Clone(req.Context())
 	if hasBody {
 		if again.Body, err = req.GetBody(); err != nil {
-			return resp, nil // the challenge tells the caller more than err
+			return resp, nil // the challenge is more useful to the caller than err
 		}
 	}
 	resp.Body.Close()

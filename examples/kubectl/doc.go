@@ -1,5 +1,5 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package kubectl has no code: it is where the test of kubeconfig.yaml lives.
+// Package kubectl has no code. Its test checks kubeconfig.yaml.
 package kubectl

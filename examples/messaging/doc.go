@@ -1,5 +1,5 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package messaging has only the tests of README.md.
+// Package messaging has no code. Its tests check README.md.
 package messaging

@@ -16,13 +16,13 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// laptop is what the program brings along: a TLS service on localhost that checks the token and,
-// without -real, a fake Arc agent.
+// laptop is what the program starts: a TLS service on localhost that checks the token and, without -real, a
+// fake Arc agent.
 type laptop struct {
 	options *azhost.ManagedIdentityCredentialOptions // nil means the machine's own host
 	scope   string
 	service *httptest.Server
-	note    string // on the host
+	note    string // about the host
 	agent   *azhosttest.Arc
 }
 

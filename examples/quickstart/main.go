@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command quickstart gets a token and calls a service with it. By default, it uses a fake Arc agent
-// on localhost, so it works on any machine. With -real, it asks the machine's own host for the token.
+// Command quickstart gets a token and calls a service with it. By default, it uses a fake Arc agent on
+// localhost, so it works on any machine. With -real, it gets the token from the machine's own host.
 package main
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/azhost/azhost/examples/internal/program"
 )
 
-// hello creates a credential and calls the service with its token. It is all that a program of your
-// own needs, except that an Azure SDK client creates the pipeline for you.
+// hello creates a credential and calls the service with its token. Your own program needs only this, and an
+// Azure SDK client creates the pipeline for you.
 func hello(ctx context.Context, l *laptop) (*http.Response, *azhost.ManagedIdentityCredential, error) {
 	cred, err := azhost.NewManagedIdentityCredential(l.options)
 	if err != nil {
@@ -42,7 +42,7 @@ func main() { program.Main("quickstart", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	realHost := flags.Bool("real", false, "ask this machine's own host for the token, instead of a fake Arc agent")
+	realHost := flags.Bool("real", false, "get the token from this machine's own host, instead of a fake Arc agent")
 	resource := flags.String("resource", "https://vault.azure.net", "`URI` of the resource that the token is for")
 	if err := program.Parse(flags, out, args, "gets a token and calls a service with it."); err != nil {
 		return err

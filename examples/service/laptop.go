@@ -11,8 +11,8 @@ import (
 	"github.com/azhost/azhost/examples/internal/fake"
 )
 
-// laptop is what the service runs against without -vault: a fake vault on loopback and a fake Azure VM
-// whose tokens the vault accepts. It isn't part of what to copy.
+// laptop is what the service uses without -vault: a fake vault on loopback and a fake Azure VM whose tokens
+// the vault accepts. You don't need to copy it.
 type laptop struct {
 	vm    *azhosttest.VM
 	vault *fake.Server
@@ -33,8 +33,8 @@ func (l *laptop) close() {
 	l.vm.Close()
 }
 
-// fakeVault responds as Key Vault does: with a challenge to a request without a valid token, and with
-// the secret "signing-key" to the others.
+// fakeVault responds as Key Vault does: to a request without a valid token with a challenge, and to others
+// with the secret "signing-key".
 func fakeVault(vm *azhosttest.VM) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")

@@ -34,7 +34,7 @@ import (
 // service signs messages with the secret "signing-key" of a vault.
 type service struct {
 	*http.ServeMux
-	resource string // what the vault's tokens are for
+	resource string // the resource of the vault's tokens
 	cred     *azhost.ManagedIdentityCredential
 	secrets  *azsecrets.Client
 	log      *slog.Logger
@@ -66,8 +66,8 @@ func newService(vault string, options *azhost.ManagedIdentityCredentialOptions, 
 	return s, err
 }
 
-// keepFresh gets a token before the first request needs it, and its successors while there are no
-// requests. The credential logs what fails. EnableCAE is what the clients of the Azure SDK set.
+// keepFresh gets a token before the first request needs it, and keeps it fresh while there are no requests.
+// The credential logs failures. The Azure SDK's clients set EnableCAE, so keepFresh does too.
 func (s *service) keepFresh(ctx context.Context) {
 	for range s.cred.Tokens(ctx, policy.TokenRequestOptions{Scopes: []string{s.resource + "/.default"}, EnableCAE: true}) {
 	}
@@ -84,14 +84,15 @@ func (s *service) ready(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "no valid token for "+s.resource, http.StatusServiceUnavailable)
 }
 
-// health lists the state of the tokens. The service is healthy in an outage: a restart wouldn't end it.
+// health lists the state of the tokens. The service is healthy even during an outage, because a restart
+// wouldn't end it.
 func (s *service) health(w http.ResponseWriter, _ *http.Request) {
 	for h := range s.cred.Health() {
 		fmt.Fprintf(w, "%s: expires %s, failures %d, error %v\n", h.Resource, h.ExpiresOn.Format(time.RFC3339), h.Failures, h.Err)
 	}
 }
 
-// sign answers with the HMAC of the request's body.
+// sign responds with the HMAC of the request's body.
 func (s *service) sign(w http.ResponseWriter, r *http.Request) {
 	key, err := s.secrets.GetSecret(r.Context(), "signing-key", "", nil) // "" is the latest version
 	if err != nil {
@@ -109,7 +110,7 @@ func (s *service) sign(w http.ResponseWriter, r *http.Request) {
 
 func main() { program.Main("service", run) }
 
-// run serves until SIGINT or SIGTERM, and then lets the requests under way finish.
+// run serves until SIGINT or SIGTERM, and then finishes the requests under way.
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("service", flag.ContinueOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`address` to listen on")

@@ -1,5 +1,5 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package systemd has no code: it is where the test of azhost-token.service lives.
+// Package systemd has no code. Its test checks azhost-token.service.
 package systemd

@@ -22,13 +22,13 @@ type app struct {
 
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
-	// The health endpoint doesn't ask for a token. If it did, the platform would restart every
-	// instance while the token endpoint is down, and each would lose the token that it has.
+	// The health endpoint doesn't request a token. If it did, the platform would restart every instance while
+	// the token endpoint is down, and each would lose its cached token.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		names, err := a.subscriptions(r.Context())
 		if err != nil {
-			log.Print(err) // it says what to do, but not to the app's users
+			log.Print(err) // err says what to do, but not to the app's users
 			http.Error(w, "Azure Resource Manager is unavailable", http.StatusBadGateway)
 			return
 		}

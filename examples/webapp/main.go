@@ -26,8 +26,8 @@ import (
 	"github.com/azhost/azhost/examples/internal/program"
 )
 
-// newClient returns a client for Azure Resource Manager. The platform's variables lead azhost to the
-// token endpoint, so only a user-assigned identity needs an option.
+// newClient returns a client for Azure Resource Manager. The platform's variables point azhost to the token
+// endpoint, so only a user-assigned identity needs an option.
 func newClient(transport policy.Transporter) (runtime.Pipeline, error) {
 	var options azhost.ManagedIdentityCredentialOptions
 	if id := os.Getenv("AZURE_CLIENT_ID"); id != "" {

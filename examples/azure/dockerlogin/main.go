@@ -1,9 +1,9 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command dockerlogin prints a password that docker login accepts for an Azure Container Registry. It
-// gets the password from the registry in exchange for a token of the machine's managed identity. The
-// user name that goes with it is 00000000-0000-0000-0000-000000000000.
+// Command dockerlogin prints a password that docker login accepts for an Azure Container Registry. It gets
+// the password from the registry in exchange for a token of the machine's managed identity. The user name is
+// 00000000-0000-0000-0000-000000000000.
 package main
 
 import (

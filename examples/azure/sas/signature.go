@@ -16,9 +16,9 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// listServiceSAS asks Resource Manager for a SAS that can read, create, and write the blobs of a
-// container over HTTPS until expiry. account is the account's resource ID, which is case-sensitive.
-// On Azure, machine can be nil and options zero.
+// listServiceSAS requests a SAS from Resource Manager. Until expiry, the SAS can read, create, and write the
+// blobs of a container over HTTPS. account is the account's resource ID, which is case-sensitive. On Azure,
+// machine can be nil and options zero.
 func listServiceSAS(ctx context.Context, account, container string, expiry time.Time,
 	machine *azhost.ManagedIdentityCredentialOptions, options azcore.ClientOptions) (string, error) {
 	cred, err := azhost.NewManagedIdentityCredential(machine)

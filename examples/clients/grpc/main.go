@@ -45,7 +45,7 @@ func main() { program.Main("grpc", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("grpc", flag.ContinueOnError)
-	target := flags.String("target", "", "call the service at `ADDRESS`, such as orders.example.com:443; default: a service and a fake Azure VM in this process")
+	target := flags.String("target", "", "call the service at `ADDRESS`, such as orders.example.com:443; if empty, start a service and a fake Azure VM")
 	resource := flags.String("resource", "api://orders", "request tokens for the service's App ID `URI`")
 	machine := program.Machine(flags)
 	if err := program.Parse(flags, out, args, "calls a gRPC service with a token, and prints the result of its health check."); err != nil {

@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package fake is what the examples' fakes of Azure services have in common.
+// Package fake has what the examples' fakes of Azure services have in common.
 package fake
 
 import (
@@ -13,7 +13,7 @@ import (
 	"net/url"
 )
 
-// Server is a service that listens on localhost over TLS and answers under every name.
+// Server is a service that listens on localhost over TLS and responds under every host name.
 type Server struct {
 	Transport *http.Transport // sends every request to the service
 
@@ -44,7 +44,7 @@ func WriteJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // fails only if the client has disconnected
 }
 
-// HostOf returns the host of a URL that is known to be valid.
+// HostOf returns the host of a valid URL.
 func HostOf(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package program is the command line of the examples, which you don't need to copy.
+// Package program has the command line of the examples. You don't need to copy it.
 package program
 
 import (
@@ -16,9 +16,9 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// Main calls run with the program's arguments, and cancels ctx on an interrupt. If run fails, Main
-// prints the error to standard error and exits with status 130 after an interrupt, 2 for an error of
-// [Usagef] or [Parse], and 1 for any other. Help that -h asked for is not a failure.
+// Main calls run with the program's arguments, and cancels ctx on an interrupt. If run fails, Main prints the
+// error to standard error and exits with status 130 after an interrupt, 2 for an error of [Usagef] or
+// [Parse], and 1 for any other. After -h, it exits with status 0.
 func Main(name string, run func(ctx context.Context, out io.Writer, args []string) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	context.AfterFunc(ctx, stop) // a second interrupt ends the program at once
@@ -61,8 +61,8 @@ func Parse(flags *flag.FlagSet, out io.Writer, args []string, about string) erro
 	return nil
 }
 
-// Machine defines the flag -endpoint, and returns options for a credential of the machine that the
-// program runs on or, with the flag, of another one.
+// Machine defines the flag -endpoint. It returns options for a credential of the machine that the program
+// runs on or, with the flag, for the host at that endpoint.
 func Machine(flags *flag.FlagSet) *azhost.ManagedIdentityCredentialOptions {
 	var options azhost.ManagedIdentityCredentialOptions
 	flags.Func("endpoint", "get tokens from `URL`, an endpoint that responds like IMDS, instead of this machine's", func(url string) error {

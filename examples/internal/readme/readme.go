@@ -3,10 +3,9 @@
 
 // Package readme lets tests run the commands that the examples' README files show.
 //
-// A table's row shows a command where it has the cell `go run ./PROGRAM ARGUMENTS`, or, for a
-// program that is a separate module, `go run -C MODULE . ARGUMENTS`. The next cell is what that
-// prints, line by line as `line`<br>`line`, where … stands for any text within a line. Other cells
-// may name flags as `-name`.
+// A table's row shows a command if one of its cells is `go run ./PROGRAM ARGUMENTS` or, for a program that is
+// a separate module, `go run -C MODULE . ARGUMENTS`. The next cell is the command's output, line by line as
+// `line`<br>`line`, where … stands for any text within a line. Other cells may name flags as `-name`.
 package readme
 
 import (
@@ -28,8 +27,8 @@ type Command struct {
 	Module  string   // directory, such as "cosmos"; "" is the README file's module
 	Program string   // directory in the module, such as "./grpc"
 	Args    []string // split at spaces
-	Prints  string   // the lines, each with its end
-	Flags   []string // that the row names elsewhere, such as "-url"
+	Prints  string   // the expected output, each line with its end
+	Flags   []string // in the row's other cells, such as "-url"
 }
 
 // Commands returns the commands in the tables of a README file's text.
@@ -66,17 +65,17 @@ func Commands(text string) ([]Command, error) {
 	return commands, nil
 }
 
-// Matches reports whether output is what the README file says.
+// Matches reports whether output is the output in the README file.
 func (c Command) Matches(output string) bool {
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(c.Prints), "…", ".+")
 	return regexp.MustCompile("^" + pattern + "$").MatchString(output)
 }
 
 // Run builds the programs of a README file's commands for a module, runs the commands in the current
-// directory, which is the module's, and returns the programs. The test fails if a program has no
-// command, a command prints something else, -h doesn't print the flags that the program's rows name,
-// or another argument isn't an error. Output to stderr counts. The exit status is 0, unless the README
-// file shows an error.
+// directory, which is the module's, and returns the programs. The test fails if a program has no command, a
+// command prints something else, including to stderr, or has the wrong exit status, -h doesn't print the
+// flags that the program's rows name, or an unexpected argument isn't an error. The exit status must be 0,
+// unless the README file shows an error.
 func Run(t *testing.T, file, module string) []string {
 	t.Helper()
 	text, err := os.ReadFile(file)

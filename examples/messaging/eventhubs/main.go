@@ -42,7 +42,7 @@ func main() { program.Main("eventhubs", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("eventhubs", flag.ContinueOnError)
-	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
+	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; if empty, start a fake")
 	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`")
 	if err := program.Parse(flags, out, args, "sends an event to an event hub."); err != nil {
 		return err

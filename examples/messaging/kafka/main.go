@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Command kafka sends a record to an event hub by the Kafka protocol.
+// Command kafka sends a record to an event hub with the Kafka protocol.
 package main
 
 import (
@@ -45,9 +45,9 @@ func main() { program.Main("kafka", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("kafka", flag.ContinueOnError)
-	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
+	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; if empty, start a fake")
 	hub := flags.String("hub", "telemetry", "send to the event hub with this `NAME`, which Kafka calls a topic")
-	if err := program.Parse(flags, out, args, "sends a record to an event hub by the Kafka protocol."); err != nil {
+	if err := program.Parse(flags, out, args, "sends a record to an event hub with the Kafka protocol."); err != nil {
 		return err
 	}
 

@@ -39,7 +39,7 @@ func main() { program.Main("servicebus", run) }
 
 func run(ctx context.Context, out io.Writer, args []string) error {
 	flags := flag.NewFlagSet("servicebus", flag.ContinueOnError)
-	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; default: a fake on this machine")
+	namespace := flags.String("namespace", "", "send to the namespace `HOST`, such as NAME.servicebus.windows.net; if empty, start a fake")
 	queue := flags.String("queue", "orders", "send to the queue or topic with this `NAME`")
 	if err := program.Parse(flags, out, args, "sends a message to a Service Bus queue or topic."); err != nil {
 		return err

@@ -94,8 +94,8 @@ func Start(t testing.TB) *Azurite {
 	}
 }
 
-// RequireChecks requires that a request fails with a token that has a wrong audience, a wrong issuer,
-// or has expired. call sends a request with a VM's token.
+// RequireChecks requires that a request fails with a token that has expired or has a wrong audience or
+// issuer. call sends a request with a VM's token.
 func RequireChecks(t *testing.T, call func(machine *azhost.ManagedIdentityCredentialOptions) error) {
 	t.Helper()
 	for _, row := range []struct {

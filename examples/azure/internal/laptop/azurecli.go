@@ -15,9 +15,9 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// AzureCLI starts a [KeyVault] on a machine that has no managed identity and whose user is signed in
-// to the Azure CLI: until Close, the first az on this process's PATH is a script that prints a token
-// for Key Vault. azidentity looks for az nowhere else.
+// AzureCLI starts a [KeyVault] on a machine that has no managed identity and whose user is signed in to the
+// Azure CLI. Until Close, the first az on this process's PATH, the only place where azidentity looks for it,
+// is a script that prints a token for Key Vault.
 func AzureCLI(ctx context.Context) (*Service, error) {
 	s, err := KeyVault(".vault.azure.net")
 	if err != nil {

@@ -27,7 +27,7 @@ func DataLake() (*Service, error) {
 	})
 }
 
-// file is a file's content, of which the first flushed bytes are visible.
+// file is a file's content. Only the first flushed bytes are visible.
 type file struct {
 	content []byte
 	flushed int

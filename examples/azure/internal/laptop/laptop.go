@@ -4,10 +4,9 @@
 // Package laptop is the part of the examples that you don't need to copy. It lets them run on a
 // machine outside Azure against a fake service and a fake Azure VM.
 //
-// The fakes listen on loopback and answer under the services' real names. They check the signature,
-// expiry, and audience of every token, and reject a token with the status, the challenge, and the
-// format of the real service's errors, but the texts of their errors differ. They implement only the
-// requests that the examples send.
+// The fakes listen on loopback and respond under the services' real names. They check the signature, expiry,
+// and audience of every token, and reject a token with the status, the challenge, and the error format of the
+// real service, but with different error texts. They implement only the requests that the examples send.
 package laptop
 
 import (
@@ -39,10 +38,10 @@ type Service struct {
 // Close stops the service and the VM.
 func (s *Service) Close() { s.close() }
 
-// Start returns the service that a program calls. If target, the value of the flag that names the
-// service, is empty, Start starts fake and points target at it. Otherwise the program calls the real
-// service with the identity of the machine that it runs on, so every field of the result is zero or
-// points to a zero value, and Close does nothing.
+// Start returns the service that a program calls. target is the value of the flag that names the service. If
+// it is empty, Start starts fake and sets target to its URL. Otherwise the program calls the real service
+// with the identity of the machine that it runs on, so every field of the result is zero or points to a zero
+// value, and Close does nothing.
 func Start(target *string, fake func() (*Service, error)) (*Service, error) {
 	if *target != "" {
 		return &Service{Machine: &azhost.ManagedIdentityCredentialOptions{}, close: func() {}}, nil

@@ -17,8 +17,8 @@ const Deployment = "gpt"
 
 const openAIAudience = "https://cognitiveservices.azure.com"
 
-// OpenAI starts an Azure OpenAI resource. Its model answers every prompt with the same greeting,
-// streamed word by word.
+// OpenAI starts an Azure OpenAI resource. Its model responds to every prompt with the same greeting, streamed
+// word by word.
 func OpenAI() (*Service, error) {
 	return start("https://laptop.openai.azure.com", func(vm *azhosttest.VM) http.Handler {
 		mux := http.NewServeMux()

@@ -120,7 +120,8 @@ func (r *registry) sign(kind, scope string, lifetime time.Duration) string {
 	return signed + "." + base64.RawURLEncoding.EncodeToString(r.mac(signed))
 }
 
-// verify returns the scope of a token of a kind that the registry issued and that hasn't expired.
+// verify returns the scope of a token, if the registry issued it, it is of the given kind, and it hasn't
+// expired.
 func (r *registry) verify(token, kind string) (scope string, err error) {
 	end := max(strings.LastIndex(token, "."), 0)
 	signature, err := base64.RawURLEncoding.DecodeString(strings.TrimPrefix(token[end:], "."))

@@ -68,7 +68,7 @@ func (g *GRPC) Close() {
 	g.VM.Close()
 }
 
-// check returns why the service rejects a call's token.
+// check returns the reason to reject a call's token, or nil.
 func check(ctx context.Context, vm *azhosttest.VM, resource string) error {
 	values := metadata.ValueFromIncomingContext(ctx, "authorization")
 	if len(values) != 1 {

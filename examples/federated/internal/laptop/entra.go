@@ -11,7 +11,7 @@ import (
 	"github.com/azhost/azhost/examples/internal/fake"
 )
 
-// discover confirms that an authority is one of Entra's.
+// discover confirms that an authority belongs to Microsoft Entra ID.
 func discover(w http.ResponseWriter, r *http.Request) {
 	fake.WriteJSON(w, http.StatusOK, map[string]any{
 		"tenant_discovery_endpoint": r.URL.Query().Get("authorization_endpoint"),
@@ -19,7 +19,7 @@ func discover(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// configure says where a tenant's endpoints are.
+// configure returns a tenant's endpoints.
 func configure(w http.ResponseWriter, r *http.Request) {
 	tenant := "https://" + r.Host + "/" + r.PathValue("tenant")
 	fake.WriteJSON(w, http.StatusOK, map[string]any{
@@ -29,7 +29,7 @@ func configure(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// exchange issues a token of the app for an assertion by the machine's identity.
+// exchange issues a token for the app in exchange for an assertion of the machine's identity.
 func (a *Azure) exchange(w http.ResponseWriter, r *http.Request) {
 	if code, description := a.refusal(r); code != "" {
 		fake.WriteJSON(w, http.StatusBadRequest, map[string]any{"error": code, "error_description": description})
@@ -42,7 +42,7 @@ func (a *Azure) exchange(w http.ResponseWriter, r *http.Request) {
 	fake.WriteJSON(w, http.StatusOK, map[string]any{"access_token": token, "expires_in": 3599, "token_type": "Bearer"})
 }
 
-// refusal says why a request for a token must be refused, or nothing.
+// refusal returns the reason to reject a token request, or "".
 func (a *Azure) refusal(r *http.Request) (code, description string) {
 	switch {
 	case r.PathValue("tenant") != Tenant:

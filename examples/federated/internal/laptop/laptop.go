@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package laptop lets the example run on a machine that isn't on Azure. It has a fake Azure VM, and
-// fakes of Microsoft Entra and Resource Manager that answer over TLS under their real names.
+// Package laptop lets the example run on a machine that isn't on Azure. It has a fake Azure VM, and fakes of
+// Microsoft Entra ID and Resource Manager that respond over TLS under their real names.
 package laptop
 
 import (
@@ -28,15 +28,15 @@ type Azure struct {
 	VM        *azhosttest.VM
 
 	cloud    cloud.Configuration
-	audience string // of a token that Entra exchanges
+	audience string // of the tokens that Microsoft Entra ID exchanges
 	identity azhosttest.Identity
 	server   *fake.Server
 
 	mu     sync.Mutex
-	issued map[string]string // the scope of each of Entra's tokens
+	issued map[string]string // the scope of each token from Microsoft Entra ID
 }
 
-// Start starts the fakes of a cloud, where Entra exchanges tokens with the audience.
+// Start starts the fakes of a cloud. Microsoft Entra ID exchanges tokens with the given audience.
 func Start(c cloud.Configuration, audience string) (*Azure, error) {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	if err != nil {

@@ -20,9 +20,9 @@ const window = 1000
 type conn struct {
 	net.Conn
 	namespace *Namespace
-	host      string // that the client asked for
+	host      string // requested by the client
 	links     map[linkKey]*link
-	granted   map[string]bool // audiences that a token was put for
+	granted   map[string]bool // the audiences for which the client has put a token
 }
 
 // linkKey identifies a link. The two sides use the same channels and handles.
@@ -34,11 +34,11 @@ type linkKey struct {
 // link is one direction between the client and an entity.
 type link struct {
 	entity   string
-	receives bool // the client does
+	receives bool // true if the client receives
 	sent     uint32
 }
 
-// serve speaks with one client until it leaves.
+// serve handles one client's connection until the client closes it.
 func (c *conn) serve() error {
 	if err := c.exchange(saslHeader); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (c *conn) serve() error {
 	}
 }
 
-// exchange reads the client's header of a protocol and answers with the same.
+// exchange reads the client's header of a protocol and responds with the same.
 func (c *conn) exchange(want [8]byte) error {
 	var header [8]byte
 	if _, err := io.ReadFull(c, header[:]); err != nil {
@@ -86,7 +86,7 @@ func (c *conn) reply(f *frame, code byte, fields ...value) error {
 	return c.write(&frame{channel: f.channel, code: code, fields: fields})
 }
 
-// handle answers one frame.
+// handle responds to one frame.
 func (c *conn) handle(f *frame) error {
 	key := linkKey{f.channel, f.field(0).uint()}
 	switch f.code {
@@ -102,7 +102,7 @@ func (c *conn) handle(f *frame) error {
 		return c.transfer(f, c.links[key])
 	case detachCode:
 		if c.links[key] == nil {
-			return nil // the answer to a rejection
+			return nil // the response to a rejection
 		}
 		delete(c.links, key)
 		return c.reply(f, detachCode, number(key.handle), yes)
@@ -117,7 +117,7 @@ func (c *conn) handle(f *frame) error {
 	}
 }
 
-// attach opens a link to $cbs, or to an entity that a token was put for.
+// attach opens a link to $cbs, or to an entity for which the client has put a token.
 func (c *conn) attach(f *frame) error {
 	name, handle, receives := f.field(0), f.field(1), f.field(2).bool()
 	source, target := f.field(5), f.field(6)
@@ -148,7 +148,7 @@ func (c *conn) attach(f *frame) error {
 	return c.reply(f, flowCode, number(0), number(window), number(0), number(window), handle, number(0), number(window))
 }
 
-// audience returns what a token for an entity is put for.
+// audience returns the audience for which a client must put a token to use an entity.
 func (c *conn) audience(entity string) string { return "amqps://" + c.host + "/" + entity }
 
 // transfer accepts a message from the client.

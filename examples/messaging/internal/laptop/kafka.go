@@ -20,10 +20,10 @@ import (
 // Kafka is a fake Event Hubs namespace with Kafka over TLS on 127.0.0.1, and a fake Azure VM whose
 // tokens it accepts. The fields are read-only. It is safe for concurrent use.
 //
-// It is a kfake cluster that demands SASL. kfake knows no OAUTHBEARER, so Kafka verifies the token
-// and then lets the client's connection in as a user that kfake knows.
+// It is a kfake cluster that requires SASL. kfake doesn't support OAUTHBEARER, so Kafka verifies the token
+// and then signs in the client's connection as a user that kfake knows.
 type Kafka struct {
-	Options []kgo.Opt                                // lead a client to the cluster
+	Options []kgo.Opt                                // point a client to the cluster
 	Machine *azhost.ManagedIdentityCredentialOptions // for the VM's identity
 	VM      *azhosttest.VM
 
@@ -56,7 +56,7 @@ func NewKafka(namespace, hub string) (*Kafka, error) {
 	return k, nil
 }
 
-// Close ends the cluster and the VM.
+// Close stops the cluster and the VM.
 func (k *Kafka) Close() {
 	k.cluster.Close()
 	k.VM.Close()
@@ -69,7 +69,7 @@ func (k *Kafka) Tokens() []string {
 	return slices.Clone(k.tokens)
 }
 
-// handshake allows OAUTHBEARER only, and asks kfake for PLAIN instead.
+// handshake allows only OAUTHBEARER, and requests PLAIN from kfake instead.
 func (k *Kafka) handshake(r kmsg.Request) (kmsg.Response, error, bool) {
 	request := r.(*kmsg.SASLHandshakeRequest)
 	if request.Mechanism != "OAUTHBEARER" {
@@ -95,7 +95,7 @@ func (k *Kafka) authenticate(r kmsg.Request) (kmsg.Response, error, bool) {
 	return nil, nil, false
 }
 
-// verify reports what is wrong with an OAUTHBEARER client's message (RFC 7628, section 3.1).
+// verify returns what is wrong with an OAUTHBEARER client's message (RFC 7628, section 3.1), or nil.
 func (k *Kafka) verify(message string) error {
 	token, ok := strings.CutPrefix(message, "n,,\x01auth=Bearer ")
 	token, _, more := strings.Cut(token, "\x01")

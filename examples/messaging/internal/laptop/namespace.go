@@ -3,9 +3,9 @@
 
 // Package laptop lets the examples run outside Azure. Your own programs don't need it.
 //
-// [NewServiceBus] and [NewEventHubs] start namespaces that speak as much AMQP 1.0 as the clients
-// need to send messages, and [NewKafka] starts a Kafka cluster. Each checks tokens of a fake Azure
-// VM: their signature, expiry and audience.
+// [NewServiceBus] and [NewEventHubs] start namespaces that implement as much of AMQP 1.0 as the clients need
+// to send messages, and [NewKafka] starts a Kafka cluster. Each checks the signature, expiry, and audience of
+// tokens from a fake Azure VM.
 package laptop
 
 import (
@@ -25,9 +25,9 @@ import (
 // Namespace is a fake Service Bus or Event Hubs namespace with AMQP over TLS on 127.0.0.1, and a
 // fake Azure VM whose tokens it accepts. The fields are read-only. It is safe for concurrent use.
 //
-// A client may attach to an entity after it has put a token for it to $cbs. The namespace accepts
-// every message that is sent to the entity. Unlike the services, it has all entities and roles, it
-// delivers no messages, and it doesn't close links when their token expires.
+// A client may attach to an entity after it has put a token for the entity to $cbs. The namespace accepts
+// every message that is sent to the entity. Unlike the services, it has all entities and roles, it delivers
+// no messages, and it doesn't close links when their token expires.
 type Namespace struct {
 	Address string                                   // a client's CustomEndpoint
 	TLS     *tls.Config                              // trusts its certificate
@@ -70,8 +70,8 @@ func newNamespace(resource string) (*Namespace, error) {
 	return n, nil
 }
 
-// certificate returns httptest's certificate for 127.0.0.1 for a server, and a client that trusts
-// it.
+// certificate returns two TLS configurations: a server's with httptest's certificate for 127.0.0.1, and a
+// client's that trusts it.
 func certificate() (server, client *tls.Config) {
 	web := httptest.NewTLSServer(nil)
 	defer web.Close()
@@ -80,7 +80,7 @@ func certificate() (server, client *tls.Config) {
 	return &tls.Config{Certificates: web.TLS.Certificates}, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}
 }
 
-// Close ends the namespace, its connections and the VM.
+// Close stops the namespace, its connections, and the VM.
 func (n *Namespace) Close() {
 	n.mu.Lock()
 	n.closed = true
@@ -101,7 +101,7 @@ func (n *Namespace) Claims() []*amqp.Message {
 	return slices.Clone(n.claims)
 }
 
-// Messages returns the messages that it has accepted.
+// Messages returns the messages that the namespace has accepted.
 func (n *Namespace) Messages() []*amqp.Message {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,7 +130,7 @@ func (n *Namespace) accept() {
 	}
 }
 
-// putToken returns why the namespace rejects a put-token request.
+// putToken returns the reason to reject a put-token request, or nil.
 func (n *Namespace) putToken(m *amqp.Message) error {
 	n.mu.Lock()
 	n.claims = append(n.claims, m)
