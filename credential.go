@@ -15,9 +15,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// ManagedIdentityCredential gets tokens for the managed identity of the machine that the program
-// runs on. Make one with [NewManagedIdentityCredential]; the zero value is not usable. It is safe
-// for concurrent use and needs no closing.
+// ManagedIdentityCredential gets tokens for the managed identity of the machine that the program runs on.
+// Make one with [NewManagedIdentityCredential]; the zero value is not usable. It is safe for concurrent use
+// and doesn't need to be closed.
 type ManagedIdentityCredential struct {
 	// Written at construction.
 	name             Source
@@ -31,7 +31,7 @@ type ManagedIdentityCredential struct {
 
 var _ azcore.TokenCredential = (*ManagedIdentityCredential)(nil)
 
-// ManagedIDKind selects a user-assigned identity: a [ClientID], an [ObjectID] or a [ResourceID].
+// ManagedIDKind selects a user-assigned identity: a [ClientID], an [ObjectID], or a [ResourceID].
 type ManagedIDKind interface {
 	fmt.Stringer
 	selector() (kind idKind, value string)
@@ -131,21 +131,21 @@ type ManagedIdentityCredentialOptions struct {
 	// observes it.
 	Observe func(Event)
 
-	// UnavailableError, if set, creates an additional error for [CredentialUnavailableError] to wrap.
-	// Pass azidentity.NewCredentialUnavailableError, and azidentity.ChainedTokenCredential continues
-	// with its next credential. The chain then returns its own error type with this error's text. errors.As
-	// doesn't find azhost's types in it, so log the details that you need in this function.
+	// UnavailableError, if set, creates an additional error for [CredentialUnavailableError] to wrap. With
+	// azidentity.NewCredentialUnavailableError, azidentity.ChainedTokenCredential continues with its next
+	// credential. If all fail, the chain returns its own error type with this error's text. errors.As doesn't
+	// find azhost's types in it, so log the details that you need in this function.
 	UnavailableError func(message string) error
 }
 
 // NewManagedIdentityCredential detects the host that the program runs on, without network access, and
 // returns a credential for it. Nil options mean the defaults.
 //
-// It returns an error if an option is invalid or unsupported on the host. An ID is invalid if it is
-// empty or contains white space, quotes or "${"; a ClientID or ObjectID, if it contains a slash; a
-// ResourceID, if it is a GUID. Any other text is accepted. Errors in the environment, such as an invalid
-// URL in a platform's variable, are logged, and GetToken returns them as a
-// [*CredentialUnavailableError]. The constructor doesn't check that the identity exists; GetToken does.
+// It returns an error if an option is invalid or unsupported on the host. An ID is invalid if it is empty or
+// contains white space, quotes, or "${". A ClientID or ObjectID is also invalid if it contains a slash, and a
+// ResourceID if it is a GUID. Any other text is accepted. Errors in the environment, such as an invalid URL
+// in a platform's variable, are logged, and GetToken returns them as a [*CredentialUnavailableError]. The
+// constructor doesn't check that the identity exists; GetToken does.
 //
 // Credentials of one process share a token cache if they have the same host, endpoint, identity, key
 // directory, Transport (nil, or the same pointer), MaxRetries, TryTimeout, RetryDelay, and MaxRetryDelay, and

@@ -17,21 +17,21 @@
 //
 // azhost detects the host once, at construction, from environment variables or else from the Arc agent's
 // binary on disk. If it finds neither, it assumes an Azure VM. [ManagedIdentityCredential.Source] returns the
-// host, and the log has the reason. [ManagedIdentityCredentialOptions.Source] sets the host instead.
+// host, and the log has the reason. Set [ManagedIdentityCredentialOptions.Source] to skip detection.
 //
-// App Service, Service Fabric, Cloud Shell, and Azure ML provide their endpoint and secret in
-// environment variables. azhost reads them again for each request. Service Fabric and Cloud Shell have
-// a single identity that can't be selected; Azure ML selects identities by client ID only.
-// NewManagedIdentityCredential returns an error for unsupported selectors.
+// App Service, Service Fabric, Azure ML, and Cloud Shell provide their endpoint in environment variables; all
+// except Cloud Shell also provide a secret. azhost reads the variables again for each request. Service Fabric
+// and Cloud Shell have a single identity that can't be selected; Azure ML selects identities by client ID
+// only. NewManagedIdentityCredential returns an error for unsupported selectors.
 //
 // # Caching
 //
 // azhost keeps one token per resource in memory. It returns a token that isn't due for refresh without a
 // lock, an allocation, or a request. The first call after a token's RefreshOn starts a refresh in the
-// background; only one runs at a time. RefreshOn is after the host's refresh_in or, without one, after half
-// the lifetime if more than two hours remain, but always within 12 hours. A token without RefreshOn is
-// refreshed in its last five minutes. Callers get the old token until it expires. Only in its last minute
-// does a caller wait, up to 2 seconds, for a running refresh.
+// background. Only one refresh per resource runs at a time. The host's refresh_in sets RefreshOn; without it,
+// RefreshOn is at half the lifetime if more than two hours remain. RefreshOn is at most 12 hours away. A
+// token without RefreshOn is refreshed in its last five minutes. Callers get the old token until it expires.
+// Only in its last minute does a caller wait, up to 2 seconds, for a running refresh.
 //
 // If there is no valid token, all callers share one request, and each waits for it with its own context. The
 // request doesn't use the context of the caller that started it: no deadline, values, spans, or retry
@@ -56,9 +56,9 @@
 //
 // Outside Azure, GetToken returns a [*CredentialUnavailableError] immediately if the connection is refused or
 // something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if no connection is
-// made. If something accepts the connection but doesn't respond, the error takes a minute. A caller stops
-// waiting when its context is done. A failure is cached for about a second, or for as long as the host asks
-// with Retry-After, up to two minutes.
+// made. If something accepts the connection but doesn't respond, GetToken returns the error after a minute. A
+// caller stops waiting when its context is done. A failure is cached for about a second, or for as long as
+// the host asks with Retry-After, up to two minutes.
 //
 // # Errors
 //
@@ -69,9 +69,9 @@
 // # Security
 //
 // Requests never go through a proxy and never follow a redirect. Requests to the Arc agent go only to
-// loopback addresses. To answer its challenge, azhost reads only a small regular file directly in the agent's
-// key directory, and follows no links. It checks Service Fabric's certificate against its thumbprint before
-// it sends anything. It writes no token, key, or secret header to an error, a log line, or a span.
+// loopback addresses. To answer the agent's challenge, azhost reads only a small regular file directly in the
+// agent's key directory, and follows no links. It checks Service Fabric's certificate against its thumbprint
+// before it sends anything. It writes no token, key, or secret header to an error, a log line, or a span.
 // SECURITY.md has the threat model.
 //
 // # Operating systems
