@@ -47,7 +47,7 @@ func (s *arc) request(ctx context.Context, w want) (*policy.Request, error) {
 	req, err := s.build(ctx, w.resource)
 	if err == nil && w.fresh {
 		query := req.Raw().URL.Query()
-		query.Set("bypass_cache", "true") // the agent's own; agents before 1.66 ignore this parameter
+		query.Set("bypass_cache", "true") // bypasses the agent's own cache; agents before 1.66 ignore it
 		req.Raw().URL.RawQuery = query.Encode()
 	}
 	return req, err

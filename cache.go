@@ -63,7 +63,7 @@ type entry struct {
 	changed  chan struct{} // closed by the next store; nil if nothing waits for it
 }
 
-// drop is a token that a service rejected, and when it was dropped. It isn't part of entry, because few
+// drop is a token that a service rejected, and when it was dropped. Entries point to it, because few
 // resources have one.
 type drop struct {
 	token string // "" once another token is stored
@@ -290,7 +290,7 @@ func (c *cache) wait(ctx context.Context, resource, token string, pause time.Dur
 }
 
 // sweep removes the entries that have no valid token and had no request for sweepEvery. If the cache is still
-// full, it removes others until a tenth is free. The caller holds c.mu.
+// full, it removes other idle entries until a tenth is free. The caller holds c.mu.
 func (c *cache) sweep(now instant) {
 	remove := func(condemned func(*entry) bool) {
 		maps.DeleteFunc(c.entries, func(resource string, e *entry) bool {

@@ -30,7 +30,7 @@ const stuckAfter = flightDeadline + 10*time.Second
 // fraction of that time.
 const dyingWait = 2 * time.Second
 
-// requester is the part of a credential that the flights it starts need.
+// requester has what a flight needs from the credential that starts it.
 type requester struct {
 	fetch   func(ctx context.Context, w want) (azcore.AccessToken, error) // requests a token from the host; ctx has a progress
 	log     *slog.Logger                                                  // nil if nothing is logged

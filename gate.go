@@ -65,8 +65,8 @@ func newGate(paced bool) *gate {
 // enter waits for the turn of an attempt that takes at most timeout. The attempt calls leave when it ends. If
 // ctx is done first, enter returns an error.
 //
-// The next second is counted from the end of an attempt. So even if a request is delayed on its way, the host
-// sees at most 20 in any second.
+// For the rate, an attempt counts until one second after its end. So even if a request is delayed on its way,
+// the host sees at most 20 in any second.
 func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), err error) {
 	select {
 	case g.slots <- struct{}{}:

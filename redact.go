@@ -49,8 +49,8 @@ func withoutSecret(text, secret string) string {
 	return strings.ReplaceAll(text, secret, removed)
 }
 
-// errWithoutSecret returns err. If its text contains the secret, because net/http quotes what it can't parse,
-// it returns an error with the rest of the text.
+// errWithoutSecret returns err or, if its text contains the secret, an error with the secret removed from the
+// text. net/http's errors quote what it can't parse.
 func errWithoutSecret(err error, secret string) error {
 	if text := bare(err).Error(); secret != "" && strings.Contains(text, secret) {
 		return errors.New(withoutSecret(text, secret))

@@ -69,9 +69,9 @@ func earlier(a, b instant) instant {
 // scheduled sets the RefreshOn of a token that arrived at now. It returns the times from now until the
 // token must be refreshed, is dying, and expires.
 //
-// RefreshOn is the host's or, without one and if more than two hours remain, after half the lifetime, but at
-// most 12 h from now. It is up to a tenth earlier, at random, so that machines that start together don't
-// refresh together. Otherwise it is zero, and the token is refreshed five minutes before it expires or in the
+// RefreshOn is the host's or, if more than two hours remain, after half the lifetime. It is at most 12 h from
+// now. It is up to a tenth earlier, at random, so that machines that start together don't refresh together.
+// In all other cases, RefreshOn is zero, and the token is refreshed five minutes before it expires or in the
 // last tenth of its lifetime, whichever comes later. A token is dying in its last minute or last tenth,
 // whichever is shorter.
 func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.AccessToken, renew, dying, life time.Duration) {

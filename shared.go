@@ -22,7 +22,7 @@ type route struct {
 type identity struct {
 	route
 	source    Source
-	pinned    bool // Endpoint is set, so the platform's variable isn't read
+	pinned    bool // Endpoint is set, so the platform's variable for it isn't read
 	kind      idKind
 	id        string
 	keyDir    string

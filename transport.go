@@ -200,7 +200,7 @@ func rejected(err error) *http.Response {
 func (e *answerError) Error() string { return e.err.Error() }
 func (e *answerError) Unwrap() error { return e.err }
 
-// final marks an error after which retry makes no other attempt.
+// final marks an error after which retry makes no further attempt.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }

@@ -13,7 +13,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// DefaultAzureCredentialOptions are azidentity's. ClientOptions apply to azhost as they apply to
+// DefaultAzureCredentialOptions are azidentity's options. ClientOptions apply to azhost as they apply to
 // azidentity's managed identity credential.
 type DefaultAzureCredentialOptions = azidentity.DefaultAzureCredentialOptions
 
@@ -66,9 +66,9 @@ func NewDefaultAzureCredential(options *DefaultAzureCredentialOptions) (*Default
 	return &DefaultAzureCredential{chain}, nil
 }
 
-// GetToken returns a token from the first credential that has one, and from then on always from
-// that credential. Its errors are azidentity's: an [azidentity.AuthenticationFailedError] if a
-// credential failed, and an error that makes an outer chain move on if all were unavailable.
+// GetToken returns a token from the first credential that has one, and from then on always from that
+// credential. Its errors are azidentity's: an [azidentity.AuthenticationFailedError] if a credential failed,
+// and an error after which an outer chain continues if all were unavailable.
 func (c *DefaultAzureCredential) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	return c.chain.GetToken(ctx, opts)
 }

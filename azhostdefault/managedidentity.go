@@ -67,7 +67,7 @@ type failure struct {
 // Unwrap returns azhost's error.
 func (f *failure) Unwrap() error { return f.AuthenticationFailedError }
 
-// As sets target, if it is azidentity's type, to an error with the same response.
+// If target has azidentity's type, As sets it to an error with the same response.
 func (f *failure) As(target any) bool {
 	peer, ok := target.(**azidentity.AuthenticationFailedError)
 	if ok {

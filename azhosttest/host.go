@@ -98,8 +98,8 @@ func (h *Host) init(t testing.TB) error {
 	return err
 }
 
-// SetIdentities replaces the host's identities. Without any, the host rejects every request as the
-// real host does. A new host has one, [SystemAssigned].
+// SetIdentities replaces the host's identities. A host without identities rejects every request, as the real
+// host does. A new host has one, [SystemAssigned].
 func (h *Host) SetIdentities(ids ...Identity) {
 	h.set(func() { h.settings.identities = slices.Clone(ids) })
 }
@@ -217,11 +217,11 @@ func (h *Host) Environment() map[string]string {
 	return h.environment(endpoint, h.current())
 }
 
-// Setenv sets the variables of [Host.Environment] until the test ends, and blanks the variables
-// that point to other hosts. As with [testing.T.Setenv], the test can't be parallel.
+// Setenv sets the variables of [Host.Environment] until the test ends, and clears the variables that point to
+// other hosts. As with [testing.T.Setenv], the test can't be parallel.
 //
-// For code that creates its credential itself, use an [AppService]: its variables lead every
-// client to the fake. [VM.Setenv] and [Arc.Setenv] fail the test.
+// For code that creates its own credential, use an [AppService]: its variables point every client to the
+// fake. [VM.Setenv] and [Arc.Setenv] fail the test.
 func (h *Host) Setenv(t testing.TB) {
 	t.Helper()
 	environment := h.Environment()

@@ -52,8 +52,8 @@ func newVM(t testing.TB) (*VM, error) {
 	return v, v.init(t)
 }
 
-// Setenv fails the test, because no variable leads azhost or azidentity to a fake VM. They would send
-// their requests to the real 169.254.169.254.
+// Setenv fails the test, because no variable points azhost or azidentity to a fake VM. They would send their
+// requests to the real 169.254.169.254.
 func (v *VM) Setenv(t testing.TB) {
 	t.Helper()
 	t.Fatal("azhosttest: no environment variable leads azhost to a fake VM; " +

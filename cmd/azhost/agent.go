@@ -26,7 +26,7 @@ type agentStatus struct {
 
 func (a agentStatus) connected() bool { return strings.EqualFold(a.Status, "Connected") }
 
-// azcmagentPath returns the Arc agent's command line, which is installed beside its service.
+// azcmagentPath returns the path of the Arc agent's command, which is installed next to its service.
 func azcmagentPath(himds string) string {
 	if himds == "" {
 		return ""

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// console is where a command writes: a terminal, a pipe or a file.
+// console is where a command writes: a terminal, a pipe, or a file.
 type console struct {
 	io.Writer
 	terminal bool
@@ -55,7 +55,7 @@ const (
 	yellow style = "1;33"
 )
 
-// paint returns text in a style, where the console has colors.
+// paint returns text in a style, if the console has colors.
 func (c console) paint(s style, text string) string {
 	if !c.color || text == "" {
 		return text

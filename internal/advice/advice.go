@@ -12,7 +12,7 @@ import (
 	"github.com/azhost/azhost/internal/detect"
 )
 
-// Problem is the kind of a failure, as far as the host's response doesn't show it.
+// Problem says what went wrong if the host's response alone doesn't.
 type Problem int
 
 const (

@@ -8,8 +8,7 @@ import (
 	"encoding/binary"
 )
 
-// Numbers of the SMBIOS specification (DMTF DSP0134), and of the header that
-// Windows puts before the table.
+// Numbers of the SMBIOS specification (DMTF DSP0134), and of the header that Windows puts before the table.
 const (
 	rawHeader    = 8   // calling method and versions, then the table's length in 4 bytes
 	minStructure = 4   // type, length, and a handle of 2 bytes
@@ -35,8 +34,8 @@ func tagFromSMBIOS(table []byte) []byte {
 		if kind == typeEnd || size < minStructure || size > len(rest) {
 			return nil
 		}
-		// Each structure is followed by its strings, or by nothing, and then by
-		// two NULs, the first of which ends the last string.
+		// Each structure is followed by its strings, or by nothing, and then by two NULs, the first of which
+		// ends the last string.
 		texts, next, found := bytes.Cut(rest[size:], []byte{0, 0})
 		if !found {
 			return nil

@@ -97,8 +97,7 @@ func ParseError(body []byte) (Error, bool) {
 	return e, true
 }
 
-// describe sets Description and Trailer from a string; any other type counts
-// as an empty one.
+// describe sets Description and Trailer from a string; any other type counts as an empty one.
 func (e *Error) describe(raw json.RawMessage) {
 	s, _ := str(raw)
 	e.Description, e.Trailer = cutTrailer(s, maxDescription)

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxSkew is how far the host's clock and this machine's may differ before
-	// they count as different. Entra itself tolerates five minutes.
+	// maxSkew is how far the host's clock and this machine's may differ before they count as different.
+	// Microsoft Entra ID itself tolerates five minutes.
 	maxSkew = 5 * time.Minute
 
 	// maxLife is the longest lifetime that is accepted. Tokens of Microsoft Entra ID live for about a day at
@@ -54,8 +54,8 @@ func (a *answer) expiry(now, date time.Time) (time.Time, time.Duration, error) {
 	return now.Add(left), skew, nil
 }
 
-// instant reads a point in time: seconds since 1970, or a date. It must be
-// after 1970 and at most ten years after asked.
+// instant reads a point in time: seconds since 1970, or a date. It must be after 1970 and at most ten years
+// after asked.
 func instant(raw json.RawMessage, asked time.Time) (time.Time, error) {
 	text, err := scalar(raw)
 	if err != nil {

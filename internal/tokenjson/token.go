@@ -19,12 +19,11 @@ import (
 
 // Token is the content of a successful response.
 type Token struct {
-	// AccessToken is never empty and holds only printable ASCII without spaces,
-	// so that it can go into a header as it is.
+	// AccessToken is never empty and holds only printable ASCII without spaces, so that it can go into a
+	// header as it is.
 	AccessToken string
 
-	// ExpiresOn is in UTC, always later than the time given to Parse, and at
-	// most ten years later.
+	// ExpiresOn is in UTC, always later than the time given to Parse, and at most ten years later.
 	ExpiresOn time.Time
 
 	// RefreshIn is the host's refresh_in, counted from the time given to Parse and shorter than the token's
