@@ -63,7 +63,7 @@ func remedy(goos string, err error, path string, mounted bool) string {
 	case mounted:
 		return who + fmt.Sprintf(". Run the container as root or with the numeric ID of the host's group %q", group)
 	case goos == "windows": // Windows may report the directory as missing to an account outside the group
-		return who + fmt.Sprintf(". Run as an administrator, or add this account to the local group %q and sign in again (restart a service)", group) + inContainer
+		return who + fmt.Sprintf(". Run as an administrator, or add this account to the local group %q and sign in again. If this is a service, restart it", group) + inContainer
 	case missing:
 		return inContainer
 	}

@@ -56,8 +56,8 @@ func Example() {
 	// Output: azhost.resource=https://vault.azure.net azhost.source=IMDS: more than 23 h
 }
 
-// Observe is called on a goroutine of its own, after the callers have gone on. A program with an
-// observer of its own calls both.
+// Observe is called on its own goroutine, after the callers have been released. A program with another
+// observer calls both.
 func ExampleMetrics_Observe() {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	if err != nil {
