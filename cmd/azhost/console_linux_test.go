@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,34 +46,42 @@ func openTerminal(t *testing.T, columns uint16) (controller, terminal *os.File) 
 	return controller, terminal
 }
 
+// leader is the first process of the terminal's session. When that ends, Linux discards what the terminal
+// has not shown yet, so it stays after azhost, and tells the exit status.
+const leader = `trap : INT; "$@"; echo "exit status $?"; read -r line`
+
+var exitStatus = regexp.MustCompile(`exit status (\d+)\r\n$`)
+
 // inTerminal runs azhost in a terminal, and returns what it shows and the exit status. When it has
 // shown the text until, the keys are typed.
 func inTerminal(t *testing.T, columns uint16, env []string, until, keys string, args ...string) (string, int) {
 	t.Helper()
 	controller, terminal := openTerminal(t, columns)
-	cmd := azhostCommand(t.Context(), args...)
-	cmd.Env = append(cmd.Env, env...)
+	azhost := azhostCommand(t.Context(), args...)
+	cmd := exec.CommandContext(t.Context(), "sh", append([]string{"-c", leader, "sh"}, azhost.Args...)...)
+	cmd.Env = append(azhost.Env, env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	require.NoError(t, cmd.Start())
 	require.NoError(t, terminal.Close())
 	var shown bytes.Buffer
-	for buffer := make([]byte, 4096); ; {
-		n, err := controller.Read(buffer) // fails when the last process has closed the terminal
+	for buffer := make([]byte, 4096); !exitStatus.Match(shown.Bytes()); {
+		n, err := controller.Read(buffer)
 		shown.Write(buffer[:n])
+		require.NoError(t, err, shown.String())
 		if keys != "" && strings.Contains(shown.String(), until) {
 			_, err = io.WriteString(controller, keys)
+			require.NoError(t, err)
 			keys = ""
 		}
-		if err != nil {
-			break
-		}
 	}
-	err := cmd.Wait()
-	if _, exited := err.(*exec.ExitError); !exited {
-		require.NoError(t, err)
-	}
-	return strings.ReplaceAll(shown.String(), "\r\n", "\n"), cmd.ProcessState.ExitCode()
+	_, err := io.WriteString(controller, "\n")
+	require.NoError(t, err)
+	require.NoError(t, cmd.Wait())
+	status := exitStatus.FindSubmatchIndex(shown.Bytes())
+	code, err := strconv.Atoi(string(shown.Bytes()[status[2]:status[3]]))
+	require.NoError(t, err)
+	return strings.ReplaceAll(string(shown.Bytes()[:status[0]]), "\r\n", "\n"), code
 }
 
 // refused is an endpoint at which nothing listens.
