@@ -28,7 +28,7 @@ func TestErrorOfAnotherCredential(t *testing.T) {
 	} {
 		for _, where := range []string{"Transport", "PerCallPolicies", "PerRetryPolicies"} {
 			for _, source := range []azhost.Source{azhost.SourceIMDS, azhost.SourceAzureArc, azhost.SourceAppService} {
-				field(t, fmt.Sprint(name, " in ", where, " on ", source), platforms[source], func(t *testing.T) {
+				inBubble(t, fmt.Sprint(name, " in ", where, " on ", source), platforms[source], func(t *testing.T) {
 					proxy := onVM(t, always(other))
 					_, cause := token(t.Context(), proxy)
 					require.Error(t, cause)
@@ -55,7 +55,7 @@ func TestErrorOfAnotherCredential(t *testing.T) {
 					require.True(t, ok, "%T: %v", err, err)
 					require.ErrorContains(t, err, "the proxy's token: "+cause.Error())
 					require.Nil(t, failed.RawResponse, "another host's response")
-					require.LessOrEqual(t, w.requests(), 1)
+					require.LessOrEqual(t, w.Requests(), 1)
 				})
 			}
 		}
@@ -65,7 +65,7 @@ func TestErrorOfAnotherCredential(t *testing.T) {
 // TestSlicesOfTheOptionsAreTheCallers: what happens to them after construction has no effect.
 func TestSlicesOfTheOptionsAreTheCallers(t *testing.T) {
 	wrong := policyFunc(func(*policy.Request) (*http.Response, error) { panic("not this credential's") })
-	field(t, "changed after construction", nil, func(t *testing.T) {
+	inBubble(t, "changed after construction", nil, func(t *testing.T) {
 		w := always(answer(418, "", "Server: IMDS/1.0"))
 		var o *azhost.ManagedIdentityCredentialOptions
 		cred := onVM(t, w, known, func(options *azhost.ManagedIdentityCredentialOptions) {
@@ -78,6 +78,6 @@ func TestSlicesOfTheOptionsAreTheCallers(t *testing.T) {
 		o.PerCallPolicies[0], o.PerRetryPolicies[0], o.Retry.StatusCodes[0], o.Logging.AllowedHeaders[0] = wrong, wrong, 1, "b"
 		_, err := token(t.Context(), cred)
 		require.ErrorContains(t, err, "418")
-		require.Equal(t, 6, w.requests())
+		require.Equal(t, 6, w.Requests())
 	})
 }

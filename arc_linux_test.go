@@ -31,7 +31,7 @@ func TestArcKeyIsUnreadable(t *testing.T) {
 		requireFailed(t, err)
 		require.ErrorIs(t, err, fs.ErrPermission)
 		require.ErrorContains(t, err, `"himds"`)
-		require.Equal(t, 1, w.requests())
+		require.Equal(t, 1, w.Requests())
 		return
 	}
 	for _, open := range []string{dir, filepath.Dir(dir)} { // so that the file alone is closed

@@ -51,7 +51,7 @@ func TestErrorSaysWhatDeniesAccessToTheKey(t *testing.T) {
 			require.ErrorContains(t, err, fmt.Sprintf(" denies access to uid %d (user ", os.Geteuid()))
 			require.ErrorContains(t, err, `"himds"`)
 			require.NotContains(t, err.Error(), "k.key", "a name that is different each time")
-			require.Equal(t, 1, w.requests())
+			require.Equal(t, 1, w.Requests())
 		})
 	}
 }

@@ -19,7 +19,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
 	"github.com/stretchr/testify/require"
 )
@@ -206,7 +205,7 @@ func TestGzipIsNotUnpacked(t *testing.T) {
 	key := filepath.Join(dir, "k.key")
 	require.NoError(t, os.WriteFile(key, []byte("key"), 0o600))
 	var asked []string
-	w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+	w := &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
 		asked = append(asked, req.Header.Get("Accept-Encoding"))
 		if n == 1 {
 			return answer(401, bomb(t), "Content-Encoding: gzip", "WWW-Authenticate: Basic realm="+key)(req)
@@ -220,8 +219,3 @@ func TestGzipIsNotUnpacked(t *testing.T) {
 	require.ErrorContains(t, err, "not valid JSON")
 	require.Equal(t, []string{"", ""}, asked)
 }
-
-// each is a policy.
-type each func(*policy.Request) (*http.Response, error)
-
-func (f each) Do(req *policy.Request) (*http.Response, error) { return f(req) }

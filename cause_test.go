@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -45,7 +46,7 @@ func TestDeadlineDoesNotHideTheCause(t *testing.T) {
 		{"reset", reset, "connection reset", 0, syscall.ECONNRESET},
 		{"cut short", func(req *http.Request) (*http.Response, error) {
 			resp, err := answer(503, "")(req)
-			resp.Body = io.NopCloser(failingReader{io.ErrUnexpectedEOF})
+			resp.Body = io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
 			return resp, err
 		}, "503", 0, io.ErrUnexpectedEOF},
 	} {
@@ -65,7 +66,7 @@ func TestDeadlineDoesNotHideTheCause(t *testing.T) {
 				return ctx, func() { cancel(nil) }
 			},
 		} {
-			field(t, cause.name+" after "+name, nil, func(t *testing.T) {
+			inBubble(t, cause.name+" after "+name, nil, func(t *testing.T) {
 				cred := onVM(t, always(cause.host), known)
 				ctx, cancel := leave(t.Context())
 				defer cancel()
@@ -106,7 +107,7 @@ func TestHostThatTakesRequestsAndIsSilent(t *testing.T) {
 			o.Source, o.Endpoint, o.ArcKeyDirectory = azhost.SourceAzureArc, "", t.TempDir()
 		}, silent, "Start the Arc agent"},
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			start := time.Now()
 			_, err := token(t.Context(), onVM(t, transporter(hang), test.adjust))
 			require.ErrorContains(t, err, test.want)
@@ -117,7 +118,7 @@ func TestHostThatTakesRequestsAndIsSilent(t *testing.T) {
 			}
 		})
 	}
-	field(t, "a connection that breaks is another failure", nil, func(t *testing.T) {
+	inBubble(t, "a connection that breaks is another failure", nil, func(t *testing.T) {
 		_, err := token(t.Context(), onVM(t, always(reset)))
 		require.NotContains(t, err.Error(), "not answered in time")
 	})
@@ -171,7 +172,7 @@ func TestSameFailureHasTheSameText(t *testing.T) {
 			"known":   known,
 			"unknown": func(*azhost.ManagedIdentityCredentialOptions) {},
 		} {
-			field(t, name+", "+state, nil, func(t *testing.T) {
+			inBubble(t, name+", "+state, nil, func(t *testing.T) {
 				texts := map[string]bool{}
 				cred := onVM(t, always(host), adjust, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("me") })
 				for range 3 {
@@ -184,7 +185,7 @@ func TestSameFailureHasTheSameText(t *testing.T) {
 			})
 		}
 	}
-	field(t, "while the host asks for a pause", nil, func(t *testing.T) {
+	inBubble(t, "while the host asks for a pause", nil, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.FailUntil(time.Now().Add(time.Hour), azhosttest.Throttled(100*time.Second))
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
@@ -213,7 +214,7 @@ func TestRequestIDsAreInTheLog(t *testing.T) {
 		{"Service Fabric's form", azhost.SourceAppService, `{"error":{"code":"x","message":"No","correlationId":"` + correlation + `"}}`},
 		{"IMDS", azhost.SourceIMDS, `{"error":"x","error_description":"No","correlationId":"` + correlation + `"}`},
 	} {
-		field(t, test.name, platforms[test.source], func(t *testing.T) {
+		inBubble(t, test.name, platforms[test.source], func(t *testing.T) {
 			var log safeBuffer
 			var sent string
 			w := always(func(req *http.Request) (*http.Response, error) {

@@ -115,7 +115,7 @@ func TestLocalhostAsksNoResolver(t *testing.T) {
 					o.Transport = client
 				}
 				o.Retry.MaxRetries = -1
-				o.PerCallPolicies = []policy.Policy{each(func(req *policy.Request) (*http.Response, error) {
+				o.PerCallPolicies = []policy.Policy{policyFunc(func(req *policy.Request) (*http.Response, error) {
 					return req.WithContext(httptrace.WithClientTrace(req.Raw().Context(), trace)).Next()
 				})}
 				cred, err := azhost.NewManagedIdentityCredential(o)

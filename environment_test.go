@@ -32,7 +32,7 @@ func TestVariableWithBlanksAroundIt(t *testing.T) {
 			for variable, value := range env {
 				blank[variable] = around[0] + value + around[1]
 			}
-			field(t, fmt.Sprint(source, ", ", name), blank, func(t *testing.T) {
+			inBubble(t, fmt.Sprint(source, ", ", name), blank, func(t *testing.T) {
 				var got *http.Request
 				cred := credential(t, always(func(req *http.Request) (*http.Response, error) {
 					got = req
@@ -51,7 +51,7 @@ func TestVariableWithBlanksAroundIt(t *testing.T) {
 				}
 			})
 		}
-		field(t, "nothing but "+name, map[string]string{"IDENTITY_ENDPOINT": around[1], "IDENTITY_HEADER": around[1], "MSI_ENDPOINT": around[1]}, func(t *testing.T) {
+		inBubble(t, "nothing but "+name, map[string]string{"IDENTITY_ENDPOINT": around[1], "IDENTITY_HEADER": around[1], "MSI_ENDPOINT": around[1]}, func(t *testing.T) {
 			require.Equal(t, azhost.SourceIMDS, credential(t, always(goodToken)).Source())
 		})
 	}
@@ -83,7 +83,7 @@ func TestWrongVariableIsNamedAtOnce(t *testing.T) {
 		"an Arc agent elsewhere":            {map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4:40342/token", "IMDS_ENDPOINT": "http://10.0.0.4:40342"}, "IDENTITY_ENDPOINT"},
 		"a secret with a control character": {map[string]string{"MSI_ENDPOINT": "http://localhost/token", "MSI_SECRET": "can\x7fary"}, "MSI_SECRET"},
 	} {
-		field(t, name, test.env, func(t *testing.T) {
+		inBubble(t, name, test.env, func(t *testing.T) {
 			start := time.Now()
 			var log safeBuffer
 			cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
@@ -118,7 +118,7 @@ func TestErrorSaysWhichVariableDecided(t *testing.T) {
 			"refused": refusedDial, "dropped": droppedDial, "reset": reset, "not found": answer(404, "404 page not found"), "failing": answer(500, ""),
 			"rejected": answer(400, `{"error":{"code":"x","message":"no"}}`), "HTML": answer(200, "<html>"), "no token": answer(200, "{}"),
 		} {
-			field(t, fmt.Sprint(source, ", ", name), env, func(t *testing.T) {
+			inBubble(t, fmt.Sprint(source, ", ", name), env, func(t *testing.T) {
 				cred := credential(t, always(host), func(o *azhost.ManagedIdentityCredentialOptions) { o.ArcKeyDirectory = t.TempDir() })
 				require.Equal(t, source, cred.Source())
 				_, err := token(t.Context(), cred)
@@ -150,7 +150,7 @@ func TestPlatformsOwnNetworkIsNoWarning(t *testing.T) {
 		"http://10.0.0.4/token":                true,
 		"http://msi.example/token":             true,
 	} {
-		field(t, endpoint, map[string]string{"IDENTITY_ENDPOINT": endpoint, "IDENTITY_HEADER": "x"}, func(t *testing.T) {
+		inBubble(t, endpoint, map[string]string{"IDENTITY_ENDPOINT": endpoint, "IDENTITY_HEADER": "x"}, func(t *testing.T) {
 			var log safeBuffer
 			credential(t, always(goodToken), func(o *azhost.ManagedIdentityCredentialOptions) {
 				o.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -166,14 +166,14 @@ func TestPlatformsOwnNetworkIsNoWarning(t *testing.T) {
 func TestArcEndpointWithoutItsPath(t *testing.T) {
 	const whole = "http://localhost:40342/metadata/identity/oauth2/token"
 	for _, endpoint := range []string{"http://localhost:40342", "http://localhost:40342/", "http://127.0.0.1:40342", "http://[::1]:40342//"} {
-		field(t, endpoint, map[string]string{"IDENTITY_ENDPOINT": endpoint, "IMDS_ENDPOINT": "http://localhost:40342"}, func(t *testing.T) {
+		inBubble(t, endpoint, map[string]string{"IDENTITY_ENDPOINT": endpoint, "IMDS_ENDPOINT": "http://localhost:40342"}, func(t *testing.T) {
 			w := always(answer(404, ""))
 			cred := credential(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.ArcKeyDirectory = t.TempDir() })
 			_, err := token(t.Context(), cred)
 			requireUnavailable(t, err)
 			require.ErrorContains(t, err, "IDENTITY_ENDPOINT")
 			require.ErrorContains(t, err, whole)
-			require.Zero(t, w.requests())
+			require.Zero(t, w.Requests())
 			_, err = azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: t.TempDir()})
 			require.ErrorContains(t, err, whole, "an option is the constructor's")
 		})
@@ -192,7 +192,7 @@ func TestIDThatCannotBeOne(t *testing.T) {
 		"a space in front": azhost.ObjectID(" " + guid), "a no-break space": azhost.ClientID("\u00a0" + guid), "a space inside": azhost.ResourceID("/subscriptions/a b"),
 		"nothing": azhost.ClientID(""), "an empty resource ID": azhost.ResourceID(""),
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			_, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ID: id, Source: azhost.SourceIMDS})
 			require.ErrorContains(t, err, " ID")
 			_, ok := id.(azhost.ResourceID)
@@ -205,7 +205,7 @@ func TestIDThatCannotBeOne(t *testing.T) {
 		azhost.ClientID("client-id"), azhost.ClientID(guid), azhost.ClientID(strings.ToUpper(guid)), azhost.ObjectID("x"), azhost.ResourceID(resource),
 		azhost.ResourceID("resource-id"), azhost.ClientID("{" + guid + "}"), azhost.ClientID("$me"), azhost.ClientID("é"),
 	} {
-		field(t, "allowed: "+id.String(), nil, func(t *testing.T) {
+		inBubble(t, "allowed: "+id.String(), nil, func(t *testing.T) {
 			_, err := token(t.Context(), credential(t, always(goodToken), func(o *azhost.ManagedIdentityCredentialOptions) { o.ID, o.Source = id, azhost.SourceIMDS }))
 			require.NoError(t, err)
 		})

@@ -141,14 +141,14 @@ func TestHostileContext(t *testing.T) {
 						hostile()
 					}
 					all.Wait()
-					require.Equal(t, 1, imds.requests())
+					require.Equal(t, 1, imds.Requests())
 
 					time.Sleep(24*time.Hour - 30*time.Second) // the token is dying, and a call waits for its refresh
 					_ = getVault(test.ctx(t.Context()), cred)
 					_, err := token(t.Context(), cred)
 					require.NoError(t, err)
 					time.Sleep(10 * time.Second)
-					require.Equal(t, 2, imds.requests())
+					require.Equal(t, 2, imds.Requests())
 				})
 			})
 		}
@@ -227,7 +227,7 @@ func TestHostileObservers(t *testing.T) {
 						}
 						all.Wait()
 						synctest.Wait()
-						require.Equal(t, 1, imds.requests())
+						require.Equal(t, 1, imds.Requests())
 						mu.Lock()
 						require.NotZero(t, called)
 						mu.Unlock()
@@ -263,7 +263,7 @@ func TestTransportThatAsks(t *testing.T) {
 					}))
 					_, err := token(t.Context(), cred)
 					require.NoError(t, err)
-					require.Equal(t, 1, imds.requests())
+					require.Equal(t, 1, imds.Requests())
 				})
 			})
 		}
@@ -283,14 +283,9 @@ func TestPolicyThatAsksAnotherCredential(t *testing.T) {
 		}))
 		_, err := token(t.Context(), cred)
 		require.NoError(t, err)
-		require.Equal(t, 1, imds.requests())
+		require.Equal(t, 1, imds.Requests())
 	})
 }
-
-// policyFunc is a policy.
-type policyFunc func(*policy.Request) (*http.Response, error)
-
-func (f policyFunc) Do(req *policy.Request) (*http.Response, error) { return f(req) }
 
 // withPolicy adds a policy where the options have such a field.
 func withPolicy(where string, f policyFunc) func(*azhost.ManagedIdentityCredentialOptions) {
@@ -357,7 +352,7 @@ func TestTransportThatAsksForAnother(t *testing.T) {
 		cred = onVM(t, imds)
 		_, err := token(t.Context(), cred)
 		require.NoError(t, err)
-		require.Equal(t, 2, imds.requests())
+		require.Equal(t, 2, imds.Requests())
 	})
 }
 
@@ -389,7 +384,7 @@ func TestTransportThatNeverReturns(t *testing.T) {
 					})
 				}
 				synctest.Wait()
-				require.Equal(t, 4, imds.requests())
+				require.Equal(t, 4, imds.Requests())
 				cred := onVM(t, imds)
 				for { // until the leases are over
 					if _, err := token(t.Context(), cred); err == nil {
@@ -504,6 +499,6 @@ func TestHostileUnavailableError(t *testing.T) {
 			requireUnavailable(t, err)
 		})
 		all.Wait()
-		require.Equal(t, 1, imds.requests())
+		require.Equal(t, 1, imds.Requests())
 	})
 }

@@ -38,7 +38,7 @@ func TestAgeOfACachedAnswer(t *testing.T) {
 		"an Age that is too large":       {in: 3 * time.Hour, age: "99999999999999999999", want: -1},
 		"refresh_in counts from then on": {in: 12 * time.Hour, age: "7200", want: 10 * time.Hour, refresh: 3 * time.Hour},
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			now := time.Now()
 			fields := []string{`{"access_token":"t"`}
 			if test.on != 0 {
@@ -88,7 +88,7 @@ func TestStaleTokenOfAGoBetween(t *testing.T) {
 				"with a date":                 func() string { return "Date: " + time.Now().UTC().Format(http.TimeFormat) },
 				"with a Date that is no date": func() string { return "Date: yesterday" },
 			} {
-				field(t, strings.Join([]string{name, in, dated}, " "), nil, func(t *testing.T) {
+				inBubble(t, strings.Join([]string{name, in, dated}, " "), nil, func(t *testing.T) {
 					time.Sleep(15 * time.Hour) // from midnight into the afternoon
 					expiry := time.Now().Add(20 * time.Minute)
 					body := fmt.Sprintf(`{"access_token":"old","expires_in":%s,"expires_on":%s}`, value, on(expiry))
@@ -101,7 +101,7 @@ func TestStaleTokenOfAGoBetween(t *testing.T) {
 					require.Equal(t, expiry.Unix(), tk.ExpiresOn.Unix())
 					time.Sleep(20*time.Minute + time.Second)
 					_, err = token(t.Context(), cred)
-					require.Equal(t, 2, w.requests(), "an expired token was returned")
+					require.Equal(t, 2, w.Requests(), "an expired token was returned")
 					if dated == "with a date" { // else it might be this machine's clock that is wrong
 						require.ErrorContains(t, err, "the token has already expired")
 					}

@@ -66,7 +66,7 @@ func TestFlightTakesNothingFromAClient(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var headers []http.Header
 				failing := false
-				imds := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+				imds := &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
 					headers = append(headers, req.Header)
 					time.Sleep(time.Second)
 					if failing {
@@ -121,10 +121,10 @@ func TestFlightTakesNothingFromAClient(t *testing.T) {
 				}
 				time.Sleep(time.Minute) // the request goes on without its caller
 				synctest.Wait()
-				before := imds.requests()
+				before := imds.Requests()
 				_, err = token(t.Context(), cred)
 				require.NoError(t, err)
-				require.Equal(t, before, imds.requests(), "it has brought no token")
+				require.Equal(t, before, imds.Requests(), "it has brought no token")
 				for _, h := range headers {
 					require.Equal(t, []string{"true"}, h["Metadata"])
 					require.Empty(t, h["X-Of-The-Client"])

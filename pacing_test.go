@@ -113,9 +113,9 @@ func TestPatienceIsSpentOnce(t *testing.T) {
 				n := 0
 				ask := func(cred *azhost.ManagedIdentityCredential, requests int) {
 					t.Helper()
-					before := imds.requests()
+					before := imds.Requests()
 					_, _ = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{fmt.Sprint("https://", n)}})
-					require.Equal(t, requests, imds.requests()-before)
+					require.Equal(t, requests, imds.Requests()-before)
 					n++
 				}
 				ask(cred, 6)

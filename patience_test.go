@@ -24,54 +24,6 @@ import (
 
 // This file has what users report about waiting: too long, or not long enough.
 
-// field runs f with the environment env alone, on fake time, and lets what it leaves behind end.
-func field(t *testing.T, name string, env map[string]string, f func(t *testing.T)) {
-	t.Helper()
-	t.Run(name, func(t *testing.T) {
-		for _, v := range append(hostVariables, "IDENTITY_API_VERSION", "DEFAULT_IDENTITY_CLIENT_ID", "KUBERNETES_SERVICE_HOST") {
-			t.Setenv(v, env[v])
-		}
-		synctest.Test(t, func(t *testing.T) {
-			defer time.Sleep(5 * time.Minute)
-			f(t)
-		})
-	})
-}
-
-// credential is a credential of options that set changes, whose host is w.
-func credential(t *testing.T, w policy.Transporter, set ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
-	t.Helper()
-	o := &azhost.ManagedIdentityCredentialOptions{}
-	o.Transport = w
-	for _, f := range set {
-		f(o)
-	}
-	cred, err := azhost.NewManagedIdentityCredential(o)
-	require.NoError(t, err)
-	return cred
-}
-
-// droppedDial is what a dialer returns where packets vanish, after azhost's ConnectTimeout.
-func droppedDial(req *http.Request) (*http.Response, error) {
-	select {
-	case <-time.After(2 * time.Second):
-		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
-	case <-req.Context().Done():
-		return nil, req.Context().Err()
-	}
-}
-
-// lateBy is a host that starts to work after a while.
-func lateBy(d time.Duration, meanwhile func(*http.Request) (*http.Response, error)) *wire {
-	start := time.Now()
-	return always(func(req *http.Request) (*http.Response, error) {
-		if time.Since(start) < d {
-			return meanwhile(req)
-		}
-		return goodToken(req)
-	})
-}
-
 var containerGroup = map[string]string{"IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y", "IDENTITY_API_VERSION": "2020-05-01"}
 
 // TestContainerInstancesWaitForIMDS: only the variables show that it comes, some time after the
@@ -85,7 +37,7 @@ func TestContainerInstancesWaitForIMDS(t *testing.T) {
 		"bad gateway":        answer(502, "<html>"),
 	} {
 		for _, late := range []time.Duration{20 * time.Second, 70 * time.Second} {
-			field(t, fmt.Sprint(name, " for ", late), containerGroup, func(t *testing.T) {
+			inBubble(t, fmt.Sprint(name, " for ", late), containerGroup, func(t *testing.T) {
 				var log safeBuffer
 				cred := credential(t, lateBy(late, meanwhile), func(o *azhost.ManagedIdentityCredentialOptions) {
 					o.Logger = slog.New(slog.NewTextHandler(&log, nil))
@@ -103,11 +55,11 @@ func TestContainerInstancesWaitForIMDS(t *testing.T) {
 		"another API version":  {"IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y", "IDENTITY_API_VERSION": "2019-07-01-preview"},
 		"the thumbprint alone": {"IDENTITY_SERVER_THUMBPRINT": "y", "IDENTITY_API_VERSION": "2020-05-01"},
 	} {
-		field(t, "not one: "+name, env, func(t *testing.T) {
+		inBubble(t, "not one: "+name, env, func(t *testing.T) {
 			w := always(droppedDial)
 			_, err := token(t.Context(), onVM(t, w))
 			requireUnavailable(t, err)
-			require.Equal(t, 1, w.requests())
+			require.Equal(t, 1, w.Requests())
 		})
 	}
 }
@@ -118,17 +70,17 @@ func TestPinnedIMDSIsWaitedFor(t *testing.T) {
 		"packets dropped": droppedDial, "connection refused": refusedDial, "connection reset": reset, "updating": answer(410, ""),
 		"request timeout": answer(408, ""), "not found": answer(404, ""), "throttled": answer(429, "busy"), "a proxy's error": answer(511, "<html>"),
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			start := time.Now()
 			_, err := token(t.Context(), onVM(t, lateBy(70*time.Second, meanwhile), known))
 			require.NoError(t, err)
 			require.Less(t, time.Since(start), 140*time.Second)
 		})
-		field(t, name+" for good", nil, func(t *testing.T) {
+		inBubble(t, name+" for good", nil, func(t *testing.T) {
 			w := always(meanwhile)
 			_, err := token(t.Context(), onVM(t, w, known))
 			require.Error(t, err)
-			require.Equal(t, 6, w.requests())
+			require.Equal(t, 6, w.Requests())
 		})
 	}
 }
@@ -138,12 +90,12 @@ func TestForeignResponseOffAzureIsUnavailableAtOnce(t *testing.T) {
 	bodies := map[string]string{"HTML": "<html><body>Sign in</body></html>", "text": "upstream connect error", "empty": "", "JSON": `{"message":"Not Found"}`}
 	for _, status := range []int{200, 301, 400, 401, 403, 404, 405, 407, 408, 410, 421, 429, 500, 502, 503, 504, 511} {
 		for kind, body := range bodies {
-			field(t, fmt.Sprint(status, " ", kind), nil, func(t *testing.T) {
+			inBubble(t, fmt.Sprint(status, " ", kind), nil, func(t *testing.T) {
 				start := time.Now()
 				w := always(answer(status, body, "Server: squid/5.7", "Retry-After: 30", "Location: http://portal.example/"))
 				_, err := token(t.Context(), onVM(t, w))
 				requireUnavailable(t, err)
-				require.Equal(t, 1, w.requests())
+				require.Equal(t, 1, w.Requests())
 				require.Zero(t, time.Since(start))
 			})
 		}
@@ -154,11 +106,11 @@ func TestForeignResponseOffAzureIsUnavailableAtOnce(t *testing.T) {
 		"the host, another server":               {"Server: Microsoft-HTTPAPI/2.0"},
 		"through the Metadata Security Protocol": {"x-ms-azure-host-authorization: value"},
 	} {
-		field(t, "not foreign: "+name, nil, func(t *testing.T) {
+		inBubble(t, "not foreign: "+name, nil, func(t *testing.T) {
 			w := always(answer(503, "<html>", headers...))
 			_, err := token(t.Context(), onVM(t, w))
 			requireFailed(t, err)
-			require.Equal(t, 6, w.requests())
+			require.Equal(t, 6, w.Requests())
 		})
 	}
 }
@@ -169,14 +121,14 @@ func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
 	for name, gone := range map[string]func(*http.Request) (*http.Response, error){
 		"packets dropped": droppedDial, "connection refused": refusedDial, "connection reset": reset, "updating": answer(410, ""), "failing": answer(500, "no"),
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			w := always(gone)
 			cred := onVM(t, w, known)
 			call := func() (attempts int) {
-				before := w.requests()
+				before := w.Requests()
 				_, err := token(t.Context(), cred)
 				require.Error(t, err)
-				return w.requests() - before
+				return w.Requests() - before
 			}
 			require.Equal(t, 6, call())
 			for range 20 {
@@ -186,7 +138,7 @@ func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 			require.Equal(t, 6, call(), "patience comes back")
 		})
-		field(t, name+", then well", nil, func(t *testing.T) {
+		inBubble(t, name+", then well", nil, func(t *testing.T) {
 			well := false
 			w := always(func(req *http.Request) (*http.Response, error) {
 				if well {
@@ -202,10 +154,10 @@ func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
 			_, err = token(t.Context(), cred)
 			require.NoError(t, err)
 			well = false
-			before := w.requests()
+			before := w.Requests()
 			_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"another"}})
 			require.Error(t, err)
-			require.Equal(t, 6, w.requests()-before, "patience comes back with an answer")
+			require.Equal(t, 6, w.Requests()-before, "patience comes back with an answer")
 		})
 	}
 }
@@ -222,7 +174,7 @@ func TestSidecarThatComesLate(t *testing.T) {
 			"a mesh's 503": answer(503, "upstream connect error"), "starting": answer(500, ""),
 		} {
 			for _, late := range []time.Duration{15 * time.Second, 70 * time.Second} {
-				field(t, fmt.Sprint(source, ", ", name, " for ", late), env, func(t *testing.T) {
+				inBubble(t, fmt.Sprint(source, ", ", name, " for ", late), env, func(t *testing.T) {
 					cred := credential(t, lateBy(late, meanwhile))
 					require.Equal(t, source, cred.Source())
 					_, err := token(t.Context(), cred)
@@ -235,7 +187,7 @@ func TestSidecarThatComesLate(t *testing.T) {
 
 // TestStoppedArcAgentLetsAChainMoveOnInSeconds, unlike the other known hosts.
 func TestStoppedArcAgentLetsAChainMoveOnInSeconds(t *testing.T) {
-	field(t, "connection refused", nil, func(t *testing.T) {
+	inBubble(t, "connection refused", nil, func(t *testing.T) {
 		start := time.Now()
 		w := always(refusedDial)
 		cred, err := azhost.NewManagedIdentityCredential(arcOptions(w, t.TempDir()))
@@ -262,7 +214,7 @@ func TestSlowHostAndImpatientCallers(t *testing.T) {
 		for _, times := range []struct{ takes, timeout time.Duration }{
 			{12 * time.Second, 10 * time.Second}, {20500 * time.Millisecond, time.Second}, {55 * time.Second, 15 * time.Second},
 		} {
-			field(t, fmt.Sprintf("%s takes %s and callers wait %s", name, times.takes, times.timeout), nil, func(t *testing.T) {
+			inBubble(t, fmt.Sprintf("%s takes %s and callers wait %s", name, times.takes, times.timeout), nil, func(t *testing.T) {
 				host := newHost(t)
 				host.SetLatency(times.takes)
 				if _, ok := host.(*azhosttest.Arc); ok {
@@ -296,7 +248,7 @@ func TestManyResourcesAtOnceAreNotThrottled(t *testing.T) {
 		credentials, resources int
 		latency                time.Duration
 	}{{1, 100, 0}, {1, 100, 100 * time.Millisecond}, {50, 2, 10 * time.Millisecond}, {20, 20, 150 * time.Millisecond}} {
-		field(t, fmt.Sprintf("%d credentials, %d resources, %s", test.credentials, test.resources, test.latency), nil, func(t *testing.T) {
+		inBubble(t, fmt.Sprintf("%d credentials, %d resources, %s", test.credentials, test.resources, test.latency), nil, func(t *testing.T) {
 			vm := azhosttest.NewVM(t)
 			vm.Throttle(20, 5)
 			vm.SetLatency(test.latency)
@@ -345,7 +297,7 @@ func TestExhaustedProcessIsNotOffAzure(t *testing.T) {
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EADDRNOTAVAIL,
 		10024, 10048, 10055, // Windows: WSAEMFILE, WSAEADDRINUSE, WSAENOBUFS
 	} {
-		field(t, fmt.Sprint(int(errno)), nil, func(t *testing.T) {
+		inBubble(t, fmt.Sprint(int(errno)), nil, func(t *testing.T) {
 			_, err := token(t.Context(), onVM(t, always(func(*http.Request) (*http.Response, error) {
 				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", errno)}
 			})))
@@ -354,7 +306,7 @@ func TestExhaustedProcessIsNotOffAzure(t *testing.T) {
 			require.NotContains(t, err.Error(), "isn't an Azure VM")
 		})
 	}
-	field(t, "an address that Windows can't dial", nil, func(t *testing.T) { // WSAEADDRNOTAVAIL, such as port 0
+	inBubble(t, "an address that Windows can't dial", nil, func(t *testing.T) { // WSAEADDRNOTAVAIL, such as port 0
 		_, err := token(t.Context(), onVM(t, always(func(*http.Request) (*http.Response, error) {
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connectex", syscall.Errno(10049))}
 		})))

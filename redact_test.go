@@ -93,7 +93,7 @@ func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
 			}
 			var results []outcome
 			for n, secret := range []string{sealed, secret} {
-				field(t, fmt.Sprint(h.name, " ", seed, " ", n), h.env(secret), func(t *testing.T) {
+				inBubble(t, fmt.Sprint(h.name, " ", seed, " ", n), h.env(secret), func(t *testing.T) {
 					random := rand.New(rand.NewPCG(uint64(seed), 2))
 					status, body, headers := randomAnswer(random)
 					var times []time.Time
@@ -112,9 +112,9 @@ func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
 					}
 					o.Paused = len(times) > 1 && times[1].Sub(times[0]) >= 5*time.Second
 					time.Sleep(2 * time.Second)
-					before := w.requests()
+					before := w.Requests()
 					_, _ = token(t.Context(), cred)
-					o.Remember = w.requests() == before
+					o.Remember = w.Requests() == before
 					results = append(results, o)
 				})
 			}
@@ -169,7 +169,7 @@ func randomAnswer(random *rand.Rand) (status int, body string, headers func() []
 // TestSecretThatIsAnAge: the header is read after the redaction.
 func TestSecretThatIsAnAge(t *testing.T) {
 	for _, h := range secretives {
-		field(t, h.name, h.env("72"), func(t *testing.T) {
+		inBubble(t, h.name, h.env("72"), func(t *testing.T) {
 			now := time.Now()
 			tk, err := token(t.Context(), h.open(t, "72", always(answer(200, `{"access_token":"t","expires_in":10800}`, "Age: 7200"))))
 			require.NoError(t, err)
@@ -186,7 +186,7 @@ func TestEmulatorsSecretIsItsToken(t *testing.T) {
 			if strings.ContainsAny(secret, "\"\\ ") {
 				continue // no token has these
 			}
-			field(t, fmt.Sprint(h.name, " ", n), h.env(secret), func(t *testing.T) {
+			inBubble(t, fmt.Sprint(h.name, " ", n), h.env(secret), func(t *testing.T) {
 				w := always(answer(200, fmt.Sprintf(`{"access_token":%q,"expires_on":"%d","token_type":"Bearer"}`, secret, time.Now().Add(time.Hour).Unix())))
 				tk, err := token(t.Context(), h.open(t, secret, w))
 				require.NoError(t, err)
@@ -211,7 +211,7 @@ func TestSecretIsNeverWritten(t *testing.T) {
 	} {
 		for _, status := range []int{200, 400, 403, 429, 500, 302} {
 			for _, h := range secretives {
-				field(t, fmt.Sprintf("%s %d %s", h.name, status, name), h.env(plain), func(t *testing.T) {
+				inBubble(t, fmt.Sprintf("%s %d %s", h.name, status, name), h.env(plain), func(t *testing.T) {
 					w := always(answer(status, body, "Server: canary-secret", "X-Echo: x canary-secret", "x-ms-request-id: canary-secret", "Location: http://portal.example/canary-secret?canary-secret",
 						"Retry-After: canary-secret", "WWW-Authenticate: Basic realm=canary-secret", "Canary-Secret: 1"))
 					cred := h.open(t, plain, w, func(o *azhost.ManagedIdentityCredentialOptions) {

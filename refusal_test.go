@@ -27,7 +27,7 @@ import (
 // That is final at once, and the error names the allow list.
 func TestMetadataSecurityProtocolDenies(t *testing.T) {
 	for _, status := range []int{403, 421} {
-		field(t, fmt.Sprint(status), nil, func(t *testing.T) {
+		inBubble(t, fmt.Sprint(status), nil, func(t *testing.T) {
 			start := time.Now()
 			w := always(answer(status, "", "Connection: close"))
 			_, err := token(t.Context(), onVM(t, w, known))
@@ -35,12 +35,12 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 			require.ErrorContains(t, err, "InVMAccessControlProfile")
 			require.ErrorContains(t, err, "ProxyAgent.Connection.log")
 			require.NotContains(t, err.Error(), "isn't an Azure VM")
-			require.Equal(t, 1, w.requests())
+			require.Equal(t, 1, w.Requests())
 			require.Zero(t, time.Since(start))
 		})
 	}
-	field(t, "after it allowed another request", nil, func(t *testing.T) {
-		cred := onVM(t, &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+	inBubble(t, "after it allowed another request", nil, func(t *testing.T) {
+		cred := onVM(t, &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
 			if n == 1 {
 				return goodToken(req)
 			}
@@ -52,7 +52,7 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 		requireFailed(t, err)
 		require.ErrorContains(t, err, advice.AllowList)
 	})
-	field(t, "the fake", nil, func(t *testing.T) {
+	inBubble(t, "the fake", nil, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Fail(azhosttest.Denied())
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
@@ -63,15 +63,15 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 		vm.RequireRequests(t, 1)
 	})
 	for _, status := range []int{502, 503} { // the agent is allowed to retry IMDS, so it is, too
-		field(t, fmt.Sprintf("out of the agent's reach, %d", status), nil, func(t *testing.T) {
+		inBubble(t, fmt.Sprintf("out of the agent's reach, %d", status), nil, func(t *testing.T) {
 			w := always(answer(status, "", "Connection: close"))
 			_, err := token(t.Context(), onVM(t, w, known))
 			requireFailed(t, err)
 			require.ErrorContains(t, err, advice.AgentOffline)
-			require.Equal(t, 6, w.requests())
+			require.Equal(t, 6, w.Requests())
 		})
 	}
-	field(t, "Docker Desktop's has a body", nil, func(t *testing.T) {
+	inBubble(t, "Docker Desktop's has a body", nil, func(t *testing.T) {
 		w := always(answer(403, "connecting to 169.254.169.254:80: connecting to 169.254.169.254:80: dial tcp 169.254.169.254:80: connectex: A socket operation was attempted to an unreachable network."))
 		_, err := token(t.Context(), onVM(t, w, known))
 		requireUnavailable(t, err)
@@ -93,12 +93,12 @@ func TestRefusalIsFinalAndQuoted(t *testing.T) {
 		{"a long text", "denied" + strings.Repeat(" because", 1000), "denied because because"},
 	} {
 		for _, status := range []int{400, 401, 403, 405, 407} {
-			field(t, fmt.Sprintf("%s with %d", test.name, status), nil, func(t *testing.T) {
+			inBubble(t, fmt.Sprintf("%s with %d", test.name, status), nil, func(t *testing.T) {
 				start := time.Now()
 				w := always(answer(status, test.body, "Content-Type: text/plain"))
 				_, err := token(t.Context(), onVM(t, w, known, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("me") }))
 				failed := requireFailed(t, err)
-				require.Equal(t, 1, w.requests())
+				require.Equal(t, 1, w.Requests())
 				require.Zero(t, time.Since(start))
 				require.ErrorContains(t, err, fmt.Sprintf("%d %s: ", status, http.StatusText(status)))
 				require.ErrorContains(t, err, test.want)
@@ -121,24 +121,24 @@ func TestRefusalIsFinalOnEveryHost(t *testing.T) {
 			continue // TestServiceFabricRefusals, over a socket
 		}
 		for _, status := range []int{400, 401, 403, 404, 405, 407} {
-			field(t, fmt.Sprint(source, " ", status), env, func(t *testing.T) {
+			inBubble(t, fmt.Sprint(source, " ", status), env, func(t *testing.T) {
 				w := always(answer(status, "the sidecar's reason"))
 				_, err := token(t.Context(), credential(t, w))
 				requireFailed(t, err)
 				require.ErrorContains(t, err, "the sidecar's reason")
-				require.Equal(t, 1, w.requests())
+				require.Equal(t, 1, w.Requests())
 			})
 		}
 	}
 	for _, status := range []int{400, 403, 404, 405, 410} {
-		field(t, fmt.Sprint("Arc ", status), nil, func(t *testing.T) {
+		inBubble(t, fmt.Sprint("Arc ", status), nil, func(t *testing.T) {
 			w := always(answer(status, "the agent's reason"))
 			_, err := token(t.Context(), credential(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
 				o.Source, o.ArcKeyDirectory = azhost.SourceAzureArc, t.TempDir()
 			}))
 			requireFailed(t, err)
 			require.ErrorContains(t, err, "the agent's reason")
-			require.Equal(t, 1, w.requests())
+			require.Equal(t, 1, w.Requests())
 		})
 	}
 }
@@ -146,7 +146,7 @@ func TestRefusalIsFinalOnEveryHost(t *testing.T) {
 // TestRefusalThatComesSlowly: its body takes more than the minute of an attempt.
 func TestRefusalThatComesSlowly(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 405} {
-		field(t, fmt.Sprint(status), nil, func(t *testing.T) {
+		inBubble(t, fmt.Sprint(status), nil, func(t *testing.T) {
 			w := always(func(req *http.Request) (*http.Response, error) {
 				resp, err := answer(status, "")(req)
 				resp.Body = io.NopCloser(slowBody{req})
@@ -156,7 +156,7 @@ func TestRefusalThatComesSlowly(t *testing.T) {
 			_, err := token(t.Context(), onVM(t, w, known))
 			requireFailed(t, err)
 			require.ErrorContains(t, err, fmt.Sprint(status))
-			require.Equal(t, 1, w.requests())
+			require.Equal(t, 1, w.Requests())
 			require.Equal(t, time.Minute, time.Since(start))
 		})
 	}
@@ -183,7 +183,7 @@ func TestAdviceFitsTheErrorCode(t *testing.T) {
 		{"a text that azhost doesn't know", "The moon is in the wrong phase.", ""},
 	} {
 		for _, code := range []string{"invalid_request", "unauthorized_client"} {
-			field(t, test.name+", "+code, nil, func(t *testing.T) {
+			inBubble(t, test.name+", "+code, nil, func(t *testing.T) {
 				body, err := json.Marshal(map[string]string{"error": code, "error_description": test.text + "\r\nTrace ID: 00000000-0000-0000-0000-000000000002\r\nCorrelation ID: 00000000-0000-0000-0000-000000000003\r\nTimestamp: 2026-11-25 10:00:00Z"})
 				require.NoError(t, err)
 				_, err = token(t.Context(), onVM(t, always(answer(400, string(body), "Server: IMDS/1.0")), func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("me") }))
@@ -214,7 +214,7 @@ func TestArcIdentityIsNotAssignedHoweverTheAgentSaysSo(t *testing.T) {
 			{Status: 404, Body: "404 page not found"},
 			{Status: 404},
 		} {
-			field(t, fmt.Sprintf("%s %d %.10s", name, fault.Status, fault.Body), nil, func(t *testing.T) {
+			inBubble(t, fmt.Sprintf("%s %d %.10s", name, fault.Status, fault.Body), nil, func(t *testing.T) {
 				arc := azhosttest.NewArc(t)
 				arc.Fail(fault)
 				_, err := token(t.Context(), onArc(t, arc, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = id }))
@@ -242,7 +242,7 @@ func TestUnavailableHasTheResponse(t *testing.T) {
 		{"no identity", 400, `{"error":"invalid_request","error_description":"Identity not found"}`, "400 Bad Request: invalid_request: Identity not found. " + advice.AssignOne, true},
 		{"no body", 404, "", "404 Not Found. " + advice.Impostor, false},
 	} {
-		field(t, test.name, nil, func(t *testing.T) {
+		inBubble(t, test.name, nil, func(t *testing.T) {
 			cred := onVM(t, always(answer(test.status, test.body)))
 			if test.known {
 				cred = onVM(t, always(answer(test.status, test.body)), known)
@@ -258,7 +258,7 @@ func TestUnavailableHasTheResponse(t *testing.T) {
 			}
 		})
 	}
-	field(t, "connection refused", nil, func(t *testing.T) {
+	inBubble(t, "connection refused", nil, func(t *testing.T) {
 		_, err := token(t.Context(), onVM(t, always(refusedDial)))
 		require.Nil(t, requireUnavailable(t, err).RawResponse)
 	})

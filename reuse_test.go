@@ -95,7 +95,7 @@ func TestServiceThatRefusesTheToken(t *testing.T) {
 		"an Arc server": func(t *testing.T) fake { return azhosttest.NewArc(t) },
 		"a Cloud Shell": func(t *testing.T) fake { return azhosttest.NewCloudShell(t) },
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			host := newHost(t)
 			cred, err := azhost.NewManagedIdentityCredential(host.InMemory())
 			require.NoError(t, err)
@@ -132,7 +132,7 @@ func TestServiceThatRefusesTheToken(t *testing.T) {
 			host.RequireTokens(t, 3)
 		})
 	}
-	field(t, "claims before any token", nil, func(t *testing.T) { // another program may have filled the agent's cache
+	inBubble(t, "claims before any token", nil, func(t *testing.T) { // another program may have filled the agent's cache
 		arc := azhosttest.NewArc(t)
 		cred, err := azhost.NewManagedIdentityCredential(arc.InMemory())
 		require.NoError(t, err)
@@ -142,7 +142,7 @@ func TestServiceThatRefusesTheToken(t *testing.T) {
 			require.Equal(t, "true", request.Query.Get("bypass_cache"))
 		}
 	})
-	field(t, "the other resources keep their tokens", nil, func(t *testing.T) {
+	inBubble(t, "the other resources keep their tokens", nil, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
 		require.NoError(t, err)

@@ -121,7 +121,7 @@ func TestWaitForASlotEnds(t *testing.T) {
 		_, err := token(ctx, cred)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(2 * time.Minute)
-		require.Equal(t, 4, imds.requests(), "asked for nobody")
+		require.Equal(t, 4, imds.Requests(), "asked for nobody")
 	})
 }
 
@@ -151,7 +151,7 @@ func TestQueueInBearerPolicyFailsTogether(t *testing.T) {
 		}
 		requests.Wait()
 		require.Equal(t, 300*time.Millisecond, time.Since(start))
-		require.Equal(t, 1, imds.requests())
+		require.Equal(t, 1, imds.Requests())
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/azhost/azhost"
@@ -20,7 +21,7 @@ import (
 // TestEveryServerErrorIsRetried: proxies in front of a host have numbers of their own, such as 520.
 func TestEveryServerErrorIsRetried(t *testing.T) {
 	for status := 400; status <= 600; status++ {
-		field(t, fmt.Sprint(status), nil, func(t *testing.T) {
+		inBubble(t, fmt.Sprint(status), nil, func(t *testing.T) {
 			w := always(answer(status, ""))
 			_, err := token(t.Context(), onVM(t, w, known))
 			require.ErrorContains(t, err, fmt.Sprint(": ", status))
@@ -29,7 +30,7 @@ func TestEveryServerErrorIsRetried(t *testing.T) {
 			if status == 404 || status == 408 || status == 410 || status == 429 || status/100 == 5 {
 				want = 6
 			}
-			require.Equal(t, want, w.requests())
+			require.Equal(t, want, w.Requests())
 		})
 	}
 }
@@ -44,7 +45,7 @@ func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
 	cut := func(status int, body string) func(*http.Request) (*http.Response, error) {
 		return func(req *http.Request) (*http.Response, error) {
 			resp, err := answer(status, "", "Server: IMDS/1.0")(req)
-			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(body), failingReader{io.ErrUnexpectedEOF}))
+			resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(body), iotest.ErrReader(io.ErrUnexpectedEOF)))
 			return resp, err
 		}
 	}
@@ -74,7 +75,7 @@ func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
 		"a platform's text":               {azhost.SourceCloudShell, nil, answer(418, "bye"), []string{"418 I'm a teapot: bye"}, 418},
 		"a platform's text with a secret": {azhost.SourceAppService, nil, cut(500, "canary-sec"), []string{"status 500", "unexpected EOF"}, 500},
 	} {
-		field(t, name, platforms[test.source], func(t *testing.T) {
+		inBubble(t, name, platforms[test.source], func(t *testing.T) {
 			cred := credential(t, always(func(req *http.Request) (*http.Response, error) {
 				switch {
 				case test.source != azhost.SourceAzureArc || req.Header.Get("Authorization") != "":
@@ -116,7 +117,7 @@ func TestMissingKeyIsTriedAgainBeforeTheTimeIsOver(t *testing.T) {
 		"no key":                {nil, "cannot read the Arc agent's key"},
 		"a key that is refused": {answer(401, "stale", "WWW-Authenticate: Basic realm="+filepath.Join(keys, "k.key")), "401 Unauthorized: stale"},
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			if test.second != nil {
 				require.NoError(t, os.WriteFile(filepath.Join(keys, "k.key"), []byte("key"), 0o600))
 			}

@@ -38,7 +38,7 @@ func TestTextOfAProxyIsTheSame(t *testing.T) {
 		"an ID with an equals": {"denied request_id={n}", "403 Forbidden: denied"},
 		"an activity":          {"denied. ActivityId: 11111111-0000-0000-0000-000000{n}", "403 Forbidden: denied"},
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			n := 123456
 			cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
 				n += 98765
@@ -73,7 +73,7 @@ func TestTokenIsInNoError(t *testing.T) {
 		"without a signature":      "unexpected eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJjYW5hcnkifQ",
 	} {
 		for _, status := range []int{200, 202, 400, 403, 503} {
-			field(t, fmt.Sprint(name, " ", status), nil, func(t *testing.T) {
+			inBubble(t, fmt.Sprint(name, " ", status), nil, func(t *testing.T) {
 				var log safeBuffer
 				cred := onVM(t, always(answer(status, body, "Server: IMDS/1.0")), known, func(o *azhost.ManagedIdentityCredentialOptions) {
 					o.ID, o.Retry.MaxRetries = azhost.ClientID("me"), -1
@@ -113,7 +113,7 @@ func TestMalformedResponseIsQuotedInPart(t *testing.T) {
 
 // TestTransportThatReturnsAnotherRequest: the secret is that of the request that azhost has sent.
 func TestTransportThatReturnsAnotherRequest(t *testing.T) {
-	field(t, "without the secret", platforms[azhost.SourceAppService], func(t *testing.T) {
+	inBubble(t, "without the secret", platforms[azhost.SourceAppService], func(t *testing.T) {
 		cred := credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = transporter(func(req *http.Request) (*http.Response, error) {
 				resp, err := answer(403, "you sent "+req.Header.Get("X-Identity-Header"))(req)
@@ -131,7 +131,7 @@ func TestTransportThatReturnsAnotherRequest(t *testing.T) {
 // TestSocketOfAProxyIsMissing: a Unix socket that doesn't exist is no missing key, for which the agent
 // would be challenged again at once.
 func TestSocketOfAProxyIsMissing(t *testing.T) {
-	field(t, "on Arc", nil, func(t *testing.T) {
+	inBubble(t, "on Arc", nil, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		requests := 0
 		cred := onArc(t, a, func(o *azhost.ManagedIdentityCredentialOptions) {

@@ -4,7 +4,6 @@
 package azhost_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -203,29 +201,6 @@ func TestNoSecretIsWritten(t *testing.T) {
 	if before, after, found := strings.Cut(text, "canary"); found {
 		t.Fatalf("a secret was written: %s>>> canary%.50s", before[max(0, len(before)-500):], after)
 	}
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) ReadFrom(r interface{ Read([]byte) (int, error) }) (int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.ReadFrom(r)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // spans is a provider whose spans write all that they are told.

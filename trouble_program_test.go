@@ -55,7 +55,7 @@ func programTroubles() map[string]*trouble {
 			var cred *azhost.ManagedIdentityCredential
 			var inner error
 			cred = onVM(o.T, always(goodToken), func(opts *azhost.ManagedIdentityCredentialOptions) {
-				opts.PerRetryPolicies = []policy.Policy{each(func(req *policy.Request) (*http.Response, error) {
+				opts.PerRetryPolicies = []policy.Policy{policyFunc(func(req *policy.Request) (*http.Response, error) {
 					_, inner = token(req.Raw().Context(), cred)
 					return req.Next()
 				})}
@@ -72,7 +72,7 @@ func programTroubles() map[string]*trouble {
 		}))),
 		"a policy returned neither a response nor an error": here(func(o *occasion) error {
 			_, err := token(o.Context(), onVM(o.T, always(goodToken), func(opts *azhost.ManagedIdentityCredentialOptions) {
-				opts.PerCallPolicies = []policy.Policy{each(func(*policy.Request) (*http.Response, error) { return nil, nil })}
+				opts.PerCallPolicies = []policy.Policy{policyFunc(func(*policy.Request) (*http.Response, error) { return nil, nil })}
 			}))
 			return err
 		}),

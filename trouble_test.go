@@ -12,11 +12,10 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -86,7 +85,7 @@ func (v varied) Do(req *http.Request) (*http.Response, error) {
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil { // it is cut short
-		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failingReader{err}))
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), iotest.ErrReader(err)))
 		return resp, nil
 	}
 	resp.Body = io.NopCloser(strings.NewReader(v.annotate(string(body))))
@@ -189,11 +188,6 @@ func body(text string) failure {
 	return byKnown(always(answer(200, text, "Server: IMDS/1.0")))
 }
 
-// reset is how a connection ends that something in the path breaks.
-func reset(*http.Request) (*http.Response, error) {
-	return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
-}
-
 // hang is a host that takes a request and does not answer.
 func hang(req *http.Request) (*http.Response, error) {
 	<-req.Context().Done()
@@ -252,7 +246,7 @@ func scoped(scopes ...string) failure {
 // second is a failure of a VM that has given a token before.
 func second(then func(*http.Request) (*http.Response, error)) failure {
 	return func(o *occasion) error {
-		cred := onVM(o.T, &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+		cred := onVM(o.T, &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
 			if n == 1 {
 				return goodToken(req)
 			}
