@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -60,24 +59,4 @@ func TestErrorOfAnotherCredential(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestSlicesOfTheOptionsAreTheCallers: what happens to them after construction has no effect.
-func TestSlicesOfTheOptionsAreTheCallers(t *testing.T) {
-	wrong := policyFunc(func(*policy.Request) (*http.Response, error) { panic("not this credential's") })
-	inBubble(t, "changed after construction", nil, func(t *testing.T) {
-		w := always(answer(418, "", "Server: IMDS/1.0"))
-		var o *azhost.ManagedIdentityCredentialOptions
-		cred := onVM(t, w, known, func(options *azhost.ManagedIdentityCredentialOptions) {
-			o = options
-			o.PerCallPolicies = slices.Grow([]policy.Policy{passOn{}}, 5)
-			o.PerRetryPolicies = slices.Grow([]policy.Policy{passOn{}}, 5)
-			o.Retry.StatusCodes = []int{418}
-			o.Logging.AllowedHeaders = []string{"a"}
-		})
-		o.PerCallPolicies[0], o.PerRetryPolicies[0], o.Retry.StatusCodes[0], o.Logging.AllowedHeaders[0] = wrong, wrong, 1, "b"
-		_, err := token(t.Context(), cred)
-		require.ErrorContains(t, err, "418")
-		require.Equal(t, 6, w.Requests())
-	})
 }

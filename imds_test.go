@@ -53,29 +53,6 @@ func TestIMDSRequest(t *testing.T) {
 	}
 }
 
-func TestResourceIsSentUnchanged(t *testing.T) {
-	for scope, resource := range map[string]string{
-		"https://vault.azure.net/.default":             "https://vault.azure.net",
-		"https://database.windows.net//.default":       "https://database.windows.net/",
-		"https://datalake.azure.net/":                  "https://datalake.azure.net/",
-		"https://vault.azure.net":                      "https://vault.azure.net",
-		"api://00000000-1111/.default/.default":        "api://00000000-1111/.default",
-		"a b&resource=x"[2:] + "/.default":             "b&resource=x",
-		"https://storage.azure.com/user_impersonation": "https://storage.azure.com/user_impersonation",
-	} {
-		t.Run(scope, func(t *testing.T) {
-			var got []string
-			cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
-				got = req.URL.Query()["resource"]
-				return goodToken(req)
-			}))
-			_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
-			require.NoError(t, err)
-			require.Equal(t, []string{resource}, got)
-		})
-	}
-}
-
 func TestIMDSAnswersThatAreNoToken(t *testing.T) {
 	const good = `"access_token":"secret.canary","expires_in":"3600"`
 	for _, test := range []struct {
@@ -457,31 +434,5 @@ func TestContextEndsEveryWait(t *testing.T) {
 		requireFailed(t, err)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		require.Equal(t, 5*time.Second, time.Since(start))
-	})
-}
-
-func TestUsersRetryOptionsWin(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := always(answer(503, "", "Server: IMDS/1.0"))
-		cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
-			o.Retry = policy.RetryOptions{MaxRetries: 1, RetryDelay: time.Minute, MaxRetryDelay: time.Second}
-		})
-		start := time.Now()
-		_, err := token(t.Context(), cred)
-		requireFailed(t, err)
-		require.Equal(t, 2, w.Requests())
-		require.Equal(t, time.Second, time.Since(start))
-
-		w = always(answer(503, "", "Server: IMDS/1.0"))
-		_, err = token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 }))
-		requireFailed(t, err)
-		require.Equal(t, 1, w.Requests())
-
-		w = always(answer(418, "", "Server: IMDS/1.0"))
-		_, err = token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
-			o.Retry.ShouldRetry = func(resp *http.Response, err error) bool { return resp.StatusCode == 418 }
-		}))
-		requireFailed(t, err)
-		require.Equal(t, 6, w.Requests())
 	})
 }
