@@ -198,3 +198,9 @@ func TestCredentialsShareACache(t *testing.T) {
 	vm.RequireRequests(t, 7)
 	runtime.KeepAlive(keep)
 }
+
+// withDefaultTransport are a fake's options over loopback, with the transport that users get.
+func withDefaultTransport(o *azhost.ManagedIdentityCredentialOptions) *azhost.ManagedIdentityCredentialOptions {
+	o.Transport = nil
+	return o
+}

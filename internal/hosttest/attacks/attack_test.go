@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-package azhost_test
+package attacks
 
 import (
 	"bytes"
@@ -218,4 +218,22 @@ func TestGzipIsNotUnpacked(t *testing.T) {
 	requireFailed(t, err)
 	require.ErrorContains(t, err, "not valid JSON")
 	require.Equal(t, []string{"", ""}, asked)
+}
+
+// TestMalformedResponseIsQuotedInPart: net/http quotes all of what it can't read.
+func TestMalformedResponseIsQuotedInPart(t *testing.T) {
+	for name, raw := range map[string]string{
+		"no HTTP":     strings.Repeat("\x01", 20000) + "\r\n\r\n",
+		"a status":    "HTTP/1.1 " + strings.Repeat("z", 20000) + "\r\n\r\n",
+		"a header":    "HTTP/1.1 200 OK\r\n: " + strings.Repeat("z", 20000) + "\r\n\r\n",
+		"a length":    "HTTP/1.1 200 OK\r\nContent-Length: 1" + strings.Repeat("z", 20000) + "\r\n\r\n",
+		"an encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + strings.Repeat("z", 20000) + "\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAttacker(t, says(raw))
+			_, err := token(t.Context(), a.victim(t, t.TempDir()))
+			requireFailed(t, err)
+			require.Less(t, len(err.Error()), 1500)
+		})
+	}
 }

@@ -3,7 +3,7 @@
 
 //go:build unix
 
-package azhost_test
+package attacks
 
 import (
 	"io"
