@@ -1,7 +1,7 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-package azhost_test
+package troubles
 
 import (
 	"os"

@@ -3,7 +3,7 @@
 
 //go:build !linux
 
-package azhost_test
+package troubles
 
 import "testing"
 
