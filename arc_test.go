@@ -19,18 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// onArc is a credential for an Arc server, in memory.
-func onArc(t *testing.T, a *azhosttest.Arc, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
-	t.Helper()
-	o := a.InMemory()
-	for _, f := range adjust {
-		f(o)
-	}
-	cred, err := azhost.NewManagedIdentityCredential(o)
-	require.NoError(t, err)
-	return cred
-}
-
 func TestArcExchange(t *testing.T) {
 	for _, test := range []struct {
 		name     string
@@ -203,15 +191,6 @@ func TestArcKeyIsTrimmed(t *testing.T) {
 	_, err = token(t.Context(), cred)
 	require.NoError(t, err)
 	require.Equal(t, "Basic the-key", got)
-}
-
-// arcOptions are options for an agent that w plays.
-func arcOptions(w *wire, keyDirectory string) *azhost.ManagedIdentityCredentialOptions {
-	o := &azhost.ManagedIdentityCredentialOptions{
-		Source: azhost.SourceAzureArc, Endpoint: "http://127.0.0.1:40342/metadata/identity/oauth2/token", ArcKeyDirectory: keyDirectory,
-	}
-	o.Transport = w
-	return o
 }
 
 func TestArcStatuses(t *testing.T) {

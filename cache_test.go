@@ -267,3 +267,25 @@ func TestDropLooksAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestSweepsAreRare: a landing flight does not look at every entry each time.
+func TestSweepsAreRare(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := primed(t, time.Hour, 0)
+		swept := r.swept
+		for range 9 {
+			time.Sleep(time.Minute)
+			_, err := r.want(t.Context(), "r", "revoked")
+			require.NoError(t, err)
+			require.Equal(t, swept, r.swept)
+		}
+		time.Sleep(time.Minute)
+		_, err := r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		require.NotEqual(t, swept, r.swept)
+		swept = r.swept
+		_, err = r.want(t.Context(), "r", "revoked")
+		require.NoError(t, err)
+		require.Equal(t, swept, r.swept)
+	})
+}

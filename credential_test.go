@@ -133,7 +133,7 @@ func TestClaimsAreNotServedFromTheCache(t *testing.T) {
 	}{{"", 1}, {"", 1}, {"revoked", 2}, {"revoked", 3}, {"", 3}} {
 		_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{vault}, Claims: call.claims})
 		require.NoError(t, err)
-		require.Equal(t, call.requests, imds.requests())
+		require.Equal(t, call.requests, imds.Requests())
 	}
 }
 
@@ -151,7 +151,7 @@ func TestHostsRefreshIn(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, tk, again)
 		synctest.Wait()
-		require.Equal(t, 2, imds.requests())
+		require.Equal(t, 2, imds.Requests())
 	})
 }
 

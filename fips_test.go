@@ -4,26 +4,15 @@
 package azhost_test
 
 import (
-	"crypto/fips140"
-	"crypto/rand"
 	"os"
 	"os/exec"
-	"runtime"
 	"testing"
 
+	"github.com/azhost/azhost/internal/hosttest"
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain reads random bytes outside of any bubble: in FIPS mode, Go collects entropy from the jitter of
-// the clock, and a bubble's clock has none. One processor, because two that read at the same time collect
-// twice.
-func TestMain(m *testing.M) {
-	rand.Text()
-	if fips140.Enabled() {
-		runtime.GOMAXPROCS(1)
-	}
-	m.Run()
-}
+func TestMain(m *testing.M) { hosttest.Main(m) }
 
 // TestServiceFabricUnderFIPS: the platform publishes the SHA-1 of its certificate, and under this mode
 // SHA-1 panics, in a goroutine of net/http that no program can guard. The mode is a start-up setting,

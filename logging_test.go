@@ -53,10 +53,10 @@ func the(lines []line, message string) []line {
 // TestLogHasEveryAttempt: with number, status or error, request IDs and pause, at Debug. Durations are
 // strings, because JSON would make nanoseconds of them.
 func TestLogHasEveryAttempt(t *testing.T) {
-	field(t, "on a VM", nil, func(t *testing.T) {
+	inBubble(t, "on a VM", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		ids := map[string]bool{}
-		w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+		w := &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
 			ids[req.Header.Get("x-ms-client-request-id")] = true
 			switch n {
 			case 1:
@@ -102,7 +102,7 @@ func TestLogHasEveryAttempt(t *testing.T) {
 			require.InDelta(t, pause.Seconds(), next.Sub(at).Seconds(), 0.001, "the pause that was made")
 		}
 	})
-	field(t, "on Arc", nil, func(t *testing.T) {
+	inBubble(t, "on Arc", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		a := azhosttest.NewArc(t)
 		a.Fail(azhosttest.ServerError(), azhosttest.ServerError())
@@ -119,7 +119,7 @@ func TestLogHasEveryAttempt(t *testing.T) {
 		if host == nil {
 			host = lateBy(30*time.Second, refusedDial).Do
 		}
-		field(t, "durations are strings, "+name, nil, func(t *testing.T) {
+		inBubble(t, "durations are strings, "+name, nil, func(t *testing.T) {
 			log, logged := jsonLog(t)
 			cred := onVM(t, always(host), known, func(o *azhost.ManagedIdentityCredentialOptions) { o.Logger = log })
 			_, _ = token(t.Context(), cred)
@@ -158,7 +158,7 @@ func TestPauseIsLoggedOnlyBeforeAnotherAttempt(t *testing.T) {
 		}, time.Second, 1},
 		"a refusal": {answer(400, "", "Retry-After: 10"), time.Hour, 1},
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			log, logged := jsonLog(t)
 			cred := onVM(t, always(test.host), known, func(o *azhost.ManagedIdentityCredentialOptions) { o.Logger = log })
 			ctx, cancel := context.WithTimeout(t.Context(), test.deadline)
@@ -185,7 +185,7 @@ func TestEntrasTrailerIsInTheLog(t *testing.T) {
 		"no trailer":  {`{"error":"invalid_request","error_description":"Not found"}`, ""},
 		"only a name": {"Trace ID is unknown", ""},
 	} {
-		field(t, name, nil, func(t *testing.T) {
+		inBubble(t, name, nil, func(t *testing.T) {
 			log, logged := jsonLog(t)
 			cred := onVM(t, always(answer(400, test.body)), known, func(o *azhost.ManagedIdentityCredentialOptions) {
 				o.Logger, o.ID = log, azhost.ClientID("me")
@@ -212,7 +212,7 @@ func parseTime(t *testing.T, v any) time.Time {
 
 // TestOutcomeWithoutACallerIsLogged: at Warn, with the error that no one gets.
 func TestOutcomeWithoutACallerIsLogged(t *testing.T) {
-	field(t, "the caller has left", nil, func(t *testing.T) {
+	inBubble(t, "the caller has left", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(30 * time.Second)
@@ -231,7 +231,7 @@ func TestOutcomeWithoutACallerIsLogged(t *testing.T) {
 		require.Equal(t, "30s", warned[0]["after"])
 		require.Contains(t, warned[0]["error"], "500 Internal Server Error: at last")
 	})
-	field(t, "a refresh", nil, func(t *testing.T) {
+	inBubble(t, "a refresh", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		vm := azhosttest.NewVM(t)
 		o := vm.InMemory()
@@ -264,7 +264,7 @@ func TestIdentityIsLogged(t *testing.T) {
 		azhost.ResourceID("/x"):     "user-assigned, resource ID /x",
 	} {
 		for _, source := range []azhost.Source{azhost.SourceIMDS, azhost.SourceAppService} {
-			field(t, fmt.Sprint(source, ", ", want), platforms[source], func(t *testing.T) {
+			inBubble(t, fmt.Sprint(source, ", ", want), platforms[source], func(t *testing.T) {
 				log, logged := jsonLog(t)
 				credential(t, always(goodToken), func(o *azhost.ManagedIdentityCredentialOptions) { o.ID, o.Logger = id, log })
 				lines := logged()

@@ -20,40 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// platforms are the variables with which each platform starts a program.
-var platforms = map[azhost.Source]map[string]string{
-	azhost.SourceAppService: {"IDENTITY_ENDPOINT": "http://localhost:4141/msi/token", "IDENTITY_HEADER": "canary-secret"},
-	azhost.SourceCloudShell: {"MSI_ENDPOINT": "http://localhost:50342/oauth2/token"},
-	azhost.SourceAzureML:    {"MSI_ENDPOINT": "http://10.0.0.4:4142/token", "MSI_SECRET": "canary-secret", "DEFAULT_IDENTITY_CLIENT_ID": "default-id"},
-	azhost.SourceServiceFabric: {
-		"IDENTITY_ENDPOINT": "https://localhost:2377/metadata/identity/oauth2/token", "IDENTITY_HEADER": "canary-secret",
-		"IDENTITY_SERVER_THUMBPRINT": "0123456789ABCDEF0123456789ABCDEF01234567",
-	},
-}
-
-// setHost makes the environment that of a platform, "" for none.
-func setHost(t *testing.T, source azhost.Source) {
-	t.Helper()
-	for _, name := range append(hostVariables, "DEFAULT_IDENTITY_CLIENT_ID") {
-		t.Setenv(name, platforms[source][name])
-	}
-}
-
-// onPlatform is a credential of a platform whose endpoint is w.
-func onPlatform(t *testing.T, source azhost.Source, w *wire, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) (*azhost.ManagedIdentityCredential, error) {
-	t.Helper()
-	setHost(t, source)
-	o := &azhost.ManagedIdentityCredentialOptions{}
-	o.Transport = w
-	if source == azhost.SourceServiceFabric {
-		o.Transport = nil // nothing else could be pinned
-	}
-	for _, f := range adjust {
-		f(o)
-	}
-	return azhost.NewManagedIdentityCredential(o)
-}
-
 func TestPlatformRequests(t *testing.T) {
 	expires := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
 	for _, test := range []struct {
@@ -122,7 +88,7 @@ func TestAzureMLWithoutADefaultIdentity(t *testing.T) {
 func TestVariablesAreReadForEveryAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		setHost(t, azhost.SourceAppService)
-		w := &wire{answer: func(n int, req *http.Request) (*http.Response, error) {
+		w := &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
 			if n == 1 {
 				require.Equal(t, "canary-secret", req.Header.Get("X-Identity-Header"))
 				require.NoError(t, os.Setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:2/new?tenant=a&resource=other"))
@@ -140,7 +106,7 @@ func TestVariablesAreReadForEveryAttempt(t *testing.T) {
 		require.NoError(t, err)
 		_, err = token(t.Context(), cred)
 		require.NoError(t, err)
-		require.Equal(t, 2, w.requests())
+		require.Equal(t, 2, w.Requests())
 	})
 }
 
@@ -173,7 +139,7 @@ func TestVariablesThatVanish(t *testing.T) {
 			_, err = token(t.Context(), cred)
 			requireFailed(t, err)
 			require.ErrorContains(t, err, want)
-			require.Zero(t, w.requests())
+			require.Zero(t, w.Requests())
 		})
 	}
 }
@@ -248,7 +214,7 @@ func TestPlatformsAreRetried(t *testing.T) {
 				require.NoError(t, err)
 				_, err = token(t.Context(), cred)
 				requireFailed(t, err)
-				require.Equal(t, want, w.requests())
+				require.Equal(t, want, w.Requests())
 			})
 		})
 	}

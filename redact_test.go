@@ -4,6 +4,7 @@
 package azhost_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	azlog "github.com/Azure/azure-sdk-for-go/sdk/azcore/log"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/tracing"
 	"github.com/azhost/azhost"
 	"github.com/stretchr/testify/require"
 )
@@ -93,7 +95,7 @@ func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
 			}
 			var results []outcome
 			for n, secret := range []string{sealed, secret} {
-				field(t, fmt.Sprint(h.name, " ", seed, " ", n), h.env(secret), func(t *testing.T) {
+				inBubble(t, fmt.Sprint(h.name, " ", seed, " ", n), h.env(secret), func(t *testing.T) {
 					random := rand.New(rand.NewPCG(uint64(seed), 2))
 					status, body, headers := randomAnswer(random)
 					var times []time.Time
@@ -112,9 +114,9 @@ func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
 					}
 					o.Paused = len(times) > 1 && times[1].Sub(times[0]) >= 5*time.Second
 					time.Sleep(2 * time.Second)
-					before := w.requests()
+					before := w.Requests()
 					_, _ = token(t.Context(), cred)
-					o.Remember = w.requests() == before
+					o.Remember = w.Requests() == before
 					results = append(results, o)
 				})
 			}
@@ -169,7 +171,7 @@ func randomAnswer(random *rand.Rand) (status int, body string, headers func() []
 // TestSecretThatIsAnAge: the header is read after the redaction.
 func TestSecretThatIsAnAge(t *testing.T) {
 	for _, h := range secretives {
-		field(t, h.name, h.env("72"), func(t *testing.T) {
+		inBubble(t, h.name, h.env("72"), func(t *testing.T) {
 			now := time.Now()
 			tk, err := token(t.Context(), h.open(t, "72", always(answer(200, `{"access_token":"t","expires_in":10800}`, "Age: 7200"))))
 			require.NoError(t, err)
@@ -186,7 +188,7 @@ func TestEmulatorsSecretIsItsToken(t *testing.T) {
 			if strings.ContainsAny(secret, "\"\\ ") {
 				continue // no token has these
 			}
-			field(t, fmt.Sprint(h.name, " ", n), h.env(secret), func(t *testing.T) {
+			inBubble(t, fmt.Sprint(h.name, " ", n), h.env(secret), func(t *testing.T) {
 				w := always(answer(200, fmt.Sprintf(`{"access_token":%q,"expires_on":"%d","token_type":"Bearer"}`, secret, time.Now().Add(time.Hour).Unix())))
 				tk, err := token(t.Context(), h.open(t, secret, w))
 				require.NoError(t, err)
@@ -211,7 +213,7 @@ func TestSecretIsNeverWritten(t *testing.T) {
 	} {
 		for _, status := range []int{200, 400, 403, 429, 500, 302} {
 			for _, h := range secretives {
-				field(t, fmt.Sprintf("%s %d %s", h.name, status, name), h.env(plain), func(t *testing.T) {
+				inBubble(t, fmt.Sprintf("%s %d %s", h.name, status, name), h.env(plain), func(t *testing.T) {
 					w := always(answer(status, body, "Server: canary-secret", "X-Echo: x canary-secret", "x-ms-request-id: canary-secret", "Location: http://portal.example/canary-secret?canary-secret",
 						"Retry-After: canary-secret", "WWW-Authenticate: Basic realm=canary-secret", "Canary-Secret: 1"))
 					cred := h.open(t, plain, w, func(o *azhost.ManagedIdentityCredentialOptions) {
@@ -247,4 +249,82 @@ func TestSecretIsNeverWritten(t *testing.T) {
 			t.Fatalf("a secret was written: %s>>> %s%.80s", before[max(0, len(before)-600):], canary, after)
 		}
 	}
+}
+
+// TestNoSecretIsWritten drives both hosts through successes and failures with everything that
+// writes switched on, and searches what was written for keys and tokens.
+func TestNoSecretIsWritten(t *testing.T) {
+	var written safeBuffer
+	azlog.SetListener(func(_ azlog.Event, text string) { fmt.Fprintln(&written, text) })
+	t.Cleanup(func() { azlog.SetListener(nil) })
+	keys := t.TempDir()
+	key := filepath.Join(keys, "k.key")
+	require.NoError(t, os.WriteFile(key, []byte("canary-key"), 0o600))
+	challenge := answer(401, "", "WWW-Authenticate: Basic realm="+key)
+	for _, test := range []struct {
+		name   string
+		source azhost.Source
+		answer func(*http.Request) (*http.Response, error)
+	}{
+		{"token", azhost.SourceIMDS, answer(200, `{"access_token":"canary-token","expires_in":"3600"}`)},
+		{"expired token", azhost.SourceIMDS, answer(200, `{"access_token":"canary-token","expires_on":"1700000000"}`)},
+		{"broken token", azhost.SourceIMDS, answer(200, `{"access_token":"canary-token","expires_in":"3600"`, "Server: IMDS/1.0")},
+		{"token and key", azhost.SourceAzureArc, answer(200, `{"access_token":"canary-token","expires_in":"3600"}`)},
+		{"key sent back", azhost.SourceAzureArc, answer(500, `{"error":"x","error_description":"not canary-key"}`, "x-ms-request-id: canary-key")},
+		{"key sent back, spelled in another way", azhost.SourceAzureArc, answer(500, `{"error":"x","error_description":"not canary\u002dke\u0079"}`)},
+		{"key for an identity", azhost.SourceAzureArc, answer(200, `{"access_token":"x","expires_in":"60","client_id":"canary-key"}`)},
+		{"key refused", azhost.SourceAzureArc, challenge},
+		{"key in a redirect", azhost.SourceAzureArc, answer(302, "", "Location: http://127.0.0.1/canary-key")},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			w := always(func(req *http.Request) (*http.Response, error) {
+				if test.source == azhost.SourceAzureArc && req.Header.Get("Authorization") == "" {
+					return challenge(req)
+				}
+				resp, err := test.answer(req)
+				resp.Header.Set("Content-Type", "application/json") // without which azcore logs no body
+				return resp, err
+			})
+			o := arcOptions(w, keys)
+			o.Source = test.source
+			o.Logger = slog.New(slog.NewTextHandler(&written, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			o.Logging.IncludeBody = true
+			o.Logging.AllowedHeaders = []string{"authorization", "Metadata"}
+			o.Retry.MaxRetries = -1
+			o.TracingProvider = spans(&written)
+			cred, err := azhost.NewManagedIdentityCredential(o)
+			require.NoError(t, err)
+			require.Equal(t, []string{"authorization", "Metadata"}, o.Logging.AllowedHeaders, "the caller's options were changed")
+			_, err = token(t.Context(), cred)
+			fmt.Fprintf(&written, "%v\n%+v\n", err, err)
+			if err != nil {
+				if failed := requireFailed(t, err); failed.RawResponse != nil {
+					fmt.Fprintln(&written, failed.RawResponse, failed.RawResponse.Request)
+					_, _ = written.ReadFrom(failed.RawResponse.Body)
+				}
+			}
+		})
+	}
+	text := written.String()
+	for _, want := range []string{"ManagedIdentityCredential.GetToken", "token acquired", "token request failed", "Authorization"} {
+		require.True(t, strings.Contains(text, want), "%s: the test no longer sees what it searches", want)
+	}
+	if before, after, found := strings.Cut(text, "canary"); found {
+		t.Fatalf("a secret was written: %s>>> canary%.50s", before[max(0, len(before)-500):], after)
+	}
+}
+
+// spans is a provider whose spans write all that they are told.
+func spans(w *safeBuffer) tracing.Provider {
+	return tracing.NewProvider(func(name, version string) tracing.Tracer {
+		return tracing.NewTracer(func(ctx context.Context, span string, o *tracing.SpanOptions) (context.Context, tracing.Span) {
+			fmt.Fprintln(w, name, span, o)
+			return ctx, tracing.NewSpan(tracing.SpanImpl{
+				End:           func() {},
+				SetAttributes: func(a ...tracing.Attribute) { fmt.Fprintln(w, a) },
+				AddEvent:      func(event string, a ...tracing.Attribute) { fmt.Fprintln(w, event, a) },
+				SetStatus:     func(_ tracing.SpanStatus, text string) { fmt.Fprintln(w, text) },
+			})
+		}, nil)
+	}, nil)
 }

@@ -5,18 +5,13 @@ package azhost_test
 
 import (
 	"context"
-	"crypto/fips140"
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -25,31 +20,9 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/internal/hosttest"
 	"github.com/stretchr/testify/require"
 )
-
-// fabric is a cluster's token service, and the environment that points to it.
-func fabric(t *testing.T, handler http.HandlerFunc, connected ...func(net.Conn, http.ConnState)) *httptest.Server {
-	t.Helper()
-	server := httptest.NewUnstartedServer(handler)
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	for _, f := range connected {
-		server.Config.ConnState = f
-	}
-	server.EnableHTTP2 = true
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	setHost(t, azhost.SourceServiceFabric)
-	t.Setenv("IDENTITY_ENDPOINT", server.URL+"/metadata/identity/oauth2/token")
-	var sum [sha1.Size]byte
-	fips140.WithoutEnforcement(func() { sum = sha1.Sum(server.Certificate().Raw) })
-	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
-	return server
-}
-
-func fabricToken(w http.ResponseWriter, _ *http.Request) {
-	_, _ = fmt.Fprintf(w, `{"access_token":"the.token","expires_on":%d,"token_type":"Bearer"}`, time.Now().Add(time.Hour).Unix())
-}
 
 func TestServiceFabricRequest(t *testing.T) {
 	var asked atomic.Pointer[http.Request]
@@ -58,9 +31,7 @@ func TestServiceFabricRequest(t *testing.T) {
 		fabricToken(w, req)
 	})
 	for _, form := range []func(string) string{strings.ToLower, strings.ToUpper, colons} {
-		var sum [sha1.Size]byte
-		fips140.WithoutEnforcement(func() { sum = sha1.Sum(server.Certificate().Raw) })
-		t.Setenv("IDENTITY_SERVER_THUMBPRINT", form(hex.EncodeToString(sum[:])))
+		t.Setenv("IDENTITY_SERVER_THUMBPRINT", form(hosttest.Thumbprint(server)))
 		for name, transport := range map[string]*http.Client{
 			"default": nil,
 			"plain":   {},
@@ -90,26 +61,6 @@ func colons(s string) string {
 	}
 	return strings.Join(pairs, ":") + "\r\n"
 }
-
-// onFabric is a credential with a caller's client, or with none.
-func onFabric(t *testing.T, client *http.Client) *azhost.ManagedIdentityCredential {
-	t.Helper()
-	o := &azhost.ManagedIdentityCredentialOptions{}
-	if client != nil {
-		o.Transport = client
-	} else {
-		o.PerCallPolicies = []policy.Policy{passOn{}} // shares no cache with other tests
-	}
-	cred, err := azhost.NewManagedIdentityCredential(o)
-	require.NoError(t, err)
-	require.Equal(t, azhost.SourceServiceFabric, cred.Source())
-	return cred
-}
-
-// passOn is a policy that does nothing.
-type passOn struct{}
-
-func (passOn) Do(req *policy.Request) (*http.Response, error) { return req.Next() }
 
 // TestPin: nothing of a request reaches a host with another certificate, which is not asked twice.
 func TestPin(t *testing.T) {
@@ -145,9 +96,7 @@ func TestPinOfNewConnections(t *testing.T) {
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", strings.Repeat("00", sha1.Size))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com"}})
 	require.ErrorContains(t, err, "doesn't match IDENTITY_SERVER_THUMBPRINT")
-	var sum [sha1.Size]byte
-	fips140.WithoutEnforcement(func() { sum = sha1.Sum(server.Certificate().Raw) })
-	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hex.EncodeToString(sum[:]))
+	t.Setenv("IDENTITY_SERVER_THUMBPRINT", hosttest.Thumbprint(server))
 	_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://graph.microsoft.com"}})
 	require.NoError(t, err)
 }

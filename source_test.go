@@ -15,11 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hostVariables are all the variables that detection reads.
-var hostVariables = []string{
-	"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET",
-}
-
 func TestDetection(t *testing.T) {
 	const arc = "http://localhost:40342/metadata/identity/oauth2/token"
 	for _, test := range []struct {

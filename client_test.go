@@ -1,0 +1,91 @@
+// Copyright (c) azhost authors.
+// SPDX-License-Identifier: MIT
+
+package azhost_test
+
+import (
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/azhost/azhost"
+	"github.com/azhost/azhost/azhosttest"
+	"github.com/stretchr/testify/require"
+)
+
+func TestUsersRetryOptionsWin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := always(answer(503, "", "Server: IMDS/1.0"))
+		cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.Retry = policy.RetryOptions{MaxRetries: 1, RetryDelay: time.Minute, MaxRetryDelay: time.Second}
+		})
+		start := time.Now()
+		_, err := token(t.Context(), cred)
+		requireFailed(t, err)
+		require.Equal(t, 2, w.Requests())
+		require.Equal(t, time.Second, time.Since(start))
+
+		w = always(answer(503, "", "Server: IMDS/1.0"))
+		_, err = token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 }))
+		requireFailed(t, err)
+		require.Equal(t, 1, w.Requests())
+
+		w = always(answer(418, "", "Server: IMDS/1.0"))
+		_, err = token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.Retry.ShouldRetry = func(resp *http.Response, err error) bool { return resp.StatusCode == 418 }
+		}))
+		requireFailed(t, err)
+		require.Equal(t, 6, w.Requests())
+	})
+}
+
+func TestClientOptionsAreHonoured(t *testing.T) {
+	vm := azhosttest.NewVM(t)
+	o := vm.InMemory()
+	count := new(counter)
+	o.PerCallPolicies = []policy.Policy{count}
+	o.PerRetryPolicies = []policy.Policy{count}
+	o.Telemetry.ApplicationID = "my-app"
+	o.APIVersion = "1999-01-01" // the host's business
+	o.Retry.MaxRetries = -1
+	cred, err := azhost.NewManagedIdentityCredential(o)
+	require.NoError(t, err)
+	vm.Fail(azhosttest.Fault{Drop: true})
+	_, err = token(t.Context(), cred)
+	requireUnavailable(t, err)
+	require.EqualValues(t, 2, count.n.Load())
+	require.Equal(t, "1999-01-01", o.APIVersion, "the caller's options were changed")
+	require.Regexp(t, `^my-app azsdk-go-azhost/v\d+\.\d+\.\d+ `, vm.Requests()[0].Header.Get("User-Agent"))
+	require.Equal(t, []string{"2018-02-01"}, vm.Requests()[0].Query["api-version"])
+}
+
+type counter struct{ n atomic.Int32 }
+
+func (c *counter) Do(req *policy.Request) (*http.Response, error) {
+	c.n.Add(1)
+	return req.Next()
+}
+
+// TestSlicesOfTheOptionsAreTheCallers: what happens to them after construction has no effect.
+func TestSlicesOfTheOptionsAreTheCallers(t *testing.T) {
+	wrong := policyFunc(func(*policy.Request) (*http.Response, error) { panic("not this credential's") })
+	inBubble(t, "changed after construction", nil, func(t *testing.T) {
+		w := always(answer(418, "", "Server: IMDS/1.0"))
+		var o *azhost.ManagedIdentityCredentialOptions
+		cred := onVM(t, w, known, func(options *azhost.ManagedIdentityCredentialOptions) {
+			o = options
+			o.PerCallPolicies = slices.Grow([]policy.Policy{passOn{}}, 5)
+			o.PerRetryPolicies = slices.Grow([]policy.Policy{passOn{}}, 5)
+			o.Retry.StatusCodes = []int{418}
+			o.Logging.AllowedHeaders = []string{"a"}
+		})
+		o.PerCallPolicies[0], o.PerRetryPolicies[0], o.Retry.StatusCodes[0], o.Logging.AllowedHeaders[0] = wrong, wrong, 1, "b"
+		_, err := token(t.Context(), cred)
+		require.ErrorContains(t, err, "418")
+		require.Equal(t, 6, w.Requests())
+	})
+}
