@@ -153,7 +153,8 @@ type ManagedIdentityCredentialOptions struct {
 // also share the limits on requests, even if their identities differ: 4 at a time, and to IMDS at most 20 in
 // any second. The cache outlives the credentials, so creating one for each use is cheap. To share nothing,
 // give each credential its own Transport. At most 1,000 caches are kept. Except on Azure Arc, credentials
-// that read their endpoint from the environment never share a cache with credentials that set Endpoint.
+// that read their endpoint from the environment never share a cache with credentials that set Endpoint. A
+// credential that sets Source to SourceIMDS shares none with one that doesn't, because it waits for IMDS.
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {
@@ -218,7 +219,8 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 		ctx, end = runtime.StartSpan(ctx, "ManagedIdentityCredential.GetToken", c.client().Tracer(), nil)
 		defer func() { end(err) }()
 	}
-	if p, ok := ctx.Value(progressKey{}).(*progress); ok && p.cache == c.cacheFor(opts) {
+	// It would wait for itself, or for the slot that its own request holds.
+	if p, ok := ctx.Value(progressKey{}).(*progress); ok && (p.cache == c.cacheFor(opts) || p.gate == c.requester.gate) {
 		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called by a policy or Transport of its own token request, which would deadlock")
 	}
 	resource, err := resourceOf(opts.Scopes)

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,6 +61,7 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 		return nil, fmt.Errorf("unknown Source %q", name)
 	}
 	in.identity.source = name
+	in.identity.patient = name == SourceIMDS && o.Source == name && o.Endpoint == ""
 	if err := in.findEndpoint(); err != nil {
 		return nil, err
 	}
@@ -77,6 +79,7 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 
 	c := &ManagedIdentityCredential{name: name, unavailableError: o.UnavailableError}
 	in.gate, c.cache = in.share(false)
+	c.requester.gate, c.requester.from = in.gate, in.from
 	if c.revocable = c.cache; name == SourceServiceFabric {
 		_, c.revocable = in.share(true)
 	}
@@ -88,7 +91,7 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 	}
 	if o.Observe != nil {
 		c.requester.observe = func(e Event) {
-			e.Source, e.Identity, e.Err = name, in.identity.id, delivered(e.Err, o.UnavailableError)
+			e.Source, e.Identity, e.Err = name, in.identity.id, delivered(e.Err, nil)
 			o.Observe(e)
 		}
 	}
@@ -110,6 +113,15 @@ func (in *setup) log(log *slog.Logger, reason string) {
 	}
 }
 
+// from names the host in errors about requests that have had no response.
+func (in *setup) from() string {
+	text := fmt.Sprintf(" from %s at %s", in.host.label, in.identity.endpoint)
+	if in.reason != "" {
+		text += ", chosen because " + in.reason
+	}
+	return text
+}
+
 // checkOptions checks the options that don't depend on the host.
 func (in *setup) checkOptions() error {
 	o := in.options
@@ -118,6 +130,9 @@ func (in *setup) checkOptions() error {
 	o.Retry.StatusCodes = slices.Clone(o.Retry.StatusCodes)
 	o.Logging.AllowedHeaders = slices.Clone(o.Logging.AllowedHeaders)
 	o.Logging.AllowedQueryParams = slices.Clone(o.Logging.AllowedQueryParams)
+	if v := reflect.ValueOf(o.ID); v.Kind() == reflect.Pointer && v.IsNil() {
+		return errors.New("ID is a nil pointer. For the system-assigned identity, leave ID nil")
+	}
 	if o.ID != nil {
 		kind, id := o.ID.selector()
 		if err := checkID(kind, id); err != nil {

@@ -22,6 +22,7 @@ type route struct {
 type identity struct {
 	route
 	source    Source
+	patient   bool // the caller says that IMDS exists, so it is retried
 	pinned    bool // Endpoint is set, so the platform's variable for it isn't read
 	kind      idKind
 	id        string

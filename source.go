@@ -57,7 +57,7 @@ var evidence = [...]struct {
 	holds    func(*setup) bool
 	schedule *policy.RetryOptions
 }{
-	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.options.Source == SourceIMDS }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.identity.patient }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.env.ContainerInstances() }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && chassis.IsAzureVM() }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.gate.hasAnswered() }, &patient},

@@ -313,3 +313,31 @@ func TestExhaustedProcessIsNotOffAzure(t *testing.T) {
 		requireUnavailable(t, err)
 	})
 }
+
+// TestPatientCredentialJoinsNoImpatientRequest: a credential with Source waits for IMDS, whatever another one
+// with the same Transport is doing.
+func TestPatientCredentialJoinsNoImpatientRequest(t *testing.T) {
+	inBubble(t, "", nil, func(t *testing.T) {
+		start := time.Now()
+		imds := always(func(req *http.Request) (*http.Response, error) {
+			time.Sleep(100 * time.Millisecond)
+			if time.Since(start) < 3*time.Second {
+				return refusedDial(req)
+			}
+			return goodToken(req)
+		})
+		impatient := credential(t, imds)
+		patient := credential(t, imds, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source = azhost.SourceIMDS })
+		var both sync.WaitGroup
+		both.Go(func() {
+			_, err := token(t.Context(), impatient)
+			requireUnavailable(t, err)
+		})
+		synctest.Wait()
+		both.Go(func() {
+			_, err := token(t.Context(), patient)
+			require.NoError(t, err)
+		})
+		both.Wait()
+	})
+}

@@ -304,3 +304,21 @@ func TestErrorOfAnotherCredential(t *testing.T) {
 		}
 	}
 }
+
+// TestTransportThatAsksForAnotherIdentity: it holds a slot of the endpoint, and four of them would wait for
+// one another.
+func TestTransportThatAsksForAnotherIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var other *azhost.ManagedIdentityCredential
+		imds := always(func(req *http.Request) (*http.Response, error) {
+			_, err := token(req.Context(), other)
+			require.ErrorContains(t, requireFailed(t, err), "by a policy or Transport")
+			return goodToken(req)
+		})
+		cred := onVM(t, imds)
+		other = onVM(t, imds, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("another") })
+		_, err := token(t.Context(), cred)
+		require.NoError(t, err)
+		require.Equal(t, 1, imds.Requests())
+	})
+}
