@@ -185,7 +185,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 		if f != nil {
 			cause = f.progress.lastFailure()
 		}
-		return azcore.AccessToken{}, gaveUp(ctx, resource, cause)
+		return azcore.AccessToken{}, gaveUp(ctx, resource, r.from(), cause)
 	}
 	if f == nil {
 		f = c.start(e, claims, now, r)
@@ -205,7 +205,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 		}
 	}
 	if left {
-		return azcore.AccessToken{}, gaveUp(ctx, resource, f.progress.lastFailure())
+		return azcore.AccessToken{}, gaveUp(ctx, resource, r.from(), f.progress.lastFailure())
 	}
 	return f.token, f.err
 }

@@ -23,7 +23,8 @@ const (
 type client struct {
 	source
 	*azcore.Client
-	wrong error // an error in the environment; if set, no request is sent
+	from  func() string // names the host in errors
+	wrong error         // an error in the environment; if set, no request is sent
 }
 
 // newClient returns the client of a checked setup.
@@ -32,7 +33,7 @@ type client struct {
 //	exchange or variables ▸ checked ▸ caller's per-try policies ▸ tracing, logging ▸ transport
 func newClient(in *setup) *client {
 	in.transport = transportOf(in)
-	c := &client{source: in.host.build(in), wrong: in.wrong}
+	c := &client{source: in.host.build(in), from: in.from, wrong: in.wrong}
 	o := in.options.ClientOptions
 	attempts := &retry{gate: in.gate, options: complete(o.Retry, in.schedule()), known: in.known, source: c.source}
 	o.Retry = policy.RetryOptions{MaxRetries: -1} // retry makes the attempts
@@ -72,7 +73,7 @@ func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err e
 	case err == nil && granted(resp):
 		return c.token(resp, progress.journal)
 	case progress.ctx.Err() != nil && !isUnavailable(last): // the flight's time is over
-		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, last)
+		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, c.from(), last)
 	case last != nil:
 		return azcore.AccessToken{}, last
 	default:

@@ -144,14 +144,17 @@ func retryAfterOf(err error) time.Duration {
 	return 0
 }
 
-// gaveUp returns the error of a wait that ended because ctx is done. last is the error of the last attempt,
-// or nil.
-func gaveUp(ctx context.Context, resource string, last error) error {
+// gaveUp returns the error of a wait that ended because ctx is done. from names the host. last is the error
+// of the last attempt, or nil.
+func gaveUp(ctx context.Context, resource, from string, last error) error {
 	text := ctx.Err().Error()
 	if cause := context.Cause(ctx); cause != ctx.Err() {
 		text += " (" + cause.Error() + ")"
 	}
-	e := failed(nil, ctx.Err(), "gave up waiting for a token for %q: %s", resource, text)
+	if last != nil {
+		from = "" // last names the host
+	}
+	e := failed(nil, ctx.Err(), "gave up waiting for a token for %q%s: %s", resource, from, text)
 	var causes []error // those of last, not last itself, so that errors.As finds only one of azhost's types
 	switch last := last.(type) {
 	case *AuthenticationFailedError:

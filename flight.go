@@ -35,6 +35,8 @@ type requester struct {
 	fetch   func(ctx context.Context, w want) (azcore.AccessToken, error) // requests a token from the host; ctx has a progress
 	log     *slog.Logger                                                  // nil if nothing is logged
 	observe func(Event)                                                   // nil if there is no observer
+	from    func() string                                                 // names the host in errors
+	gate    *gate                                                         // of the host
 }
 
 // flight is one request for a token, shared by all callers that want it. It uses no caller's context.
@@ -127,7 +129,7 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 	if claims != "" {
 		f.refused = cmp.Or(e.state.token.Token, f.refused)
 	}
-	f.progress = &progress{cache: c, ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
+	f.progress = &progress{cache: c, gate: r.gate, ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
 	watchdog := time.AfterFunc(stuckAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
 	go func() {

@@ -120,7 +120,7 @@ func TestNoAttemptFollowsTheLastCaller(t *testing.T) {
 				r := newRig()
 				attempts := 0
 				var left bool
-				retrying := &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) {
+				retrying := &requester{from: nowhere, fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) {
 					p := progressOf(ctx)
 					for p.begin() {
 						attempts++
@@ -178,7 +178,7 @@ func TestCanceledCallerLearnsTheRememberedFailure(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCache(false)
-		by := &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) {
+		by := &requester{from: nowhere, fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) {
 			down := failed(nil, nil, "down")
 			progressOf(ctx).last.Store(&failure{down})
 			return azcore.AccessToken{}, down
@@ -412,7 +412,7 @@ func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 		r := newRig()
 		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
 			<-ctx.Done()
-			return azcore.AccessToken{}, gaveUp(ctx, "r", nil)
+			return azcore.AccessToken{}, gaveUp(ctx, "r", "", nil)
 		}
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorContains(t, err, "no token within 3m0s")

@@ -4,6 +4,7 @@
 package azhost_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -59,5 +60,25 @@ func TestHealth(t *testing.T) {
 		require.ErrorContains(t, h.Err, "403")
 		require.Equal(t, tk.ExpiresOn, h.ExpiresOn)
 		require.True(t, h.RefreshOn.After(time.Now()))
+	})
+}
+
+// TestHealthMakesNoError: UnavailableError may log, and a probe asks for the health every few seconds.
+func TestHealthMakesNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		made, observed := 0, make(chan azhost.Event, 1)
+		cred := onVM(t, always(refusedDial), func(o *azhost.ManagedIdentityCredentialOptions) {
+			o.UnavailableError = func(message string) error { made++; return errors.New(message) }
+			o.Observe = func(e azhost.Event) { observed <- e }
+		})
+		_, err := token(t.Context(), cred)
+		requireUnavailable(t, err)
+		requireUnavailable(t, (<-observed).Err)
+		for range 10 {
+			for h := range cred.Health() {
+				requireUnavailable(t, h.Err)
+			}
+		}
+		require.Equal(t, 1, made)
 	})
 }

@@ -103,6 +103,7 @@ func (r *modelRun) plan(n int, resource string) plan {
 func (r *modelRun) requester() *requester {
 	var flights []int // that it has started and that have not finished
 	return &requester{
+		from: nowhere,
 		fetch: func(ctx context.Context, w want) (azcore.AccessToken, error) {
 			r.mu.Lock()
 			n := r.fetches

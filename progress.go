@@ -12,6 +12,7 @@ import (
 // progress connects a flight and its attempts (retry.go). It is a value of the request's context.
 type progress struct {
 	cache   *cache          // the flight's cache
+	gate    *gate           // and its requester's gate
 	ctx     context.Context // of the attempts; ends with the flight, but not when callers leave
 	begin   func() bool     // reports whether an attempt may be made, because a caller waits for it
 	end     func() bool     // reports whether another attempt may follow one that failed

@@ -58,7 +58,7 @@ func (r *rig) answer(ctx context.Context, w want) (azcore.AccessToken, error) {
 	select {
 	case <-time.After(takes):
 	case <-progress.ctx.Done():
-		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, nil)
+		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, "", nil)
 	}
 	if down != nil {
 		return azcore.AccessToken{}, down
@@ -75,11 +75,13 @@ func (r *rig) want(ctx context.Context, resource, claims string) (azcore.AccessT
 }
 
 // by is a credential with a logger.
-func (r *rig) by(log *slog.Logger) *requester { return &requester{fetch: r.answer, log: log} }
+func (r *rig) by(log *slog.Logger) *requester {
+	return &requester{fetch: r.answer, log: log, from: nowhere}
+}
 
 // from is a credential with a host of its own.
 func from(fetch func(context.Context) (azcore.AccessToken, error)) *requester {
-	return &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) { return fetch(ctx) }}
+	return &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) { return fetch(ctx) }, from: nowhere}
 }
 
 // set changes what the host answers.
@@ -148,3 +150,6 @@ func primed(t *testing.T, life, refresh time.Duration) *rig {
 	require.Equal(t, 1, r.count())
 	return r
 }
+
+// nowhere names no host.
+func nowhere() string { return "" }

@@ -29,6 +29,16 @@ import (
 
 // TestDeadlineDoesNotHideTheCause: the callers leave before the schedule is over, and learn what the
 // last attempt came to: by text, RawResponse and wrapped error.
+func TestDeadlineBeforeTheFirstResponseNamesTheHost(t *testing.T) {
+	inBubble(t, "leftover variable", map[string]string{"MSI_ENDPOINT": "http://127.0.0.1:50342/token?secret=1"}, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := token(ctx, credential(t, always(hang)))
+		requireFailed(t, err)
+		require.EqualError(t, err, `azhost: gave up waiting for a token for "https://vault.azure.net" from Cloud Shell at http://127.0.0.1:50342/token, chosen because MSI_ENDPOINT is set and MSI_SECRET is not: context deadline exceeded`)
+	})
+}
+
 func TestDeadlineDoesNotHideTheCause(t *testing.T) {
 	bye := errors.New("shutting down")
 	for _, cause := range []struct {
