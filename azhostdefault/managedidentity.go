@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -25,7 +26,7 @@ func newManagedIdentity(o azcore.ClientOptions, last bool) azcore.TokenCredentia
 		ClientOptions:    o,
 		UnavailableError: azidentity.NewCredentialUnavailableError,
 	}
-	if id, set := os.LookupEnv("AZURE_CLIENT_ID"); set {
+	if id := strings.TrimSpace(os.Getenv("AZURE_CLIENT_ID")); id != "" {
 		options.ID = azhost.ClientID(id)
 	}
 	cred, err := azhost.NewManagedIdentityCredential(&options)

@@ -6,6 +6,7 @@ package azhostdefault_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -135,4 +136,29 @@ func TestFailureIsAzidentitysToo(t *testing.T) {
 	var own *azhost.AuthenticationFailedError
 	require.ErrorAs(t, err, &own)
 	require.Equal(t, own.Error(), err.Error())
+}
+
+// AZURE_CLIENT_ID from a file or a secret may end with a newline. azidentity sends it to the host, and skips
+// the managed identity if the variable is empty.
+func TestClientIDIsTrimmed(t *testing.T) {
+	for name, row := range map[string]struct {
+		value, own, peer string // peer is "" if azidentity gets no token
+	}{
+		"newline": {user.ClientID + "\n", user.ObjectID, ""},
+		"spaces":  {"  " + user.ClientID + " ", user.ObjectID, ""},
+		"blank":   {" \n", system.ObjectID, ""},
+		"empty":   {"", system.ObjectID, ""},
+		"exact":   {user.ClientID, user.ObjectID, user.ObjectID},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AZURE_CLIENT_ID", row.value)
+			t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod")
+			a := newAzure(t)
+			a.host = a.vm
+			opts := policy.TokenRequestOptions{Scopes: []string{newScope()}}
+			require.Equal(t, managed+" "+row.own, a.try(t, newOwn, azidentity.DefaultAzureCredentialOptions{}, opts).Token)
+			peer := a.try(t, newPeer, azidentity.DefaultAzureCredentialOptions{}, opts).Token
+			require.Equal(t, row.peer, strings.TrimPrefix(peer, managed+" "))
+		})
+	}
 }
