@@ -71,6 +71,48 @@ func TestForeignMetadataService(t *testing.T) {
 	}
 }
 
+// A cached token is returned while IMDS is silent, even if IMDS was updating when it was requested.
+func TestCachedTokenOutlivesIMDS(t *testing.T) {
+	setenv(t, containerGroup)
+	for name, updating := range map[string][]bool{
+		"updating at the first call": {true, false},
+		"updating at a later call":   {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vm := azhosttest.NewVM(t)
+				var o azidentity.DefaultAzureCredentialOptions
+				o.Transport = vm
+				create := func() azcore.TokenCredential {
+					cred, err := newOwn(&o)
+					require.NoError(t, err)
+					return cred
+				}
+				get := func(cred azcore.TokenCredential, scope string) {
+					_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
+					require.NoError(t, err)
+				}
+				cred := create()
+				var scopes []string
+				for _, updating := range updating {
+					if updating {
+						vm.FailUntil(time.Now().Add(70*time.Second), azhosttest.Updating())
+					}
+					scopes = append(scopes, newScope())
+					get(cred, scopes[len(scopes)-1])
+				}
+				vm.Silence(true)
+				start := time.Now()
+				for _, scope := range scopes {
+					get(cred, scope)
+					get(create(), scope)
+				}
+				require.Zero(t, time.Since(start))
+			})
+		})
+	}
+}
+
 // A managed identity's token costs one request for any number of callers. With azidentity, each of
 // them sends one.
 func TestOneRequestForAllCallers(t *testing.T) {
