@@ -76,10 +76,10 @@ func mayRecover(err error) bool {
 	return ok && (failed.RawResponse == nil || failed.RawResponse.StatusCode > http.StatusForbidden)
 }
 
-// failure is azhost's error and also has azidentity's type.
+// failure is azhost's error with the beginning of azidentity's.
 type failure struct{ err error }
 
-func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Error() string { return "ManagedIdentityCredential: " + f.err.Error() }
 
 // Unwrap returns azhost's error.
 func (f *failure) Unwrap() error { return f.err }

@@ -177,7 +177,7 @@ func TestFailureIsAzidentitysToo(t *testing.T) {
 	check(err)
 	var own *azhost.AuthenticationFailedError
 	require.ErrorAs(t, err, &own)
-	require.Equal(t, own.Error(), err.Error())
+	require.Equal(t, "ManagedIdentityCredential: "+own.Error(), err.Error())
 }
 
 // AZURE_CLIENT_ID from a file or a secret may end with a newline. azidentity sends it to the host, and skips
