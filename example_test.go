@@ -52,7 +52,7 @@ func Example_errors() {
 	vm.Stop() // nothing responds
 
 	options := vm.InMemory()
-	options.Retry.MaxRetries = -1 // no patience, for the example's sake
+	options.Retry.MaxRetries = -1 // don't retry, so that the example fails quickly
 	cred, err := azhost.NewManagedIdentityCredential(options)
 	if err != nil {
 		log.Fatal(err)
@@ -73,8 +73,8 @@ func Example_errors() {
 	// Output: no managed identity here: use another credential
 }
 
-// An invalid option is an error at once. Whether the machine has the identity is found out by the first
-// GetToken.
+// NewManagedIdentityCredential rejects an invalid option. It doesn't check that the identity exists; the first
+// call of GetToken does.
 func ExampleNewManagedIdentityCredential() {
 	cred, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{
 		ID:     azhost.ResourceID("00000000-0000-0000-0000-000000000000"),
@@ -84,7 +84,7 @@ func ExampleNewManagedIdentityCredential() {
 	// Output: <nil> azhost: ID: the resource ID "00000000-0000-0000-0000-000000000000" is a GUID. Use ClientID or ObjectID
 }
 
-// The logger says at once which host was found and why. The other lines come with the requests.
+// NewManagedIdentityCredential logs which host it detected and why. The credential logs its token requests.
 func ExampleManagedIdentityCredentialOptions_logger() {
 	vm := fakeVM()
 	defer vm.Close()
@@ -117,7 +117,7 @@ func ExampleManagedIdentityCredentialOptions_unavailableError() {
 	vm.Stop() // nothing responds
 
 	options := vm.InMemory()
-	options.Retry.MaxRetries = -1 // no patience, for the example's sake
+	options.Retry.MaxRetries = -1 // don't retry, so that the example fails quickly
 	options.UnavailableError = newSkip
 	cred, err := azhost.NewManagedIdentityCredential(options)
 	if err != nil {
@@ -291,7 +291,7 @@ func ExampleManagedIdentityCredential_Health() {
 	// true <nil>
 }
 
-// A page for people says what works for how long, and what doesn't and why.
+// A status page can show which resources have a valid token, and which requests fail.
 func ExampleHealth() {
 	vm := fakeVM()
 	defer vm.Close()
@@ -328,16 +328,17 @@ func ExampleManagedIdentityCredential_Tokens() {
 		Scopes: []string{"https://redis.azure.com/.default"},
 	}) {
 		if err != nil {
-			log.Print(err) // Tokens goes on, and tries again
+			log.Print(err) // Tokens tries again
 			continue
 		}
 		fmt.Println("sign in with a token that is valid:", token.ExpiresOn.After(time.Now()))
-		break // a program goes on
+		break // a real program continues the loop
 	}
 	// Output: sign in with a token that is valid: true
 }
 
-// A service has refused the token with 401, without a challenge that has claims.
+// If a service rejects a token with 401 and its response has no claims challenge, call Invalidate to get a
+// new token.
 func ExampleManagedIdentityCredential_Invalidate() {
 	vm := fakeVM()
 	defer vm.Close()
@@ -360,8 +361,8 @@ func ExampleManagedIdentityCredential_Invalidate() {
 	// Output: true
 }
 
-// Observe counts what azhost asks the host for. Most calls of GetToken find a token in the cache and
-// are no request.
+// Use Observe to count the requests to the host. Most calls of GetToken return a token from the cache, without
+// a request.
 func ExampleEvent() {
 	vm := fakeVM()
 	defer vm.Close()

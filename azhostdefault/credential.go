@@ -67,8 +67,25 @@ func NewDefaultAzureCredential(options *DefaultAzureCredentialOptions) (*Default
 }
 
 // GetToken returns a token from the first credential that has one, and from then on always from that
-// credential. Its errors are azidentity's: an [azidentity.AuthenticationFailedError] if a credential failed,
-// and an error after which an outer chain continues if all were unavailable.
+// credential. In its errors, errors.As finds an [azidentity.AuthenticationFailedError] if a credential
+// failed. If all were unavailable, an outer chain tries its next credential.
 func (c *DefaultAzureCredential) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	return c.chain.GetToken(ctx, opts)
+	token, err := c.chain.GetToken(ctx, opts)
+	if err != nil {
+		if text, ok := strings.CutPrefix(err.Error(), "ChainedTokenCredential:"); ok {
+			err = &renamed{"DefaultAzureCredential:" + text, err}
+		}
+	}
+	return token, err
 }
+
+// renamed is a chain's error with this credential's name, which azidentity's chain doesn't let others set.
+type renamed struct {
+	text string
+	err  error
+}
+
+func (r *renamed) Error() string { return r.text }
+
+// Unwrap returns the chain's error.
+func (r *renamed) Unwrap() error { return r.err }

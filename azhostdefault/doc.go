@@ -36,8 +36,12 @@
 //     identity, the error makes an outer chain try its next credential.
 //   - Tokens are cached and refreshed as package azhost documents. Unless ClientOptions has a
 //     Transport, requests for them never use a proxy.
-//   - Error texts are azhost's. As with azidentity, errors.As finds an
-//     [azidentity.AuthenticationFailedError] with its RawResponse.
+//   - White space around AZURE_CLIENT_ID is removed, and a blank value selects the system-assigned
+//     identity. azidentity sends the white space to the host, and skips the managed identity if the
+//     value is empty.
+//   - In errors, the text after "ManagedIdentityCredential:" is azhost's. As with azidentity, errors.As
+//     finds an [azidentity.AuthenticationFailedError] with its RawResponse. A type assertion doesn't,
+//     and the error that errors.As finds has another text, so log the one that GetToken returned.
 //
 // # Cost
 //

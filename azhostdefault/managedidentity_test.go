@@ -6,6 +6,7 @@ package azhostdefault_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -66,6 +67,48 @@ func TestForeignMetadataService(t *testing.T) {
 			asked, took = ask(t, newPeer)
 			require.False(t, asked)
 			require.Equal(t, row.retried, took > time.Minute, "%s", took)
+		})
+	}
+}
+
+// A cached token is returned while IMDS is silent, even if IMDS was updating when it was requested.
+func TestCachedTokenOutlivesIMDS(t *testing.T) {
+	setenv(t, containerGroup)
+	for name, updating := range map[string][]bool{
+		"updating at the first call": {true, false},
+		"updating at a later call":   {false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vm := azhosttest.NewVM(t)
+				var o azidentity.DefaultAzureCredentialOptions
+				o.Transport = vm
+				create := func() azcore.TokenCredential {
+					cred, err := newOwn(&o)
+					require.NoError(t, err)
+					return cred
+				}
+				get := func(cred azcore.TokenCredential, scope string) {
+					_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
+					require.NoError(t, err)
+				}
+				cred := create()
+				var scopes []string
+				for _, updating := range updating {
+					if updating {
+						vm.FailUntil(time.Now().Add(70*time.Second), azhosttest.Updating())
+					}
+					scopes = append(scopes, newScope())
+					get(cred, scopes[len(scopes)-1])
+				}
+				vm.Silence(true)
+				start := time.Now()
+				for _, scope := range scopes {
+					get(cred, scope)
+					get(create(), scope)
+				}
+				require.Zero(t, time.Since(start))
+			})
 		})
 	}
 }
@@ -134,5 +177,30 @@ func TestFailureIsAzidentitysToo(t *testing.T) {
 	check(err)
 	var own *azhost.AuthenticationFailedError
 	require.ErrorAs(t, err, &own)
-	require.Equal(t, own.Error(), err.Error())
+	require.Equal(t, "ManagedIdentityCredential: "+own.Error(), err.Error())
+}
+
+// AZURE_CLIENT_ID from a file or a secret may end with a newline. azidentity sends it to the host, and skips
+// the managed identity if the variable is empty.
+func TestClientIDIsTrimmed(t *testing.T) {
+	for name, row := range map[string]struct {
+		value, own, peer string // peer is "" if azidentity gets no token
+	}{
+		"newline": {user.ClientID + "\n", user.ObjectID, ""},
+		"spaces":  {"  " + user.ClientID + " ", user.ObjectID, ""},
+		"blank":   {" \n", system.ObjectID, ""},
+		"empty":   {"", system.ObjectID, ""},
+		"exact":   {user.ClientID, user.ObjectID, user.ObjectID},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AZURE_CLIENT_ID", row.value)
+			t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod")
+			a := newAzure(t)
+			a.host = a.vm
+			opts := policy.TokenRequestOptions{Scopes: []string{newScope()}}
+			require.Equal(t, managed+" "+row.own, a.try(t, newOwn, azidentity.DefaultAzureCredentialOptions{}, opts).Token)
+			peer := a.try(t, newPeer, azidentity.DefaultAzureCredentialOptions{}, opts).Token
+			require.Equal(t, row.peer, strings.TrimPrefix(peer, managed+" "))
+		})
+	}
 }

@@ -124,13 +124,13 @@ func newCertificate(t *testing.T) string {
 
 // Every combination of the variables that configure the credentials, for each selection that
 // doesn't consist of developer tools. az is signed in. Off Azure, the default selection is left out:
-// there it is "prod", and then az for every combination.
+// there it is "prod", and then az for every combination. An empty AZURE_CLIENT_ID is in TestClientIDIsTrimmed.
 func TestSameForEveryEnvironment(t *testing.T) {
 	certificate := newCertificate(t)
 	selections := values("AZURE_TOKEN_CREDENTIALS",
 		"prod", "EnvironmentCredential", "WorkloadIdentityCredential", "ManagedIdentityCredential")
 	rest := product(
-		values("AZURE_CLIENT_ID", "", user.ClientID, tenant),
+		values("AZURE_CLIENT_ID", user.ClientID, tenant),
 		values("AZURE_TENANT_ID", "", tenant, "not a tenant"),
 		[]setting{
 			{},
@@ -155,7 +155,7 @@ func TestSameForEveryEnvironment(t *testing.T) {
 			}
 			want := []string{"", "Entra"} // "" is an error
 			if name == "on Azure" {
-				want = append(want, "az", managed+" "+system.ObjectID, managed+" "+user.ObjectID)
+				want = append(want, managed+" "+system.ObjectID, managed+" "+user.ObjectID)
 			}
 			require.ElementsMatch(t, want, slices.Collect(maps.Keys(seen)))
 		})
@@ -302,7 +302,7 @@ func TestSameOnOtherHosts(t *testing.T) {
 	} {
 		for _, s := range product(
 			values("AZURE_TOKEN_CREDENTIALS", "prod", "ManagedIdentityCredential", "AzureCLICredential"),
-			values("AZURE_CLIENT_ID", "", system.ClientID, user.ClientID),
+			values("AZURE_CLIENT_ID", system.ClientID, user.ClientID),
 		) {
 			t.Run(fmt.Sprint(name, s), func(t *testing.T) {
 				h := create()

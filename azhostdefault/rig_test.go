@@ -176,6 +176,7 @@ type outcome struct {
 	Token       string   // whose token it is
 	Failed      bool     // the error is azidentity's AuthenticationFailedError
 	Status      int      // of its response
+	Heading     string   // the error's text before the attempts
 	Attempts    []string // what the error says about each credential, in order
 	Events      []string // the requests and the tools that were run, in order
 }
@@ -211,11 +212,12 @@ func (a *azure) try(t *testing.T, create constructor, o azidentity.DefaultAzureC
 	if seen.Failed = ok; ok && failed.RawResponse != nil {
 		seen.Status = failed.RawResponse.StatusCode
 	}
-	_, attempts, _ := strings.Cut(err.Error(), "Attempted credentials:\n\t")
+	heading, attempts, _ := strings.Cut(err.Error(), "Attempted credentials:\n\t")
+	seen.Heading = heading
 	for attempt := range strings.SplitSeq(attempts, "\n\t") {
 		switch {
 		case strings.HasPrefix(attempt, "\t"): // goes on with the credential before
-		case strings.HasPrefix(attempt, "azhost: "), strings.HasPrefix(attempt, "ManagedIdentityCredential"):
+		case strings.HasPrefix(attempt, "ManagedIdentityCredential"):
 			seen.Attempts = append(seen.Attempts, managed)
 		default:
 			seen.Attempts = append(seen.Attempts, attempt)

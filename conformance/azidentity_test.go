@@ -42,7 +42,7 @@ var behaviors = []behavior{
 	{place: "VM", name: "a retry that succeeds", answers: []answer{{500, "", ""}, {404, "", ""}, {200, good, ""}}, peer: "token after 3"},
 	{place: "VM", name: "Retry-After", retries: 1, answers: []answer{{429, "", "Retry-After: 5"}, {200, good, ""}}, peer: "token after 2"},
 	{place: "VM", name: "redirect", answers: []answer{{302, "", "Location: http://127.0.0.1/"}}, peer: "failed after 1"},
-	{place: "VM", name: "its own schedule", answers: always(500, ""), peer: "failed after 7", azhost: "failed after 6", stated: departures + "Up to five retries over about 100 s"},
+	{place: "VM", name: "its own schedule", answers: always(500, ""), peer: "failed after 7", azhost: "failed after 6", stated: departures + "azhost retries up to five times over about 100 s"},
 	{place: "VM", name: "408", answers: always(408, ""), peer: "failed after 1", azhost: "failed after 6", stated: departures + "408 and all 5xx are retried, too"},
 	{place: "VM", name: "no answer", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 6", stated: departures + "A chain continues even after all retries on an Azure VM"},
 	{place: "VM", name: "connection refused", answers: always(noListener, ""), peer: "failed after 7", azhost: "unavailable after 6", stated: departures + "A chain continues even after all retries on an Azure VM"},
@@ -60,9 +60,9 @@ var behaviors = []behavior{
 	{place: "App Service", name: "404", answers: always(404, ""), peer: "failed after 1"},
 	{place: "App Service", name: "400", answers: always(400, ""), peer: "failed after 1"},
 	{place: "App Service", name: "expires_on as text", answers: always(200, `{"access_token":"T","expires_on":"946688400","resource":"r","token_type":"Bearer","client_id":"some-guid"}`), peer: "token after 1"},
-	{place: "App Service", name: "its own schedule", answers: always(500, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The same schedule as on an Azure VM, but 404 is final"},
-	{place: "App Service", name: "410", answers: always(410, ""), peer: "failed after 1", azhost: "failed after 6", stated: departures + "The same schedule as on an Azure VM, but 404 is final"},
-	{place: "App Service", name: "no answer", answers: always(0, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The same schedule as on an Azure VM, but 404 is final"},
+	{place: "App Service", name: "its own schedule", answers: always(500, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
+	{place: "App Service", name: "410", answers: always(410, ""), peer: "failed after 1", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
+	{place: "App Service", name: "no answer", answers: always(0, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
 
 	{place: "Cloud Shell", name: "expires_on as a number", answers: always(200, `{"access_token":"T","expires_on":946688400,"resource":"r","token_type":"Bearer"}`), peer: "token after 1"},
 	{place: "Cloud Shell", name: "access_token as a number", answers: always(200, `{"access_token": 0, "expires_in": 3600}`), peer: "failed after 1"},
@@ -151,7 +151,7 @@ func TestErrorQuotesTheResponseOnce(t *testing.T) {
 			require.Equal(t, 1, strings.Count(err.Error(), "no tokens here"))
 		}
 		require.True(t, strings.HasPrefix(err.Error(), map[string]string{"azidentity": "ManagedIdentityCredential", "azhost": "azhost: "}[library]))
-		requireStated(t, departures+"Begins with `azhost: `")
+		requireStated(t, departures+"The text begins with `azhost: `")
 	})
 }
 
@@ -225,5 +225,5 @@ func TestLogsOfPeers(t *testing.T) {
 			require.Equal(t, kind != "", strings.Contains(line, kind+" ID") && strings.Contains(line, "the-id"))
 		}
 	}
-	requireStated(t, departures+"Goes to `Logger`")
+	requireStated(t, departures+"Lines go to `Logger`")
 }

@@ -70,7 +70,7 @@ func requireSameHost(t *testing.T, context any) {
 }
 
 func TestBehaviorsOfMSAL(t *testing.T) {
-	const schedule = departures + "Up to five retries over about 100 s"
+	const schedule = departures + "azhost retries up to five times over about 100 s"
 	failing := always(500, `{"error":"sample error","error_description":"sample error desc"}`)
 	for _, b := range []behavior{
 		{place: "VM", name: "one failure", answers: append(failing, answer{202, good, ""}), peer: "token after 2"},
@@ -79,7 +79,7 @@ func TestBehaviorsOfMSAL(t *testing.T) {
 		{place: "VM", name: "failures", answers: failing, peer: "failed after 3", azhost: "failed after 6", stated: schedule},
 		{place: "VM", name: "404, then a token", answers: []answer{{404, "", ""}, {200, good, ""}}, peer: "token after 2"},
 		{place: "App Service", name: "one failure", answers: append(failing, answer{200, good, ""}), peer: "token after 2"},
-		{place: "Cloud Shell", name: "failures", answers: failing, peer: "failed after 3", azhost: "failed after 6", stated: departures + "The same schedule as on an Azure VM, but 404 is final"},
+		{place: "Cloud Shell", name: "failures", answers: failing, peer: "failed after 3", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
 		{place: "VM", name: "a failure without retries", retries: -1, answers: failing, peer: "failed after 1", text: "sample error"},
 		{place: "VM", name: "404 without retries", retries: -1, answers: always(404, ""), peer: "failed after 1", text: "404"},
 		{place: "VM", name: "501 without retries", retries: -1, answers: always(501, ""), peer: "failed after 1", text: "501"},

@@ -168,5 +168,5 @@ func TestServiceFabricMoves(t *testing.T) {
 		require.Equal(t, "token", outcome(get(cred))) // both nodes have httptest's certificate
 		require.Equal(t, want, [2]int32{first.Load(), second.Load()}, library)
 	}
-	requireStated(t, departures+"Read again for each request")
+	requireStated(t, departures+"The variables are read again for each request")
 }
