@@ -4,6 +4,7 @@
 package azhost
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -26,8 +27,13 @@ import (
 // This file formats failures. The same failure has the same text, because controllers write it to a status
 // and reconcile when the status changes. So request IDs, ports, durations, and times go to the log instead.
 
-// maxText is the most that an error quotes of a body, in bytes.
-const maxText = 1024
+const (
+	// maxText and maxCode are the most that an error quotes of a text and of a host's code, in bytes.
+	maxText = 1024
+	maxCode = 128
+	// maxRead is the most that is searched for what differs each time.
+	maxRead = 8 * maxText
+)
 
 // answered describes a response: its status, and its error as one line of at most 1 KiB.
 func answered(resp *http.Response) string {
@@ -36,60 +42,158 @@ func answered(resp *http.Response) string {
 
 // quoted returns the error or text in a body, to append to a sentence. It returns "" if the body is empty or
 // may contain a token.
-func quoted(resp *http.Response) (text string) {
-	body := bodyWithoutSecret(resp)
-	if e, ok := tokenjson.ParseError(body); ok {
-		for _, part := range []string{e.Code, e.Description} {
-			if part != "" {
-				text += ": " + part
-			}
+func quoted(resp *http.Response) string { return messageOf(resp).steady }
+
+// message is what the body of a response says, without secrets and tokens.
+type message struct {
+	steady  string // the same for the same failure, to append to a sentence
+	whole   string // with what differs each time, for the log
+	trailer string // of Microsoft Entra ID
+}
+
+// messageOf reads the body of a response. It removes secrets and tokens before it shortens a text, so that no
+// part of one remains at the cut.
+func messageOf(resp *http.Response) (m message) {
+	body, secret := payload(resp), secretOf(resp.Request)
+	add := func(line string, limit int, foreign bool) {
+		if !isWord(secret) {
+			line = withoutSecret(line, secret)
 		}
-		return steady(text)
+		text, trailer := tokenjson.Text(bounded(line, secret), maxRead)
+		if text = tokenText.ReplaceAllString(text, removed); text != "" {
+			m.whole += ": " + tokenjson.Cut(withoutSecret(text, secret), limit)
+			m.steady += ": " + tokenjson.Cut(withoutSecret(steady(text, foreign), secret), limit)
+		}
+		m.trailer += withoutSecret(trailer, secret)
 	}
-	line, _ := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText)
-	if line == "" || !utf8.Valid(body) || mayHaveToken(resp) && (!strings.HasPrefix(line, "<") || tokenText.MatchString(line)) {
-		return ""
+	if e, ok := tokenjson.ParseError(body); ok {
+		add(e.Code, maxCode, false)
+		add(e.Description, maxText, false)
+		return m
 	}
-	return ": " + steady(line)
+	line := tokenjson.Line(decoded(body))
+	unreadable := strings.Count(line, "\ufffd")*4 > utf8.RuneCountInString(line)
+	if unreadable || mayHaveToken(resp) && (!strings.HasPrefix(line, "<") || tokenText.MatchString(line)) {
+		return message{}
+	}
+	add(line, maxText, true)
+	return m
+}
+
+// isWord reports whether a secret may be a word of a text, such as "Timestamp", so that the text must be read
+// first. A real secret is long, or its digits look like an ID, of which a part would remain.
+func isWord(secret string) bool { return len(secret) < 16 && steady(secret, true) == secret }
+
+// bounded returns at most maxRead bytes of a line, without a part of the secret at the end.
+func bounded(line, secret string) string {
+	end := min(len(line), maxRead)
+	for secret != "" && end < len(line) {
+		last := strings.LastIndex(line[:min(len(line), end+len(secret)-1)], secret)
+		if last < 0 || last+len(secret) <= end {
+			break
+		}
+		end = last
+	}
+	return line[:end]
+}
+
+// decoded returns a body's text. Of UTF-16, it needs only the mark removed, if the text is ASCII: the other
+// bytes are invisible.
+func decoded(body []byte) string {
+	for _, mark := range []string{"\xff\xfe", "\xfe\xff"} {
+		body = bytes.TrimPrefix(body, []byte(mark))
+	}
+	return string(body)
 }
 
 // unstopped removes the period at the end of a quoted text, because advice may follow.
 func unstopped(text string) string { return strings.TrimRight(text, ". ") }
 
-// varying matches the JSON members whose values differ each time, in a body that isn't in the form of a
-// host's error.
-var varying = regexp.MustCompile(`(?i)("(?:(?:trace|correlation|request|activity)[-_]?id|time|timestamp|date)"\s*:\s*)(?:"[^"]*"|[\d.]+)`)
-
-// timestamp and pageID match the parts of a quoted text that differ each time: times, and the IDs on the
-// pages of firewalls.
-var (
-	timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| ?[+-]\d\d:?\d\d)?|(?:[A-Z][a-z]{2}, )?\d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d(?: GMT| UTC| [+-]\d{4})?`)
-	pageID    = regexp.MustCompile(`(?i)(\b(?:support|incident|event|ray) id(?: is)?:?(?: |<[^>]*>)*)[0-9a-f][\w-]{5,}`)
+// Parts of the patterns in varying.
+const (
+	anID  = `[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}`
+	clock = `\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?: ?[AP]M)?(?:Z| ?(?:GMT|UTC)| ?[+-]\d\d:?\d\d)?`
+	// perRequest are the words before an ID that differs each time. IDs of an identity, a resource, or a tenant
+	// aren't among them.
+	perRequest = `\b(?:activity|correlation|error|event|incident|message|operation|ray|reference|request|session|support|trace|tracking|transaction)`
 )
 
-// steady removes the parts of a text that differ each time, and any token in it.
-func steady(text string) string {
-	text = pageID.ReplaceAllString(timestamp.ReplaceAllString(text, "…"), "$1…")
-	return tokenText.ReplaceAllString(sourcePort.ReplaceAllString(text, ""), removed)
+// varying lists what differs each time in a quoted text.
+var varying = []struct {
+	pattern *regexp.Regexp
+	with    string
+	foreign bool // only in a text that isn't a host's error: a host's may name an identity or an API version
+}{
+	// Members of JSON.
+	{regexp.MustCompile(`(?i)("(?:[\w-]*(?:trace|correlation|request|activity)[-_]?id|time|timestamp|date)"\s*:\s*)(?:"[^"]*"|[\d.]+)`), `$1"…"`, true},
+	// 2000-01-22T19:20:08Z, 2000/01/22 19:20:08
+	{regexp.MustCompile(`\b\d{4}[-/]\d\d[-/]\d\d[T ]` + clock), "…", false},
+	// Sat, 22 Jan 2000 19:20:08 GMT; 22-Jan-00 19:20:08 UTC; 22/Jan/2000:19:20:08 +0000
+	{regexp.MustCompile(`(?:\b[A-Z][a-z]{2,8}, )?\b\d{1,2}[ /-][A-Z][a-z]{2}[ /-]\d{2,4}[ :]` + clock), "…", false},
+	// Sat Jan 22 19:20:08 2000, Sat Jan 22 19:20:08 UTC 2000
+	{regexp.MustCompile(`\b[A-Z][a-z]{2} [A-Z][a-z]{2} \d{1,2} \d\d:\d\d:\d\d (?:[A-Z]{3,4} )?\d{4}\b`), "…", false},
+	// 1/22/2000 7:20:08 PM
+	{regexp.MustCompile(`\b\d{1,2}/\d{1,2}/\d{4},? ` + clock), "…", false},
+	// 20000122T192008Z
+	{regexp.MustCompile(`\b\d{8}T\d{6}Z?`), "…", false},
+	// 19:20:08.123
+	{regexp.MustCompile(`\b\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?: ?[AP]M)?Z?`), "…", false},
+	// Request 01234567-89ab-cdef-0123-456789abcdef, correlation id 01234567-89ab-cdef-0123-456789abcdef
+	{regexp.MustCompile(`(?i)(` + perRequest + `(?:[ _-]?id)?(?: is)?\W{1,3})` + anID), "$1…", false},
+	// Support ID is: 0123456789, Ray ID: <strong>0123456789abcdef</strong>
+	{regexp.MustCompile(`(?i)(` + perRequest + `[ _-]?id(?: is)?(?:[:= ]|<[^>]*>)+)[0-9a-f]*\d[\w-]{4,}`), "$1…", false},
+	// Retry after 7 seconds
+	{regexp.MustCompile(`(?i)(\b(?:retry|try again|wait)\b[^.\d]{0,24})\d+(?:\.\d+)?( ?(?:ms|millisecond|s|sec|second|min|minute)s?\b)`), "$1…$2", false},
+	// This machine's side of a connection.
+	{sourcePort, "", false},
+
+	// 2000-01-22, 2000/01/22, 1/22/2000
+	{regexp.MustCompile(`\b(?:\d{4}[-/]\d\d[-/]\d\d|\d{1,2}/\d{1,2}/\d{4})\b`), "…", true},
+	{regexp.MustCompile(anID), "…", true},
+	// Other IDs: of hexadecimal digits, or of capitals and digits.
+	{regexp.MustCompile(`[0-9A-Fa-f]{16,}|\b[0-9A-Z]{16,}\b`), "…", true},
+	// The port that the system chose for a connection.
+	{regexp.MustCompile(`(\b\d{1,3}(?:\.\d{1,3}){3}|\]):\d{5}\b`), "$1:…", true},
+	// Numbers that count, and seconds since 1970. The code in AADSTS700016 follows a letter.
+	{regexp.MustCompile(`\b\d{6,}\b`), "…", true},
+	// 1.002ms, 1m2.5s, 20 seconds
+	{regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ms|s|µs|us|ns)\b|\b\d+(?:\.\d+)? (?:ms|milliseconds?|s|sec|seconds?|min|minutes?)\b`), "…", true},
 }
 
-// requestIDs returns log attributes for the IDs that Azure's support asks for.
-func requestIDs(resp *http.Response) []any {
+// steady removes the parts of a text that differ each time. foreign says that the text isn't a host's error.
+func steady(text string, foreign bool) string {
+	for _, v := range varying {
+		if foreign || !v.foreign {
+			text = v.pattern.ReplaceAllString(text, v.with)
+		}
+	}
+	return text
+}
+
+// idHeaders are the headers that have a response's IDs.
+var idHeaders = []string{"x-ms-request-id", "x-ms-correlation-request-id", "x-request-id"}
+
+// responseIDs returns log attributes for the IDs that Azure's support asks for, and for the text from which an
+// error lacks some.
+func responseIDs(resp *http.Response) []any {
 	var attrs []any
-	add := func(name, id string, limit int) {
-		if id != "" {
-			attrs = append(attrs, name, fmt.Sprintf("%.*s", limit, withoutSecret(id, secretOf(resp.Request))))
+	add := func(name, value string, limit int) {
+		if value != "" {
+			attrs = append(attrs, name, tokenjson.Cut(withoutSecret(value, secretOf(resp.Request)), limit))
 		}
 	}
 	add("x-ms-client-request-id", resp.Request.Header.Get("x-ms-client-request-id"), 64)
-	add("x-ms-request-id", resp.Header.Get("x-ms-request-id"), 64)
-	body := bodyWithoutSecret(resp)
-	e, ok := tokenjson.ParseError(body)
-	if !ok {
-		_, e.Trailer = tokenjson.Text(body, maxText)
+	for _, name := range idHeaders {
+		add(name, resp.Header.Get(name), 64)
 	}
-	add("correlationId", e.CorrelationID, 64)
-	add("entra", e.Trailer, 256)
+	for _, id := range tokenjson.IDs(payload(resp)) {
+		add(id.Name, id.Value, 64)
+	}
+	m := messageOf(resp)
+	add("entra", m.trailer, 256)
+	if m.whole != m.steady {
+		add("text", strings.TrimPrefix(m.whole, ": "), 2*maxText)
+	}
 	return attrs
 }
 
@@ -104,7 +208,7 @@ func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Du
 		attrs, resp = append(attrs, "error", textOf(err)), rejected(err)
 	}
 	if resp != nil {
-		attrs = append(append(attrs, "status", resp.StatusCode), requestIDs(resp)...)
+		attrs = append(append(attrs, "status", resp.StatusCode), responseIDs(resp)...)
 	}
 	if pause > 0 {
 		attrs = append(attrs, "pause", pause.Round(time.Millisecond).String())
@@ -132,7 +236,7 @@ func describe(err error) string {
 func textOf(err error) string {
 	text := bare(err).Error()
 	if _, ok := causeOf[*noAnswer](err); ok {
-		text, _ = tokenjson.Text([]byte(text), maxText)
+		text, _ = tokenjson.Text(text, maxText)
 	}
 	return text
 }

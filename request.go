@@ -121,7 +121,7 @@ func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
 		f.Empty = len(payload(resp)) == 0
 		e, ok := tokenjson.ParseError(payload(resp))
 		if f.Code, f.Text = e.Code, e.Description; !ok {
-			f.Text, _ = tokenjson.Text(payload(resp), maxText)
+			f.Text = tokenjson.Line(string(payload(resp)))
 		}
 		f.NewestVersions = e.NewestVersions
 	}
