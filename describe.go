@@ -222,8 +222,13 @@ var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+
 // describe formats the error of an attempt without a response.
 func describe(err error) string {
 	text := textOf(err)
-	if errors.Is(err, context.DeadlineExceeded) && problemOf(err) == advice.Unanswered {
+	_, network := causeOf[*net.OpError](err) // its text has the address
+	switch problem := problemOf(err); {
+	case !errors.Is(err, context.DeadlineExceeded):
+	case problem == advice.Unanswered:
 		text = "the request was accepted, but there was no response in time (" + context.DeadlineExceeded.Error() + ")"
+	case problem == advice.Silent && !network:
+		text = "there was no connection in time (" + context.DeadlineExceeded.Error() + ")"
 	}
 	if invalid, ok := causeOf[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")
@@ -268,6 +273,8 @@ func problemOf(err error) advice.Problem {
 		return advice.Silent
 	case ok && dial.Op == "dial":
 		return advice.NotListening
+	case errors.Is(err, context.DeadlineExceeded) && none.connecting:
+		return advice.Silent
 	case errors.Is(err, context.DeadlineExceeded):
 		return advice.Unanswered
 	}

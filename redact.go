@@ -90,17 +90,20 @@ func unescaped(text string) string {
 }
 
 // errWithoutSecret returns err or, if its text contains the secret, an error with the secret removed from the
-// text. net/http's errors quote what it can't parse. An error from before there was a response stays as it is,
-// because azhost reads it and it quotes nothing.
+// text. net/http's errors quote what it can't parse. A failure to connect quotes nothing, and azhost reads it.
 func errWithoutSecret(err error, secret string) error {
-	if dial, ok := causeOf[*net.OpError](err); ok && dial.Op == "dial" || errors.Is(err, context.DeadlineExceeded) {
+	if dial, ok := causeOf[*net.OpError](err); ok && dial.Op == "dial" {
 		return err
 	}
 	text := bare(err).Error()
-	if own := withoutSecret(text, secret); own != text {
-		return errors.New(own)
+	own := withoutSecret(text, secret)
+	switch {
+	case own == text:
+		return err
+	case errors.Is(err, context.DeadlineExceeded): // azhost reads this too
+		return context.DeadlineExceeded
 	}
-	return err
+	return errors.New(own)
 }
 
 // readHeaders are the names of the headers that azhost and azcore read. None of them is an echo, even if the

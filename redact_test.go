@@ -313,12 +313,11 @@ func TestSecretIsNeverWrittenInAnyForm(t *testing.T) {
 	}
 }
 
-// TestSecretOfAMalformedResponse: net/http quotes what it can't parse.
-func TestSecretOfAMalformedResponse(t *testing.T) {
-	const secret = `k3y"with\quotes`
+// rawHost is App Service that writes a response as it is.
+func rawHost(t *testing.T, secret, response string) *azhost.ManagedIdentityCredential {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	defer listener.Close()
+	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -326,16 +325,45 @@ func TestSecretOfAMalformedResponse(t *testing.T) {
 				return
 			}
 			_, _ = conn.Read(make([]byte, 4096))
-			_, _ = io.WriteString(conn, secret+" 400 Bad\r\n\r\n")
+			_, _ = io.WriteString(conn, response)
 			_ = conn.Close()
 		}
 	}()
 	setHost(t, azhost.SourceAppService)
 	t.Setenv("IDENTITY_ENDPOINT", "http://"+listener.Addr().String())
 	t.Setenv("IDENTITY_HEADER", secret)
-	_, err = token(t.Context(), credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 }))
+	return credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
+}
+
+// TestSecretOfAMalformedResponse: net/http quotes what it can't parse.
+func TestSecretOfAMalformedResponse(t *testing.T) {
+	const secret = `k3y"with\quotes`
+	_, err := token(t.Context(), rawHost(t, secret, secret+" 400 Bad\r\n\r\n"))
 	require.ErrorContains(t, err, "[removed]")
 	require.NotContains(t, err.Error(), "k3y")
+}
+
+// TestSecretOutsideTheBody: an error's RawResponse has none in its reason, the names of its headers, and its
+// trailer.
+func TestSecretOutsideTheBody(t *testing.T) {
+	const secret = "canary-secret"
+	for name, response := range map[string]string{
+		"whole": "HTTP/1.1 400 canary-secret\r\nX-Canary-Secret: 1\r\nX-Canary%2Dsecret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\n" +
+			"Trailer: X-Late, Canary-Secret\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\nX-Late: canary-secret\r\nCanary-Secret: 1\r\n\r\n",
+		"cut short":  "HTTP/1.1 400 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nTrailer: Canary-Secret\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nno",
+		"a redirect": "HTTP/1.1 302 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nLocation: /x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := token(t.Context(), rawHost(t, secret, response))
+			raw := requireFailed(t, err).RawResponse
+			require.Equal(t, fmt.Sprint(raw.StatusCode, " ", http.StatusText(raw.StatusCode)), raw.Status)
+			require.Empty(t, raw.Trailer)
+			require.NotEmpty(t, raw.Header.Get("Date"))
+			for _, text := range []string{err.Error(), fmt.Sprintf("%+v", raw.Header)} {
+				require.NotContains(t, strings.ToLower(text), "canary")
+			}
+		})
+	}
 }
 
 // TestSecretThatIsAWordOfTheText: the response is read first, so that the error and the log differ from those
