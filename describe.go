@@ -150,14 +150,14 @@ var varying = []struct {
 	// 2000-01-22, 2000/01/22, 1/22/2000
 	{regexp.MustCompile(`\b(?:\d{4}[-/]\d\d[-/]\d\d|\d{1,2}/\d{1,2}/\d{4})\b`), "…", true},
 	{regexp.MustCompile(anID), "…", true},
+	// 1.002ms, 1m2.5s, 20 seconds
+	{regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ms|s|µs|us|ns)\b|\b\d+(?:\.\d+)? (?:ms|milliseconds?|s|sec|seconds?|min|minutes?)\b`), "…", true},
 	// Other IDs: of hexadecimal digits, or of capitals and digits.
 	{regexp.MustCompile(`[0-9A-Fa-f]{16,}|\b[0-9A-Z]{16,}\b`), "…", true},
 	// The port that the system chose for a connection.
 	{regexp.MustCompile(`(\b\d{1,3}(?:\.\d{1,3}){3}|\]):\d{5}\b`), "$1:…", true},
 	// Numbers that count, and seconds since 1970. The code in AADSTS700016 follows a letter.
 	{regexp.MustCompile(`\b\d{6,}\b`), "…", true},
-	// 1.002ms, 1m2.5s, 20 seconds
-	{regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ms|s|µs|us|ns)\b|\b\d+(?:\.\d+)? (?:ms|milliseconds?|s|sec|seconds?|min|minutes?)\b`), "…", true},
 }
 
 // steady removes the parts of a text that differ each time. foreign says that the text isn't a host's error.

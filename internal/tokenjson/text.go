@@ -26,7 +26,7 @@ func Text(s string, limit int) (text, trailer string) {
 var entra = func() *regexp.Regexp {
 	const (
 		guid = `[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}` // which the next name may follow without a space
-		id   = `(?:trace|correlation|request|activity)[ _-]?id[:=] ?(?:` + guid + `|[\w-]+)`
+		id   = `(?:x-ms-)?(?:client-|correlation-)?(?:trace|correlation|request|activity)[ _-]?id[:=] ?(?:` + guid + `|[\w-]+)`
 		at   = `timestamp: ?\d[\d/:.tz+-]*(?: \d+:[\d:.]+z?)?`
 		all  = `(?:(?:` + id + `|` + at + `)(?:[ ,;.]|\\[rn])*)+`
 	)
