@@ -80,9 +80,12 @@ func messageOf(resp *http.Response) (m message) {
 	return m
 }
 
-// isWord reports whether a secret may be a word of a text, such as "Timestamp", so that the text must be read
-// first. A real secret is long, or its digits look like an ID, of which a part would remain.
-func isWord(secret string) bool { return len(secret) < 16 && steady(secret, true) == secret }
+// word matches what may be a part of a text's form, such as "Timestamp" or a colon.
+var word = regexp.MustCompile(`^(?:[\w-]{1,15}|.)$`)
+
+// isWord reports whether a secret may be a word of a text, so that the text must be read first. A real secret
+// is longer, or looks like an ID; it is removed first, so that no part of it remains next to an ID.
+func isWord(secret string) bool { return word.MatchString(secret) && steady(secret, true) == secret }
 
 // bounded returns at most maxRead bytes of a line, without a part of the secret at the end.
 func bounded(line, secret string) string {

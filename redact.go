@@ -152,7 +152,7 @@ var tokenText = regexp.MustCompile(`(?i)access_?token["'\\]*\s*[:=>]["'\\\s]*[^\
 
 // mayHaveToken reports whether a response may contain a token, which must not be in an error.
 func mayHaveToken(resp *http.Response) bool {
-	return resp.StatusCode/100 == 2 || tokenText.Match(payload(resp))
+	return resp.StatusCode/100 == 2 || tokenText.MatchString(tokenjson.Line(decoded(payload(resp))))
 }
 
 // stripped copies a response and its request without the headers that carry secrets.

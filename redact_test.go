@@ -288,6 +288,7 @@ func TestSecretIsNeverWrittenInAnyForm(t *testing.T) {
 		"across the cut":        strings.Repeat("x", 1015) + secret,
 		"across another cut":    strings.Repeat(secret+" ", 400),
 		"an ID":                 "denied. Trace ID: " + secret,
+		"an ID in JSON":         `{"error":"x","error_description":"request id: ` + url.QueryEscape(secret) + `","requestId":"` + url.QueryEscape(secret) + `"}`,
 	} {
 		inBubble(t, name, map[string]string{"IDENTITY_ENDPOINT": "http://localhost:4141/msi", "IDENTITY_HEADER": secret}, func(t *testing.T) {
 			var written safeBuffer

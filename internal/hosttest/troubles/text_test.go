@@ -135,6 +135,7 @@ func TestTokenIsInNoError(t *testing.T) {
 		"opaque, in a description": `{"error":"x","error_description":"unexpected access_token=canary."}`,
 		"in text":                  "unexpected header Bearer " + token1,
 		"in another shape":         `{"accessToken":"canary"}`,
+		"UTF-16":                   "\xff\xfe" + strings.Join(strings.Split(`{"access_token":"canary"}`, ""), "\x00"),
 		"without a signature":      "unexpected eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJjYW5hcnkifQ",
 	} {
 		for _, status := range []int{200, 202, 400, 403, 503} {
