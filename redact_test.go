@@ -351,8 +351,9 @@ func TestSecretOutsideTheBody(t *testing.T) {
 	for name, response := range map[string]string{
 		"whole": "HTTP/1.1 400 canary-secret\r\nX-Canary-Secret: 1\r\nX-Canary%2Dsecret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\n" +
 			"Trailer: X-Late, Canary-Secret\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\nX-Late: canary-secret\r\nCanary-Secret: 1\r\n\r\n",
-		"cut short":  "HTTP/1.1 400 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nTrailer: Canary-Secret\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nno",
-		"a redirect": "HTTP/1.1 302 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nLocation: /x\r\n\r\n",
+		"cut short":                  "HTTP/1.1 400 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nTrailer: Canary-Secret\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nno",
+		"a redirect, across the cut": "HTTP/1.1 302 Found\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nLocation: http://x/" + strings.Repeat("x", 183) + "canary-secret\r\n\r\n",
+		"a redirect":                 "HTTP/1.1 302 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nLocation: /x\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := token(t.Context(), rawHost(t, secret, response))

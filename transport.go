@@ -160,12 +160,12 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		return &answerError{resp: &own, err: fmt.Errorf("%w%s", err, quoted(&own))}
 	}
 	if last != nil && last.Response != nil && last.URL != nil {
-		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(last.URL), secret)))}
+		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(last.URL, secret)))}
 	}
 	if resp.StatusCode/100 == 3 {
 		to := "nowhere"
 		if u, err := resp.Location(); err == nil {
-			to = withoutSecret(place(u), secret)
+			to = place(u, secret)
 		}
 		return nil, final{reject(fmt.Errorf("refusing to follow a redirect (status %d) to %s", resp.StatusCode, to))}
 	}
@@ -226,7 +226,7 @@ type final struct{ error }
 func (f final) Unwrap() error { return f.error }
 func (final) NonRetriable()   {}
 
-// place formats a URL for an error, without user information and query, in at most 200 bytes.
-func place(u *url.URL) string {
-	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
+// place formats a URL for an error, without user information, query, and the secret, in at most 200 bytes.
+func place(u *url.URL, secret string) string {
+	return fmt.Sprintf("%.200q", withoutSecret(u.Scheme+"://"+u.Host+u.EscapedPath(), secret))
 }
