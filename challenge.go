@@ -27,7 +27,7 @@ func readKey(resp *http.Response, agentDir, mountedDir string) (string, error) {
 	}
 	name, err := keyfile.Name(realm, agentDir, mountedDir)
 	if err != nil {
-		return "", fmt.Errorf("refusing to read the key file from the Arc agent's challenge: %w. %s", err, expected(agentDir, mountedDir))
+		return "", fmt.Errorf("refusing to read the key file from the Arc agent's challenge: %w: %s. %s", err, answered(resp), expected(agentDir, mountedDir))
 	}
 	// The agent names the file by its own path, even if a container mounts the directory elsewhere.
 	dir := cmp.Or(mountedDir, agentDir)

@@ -29,7 +29,10 @@ func TestReadKeyInAMountedDirectory(t *testing.T) {
 }
 
 func challengeFor(path string) *http.Response {
-	return &http.Response{Header: http.Header{"Www-Authenticate": {"Basic realm=" + path}}}
+	return &http.Response{
+		StatusCode: http.StatusUnauthorized, Header: http.Header{"Www-Authenticate": {"Basic realm=" + path}},
+		Body: http.NoBody, Request: &http.Request{},
+	}
 }
 
 func TestRemedy(t *testing.T) {

@@ -12,12 +12,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
-	"unicode/utf8"
 
 	"github.com/azhost/azhost/internal/advice"
 	"github.com/azhost/azhost/internal/tokenjson"
@@ -26,9 +24,6 @@ import (
 // This file formats failures. The same failure has the same text, because controllers write it to a status
 // and reconcile when the status changes. So request IDs, ports, durations, and times go to the log instead.
 
-// maxText is the most that an error quotes of a body, in bytes.
-const maxText = 1024
-
 // answered describes a response: its status, and its error as one line of at most 1 KiB.
 func answered(resp *http.Response) string {
 	return unstopped(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))) + quoted(resp))
@@ -36,60 +31,35 @@ func answered(resp *http.Response) string {
 
 // quoted returns the error or text in a body, to append to a sentence. It returns "" if the body is empty or
 // may contain a token.
-func quoted(resp *http.Response) (text string) {
-	body := bodyWithoutSecret(resp)
-	if e, ok := tokenjson.ParseError(body); ok {
-		for _, part := range []string{e.Code, e.Description} {
-			if part != "" {
-				text += ": " + part
-			}
-		}
-		return steady(text)
-	}
-	line, _ := tokenjson.Text(varying.ReplaceAll(body, []byte(`$1"…"`)), maxText)
-	if line == "" || !utf8.Valid(body) || mayHaveToken(resp) && (!strings.HasPrefix(line, "<") || tokenText.MatchString(line)) {
-		return ""
-	}
-	return ": " + steady(line)
-}
+func quoted(resp *http.Response) string { return messageOf(resp).steady }
 
 // unstopped removes the period at the end of a quoted text, because advice may follow.
 func unstopped(text string) string { return strings.TrimRight(text, ". ") }
 
-// varying matches the JSON members whose values differ each time, in a body that isn't in the form of a
-// host's error.
-var varying = regexp.MustCompile(`(?i)("(?:(?:trace|correlation|request|activity)[-_]?id|time|timestamp|date)"\s*:\s*)(?:"[^"]*"|[\d.]+)`)
+// idHeaders are the headers that have a response's IDs.
+var idHeaders = []string{"x-ms-request-id", "x-ms-correlation-request-id", "x-request-id"}
 
-// timestamp and pageID match the parts of a quoted text that differ each time: times, and the IDs on the
-// pages of firewalls.
-var (
-	timestamp = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z| ?[+-]\d\d:?\d\d)?|(?:[A-Z][a-z]{2}, )?\d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d(?: GMT| UTC| [+-]\d{4})?`)
-	pageID    = regexp.MustCompile(`(?i)(\b(?:support|incident|event|ray) id(?: is)?:?(?: |<[^>]*>)*)[0-9a-f][\w-]{5,}`)
-)
-
-// steady removes the parts of a text that differ each time, and any token in it.
-func steady(text string) string {
-	text = pageID.ReplaceAllString(timestamp.ReplaceAllString(text, "…"), "$1…")
-	return tokenText.ReplaceAllString(sourcePort.ReplaceAllString(text, ""), removed)
-}
-
-// requestIDs returns log attributes for the IDs that Azure's support asks for.
-func requestIDs(resp *http.Response) []any {
+// responseIDs returns log attributes for the IDs that Azure's support asks for, and for the text from which an
+// error lacks some.
+func responseIDs(resp *http.Response) []any {
 	var attrs []any
-	add := func(name, id string, limit int) {
-		if id != "" {
-			attrs = append(attrs, name, fmt.Sprintf("%.*s", limit, withoutSecret(id, secretOf(resp.Request))))
+	add := func(name, value string, limit int) {
+		if value != "" {
+			attrs = append(attrs, name, tokenjson.Cut(withoutSecret(value, secretOf(resp.Request)), limit))
 		}
 	}
 	add("x-ms-client-request-id", resp.Request.Header.Get("x-ms-client-request-id"), 64)
-	add("x-ms-request-id", resp.Header.Get("x-ms-request-id"), 64)
-	body := bodyWithoutSecret(resp)
-	e, ok := tokenjson.ParseError(body)
-	if !ok {
-		_, e.Trailer = tokenjson.Text(body, maxText)
+	for _, name := range idHeaders {
+		add(name, resp.Header.Get(name), 64)
 	}
-	add("correlationId", e.CorrelationID, 64)
-	add("entra", e.Trailer, 256)
+	for _, id := range tokenjson.IDs(payload(resp)) {
+		add(id.Name, id.Value, 64)
+	}
+	m := messageOf(resp)
+	add("entra", m.trailer, 256)
+	if m.whole != m.steady {
+		add("text", strings.TrimPrefix(m.whole, ": "), 2*maxText)
+	}
 	return attrs
 }
 
@@ -104,7 +74,7 @@ func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Du
 		attrs, resp = append(attrs, "error", textOf(err)), rejected(err)
 	}
 	if resp != nil {
-		attrs = append(append(attrs, "status", resp.StatusCode), requestIDs(resp)...)
+		attrs = append(append(attrs, "status", resp.StatusCode), responseIDs(resp)...)
 	}
 	if pause > 0 {
 		attrs = append(attrs, "pause", pause.Round(time.Millisecond).String())
@@ -112,14 +82,16 @@ func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Du
 	j.write(slog.LevelDebug, "azhost: attempt", attrs...)
 }
 
-// sourcePort matches this machine's side of a connection, which differs each time.
-var sourcePort = regexp.MustCompile(`(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+(?:%[^]]+)?\]):\d+->`)
-
 // describe formats the error of an attempt without a response.
 func describe(err error) string {
 	text := textOf(err)
-	if errors.Is(err, context.DeadlineExceeded) && problemOf(err) == advice.Unanswered {
+	_, network := causeOf[*net.OpError](err) // its text has the address
+	switch problem := problemOf(err); {
+	case !errors.Is(err, context.DeadlineExceeded):
+	case problem == advice.Unanswered:
 		text = "the request was accepted, but there was no response in time (" + context.DeadlineExceeded.Error() + ")"
+	case problem == advice.Silent && !network:
+		text = "there was no connection in time (" + context.DeadlineExceeded.Error() + ")"
 	}
 	if invalid, ok := causeOf[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")
@@ -132,7 +104,7 @@ func describe(err error) string {
 func textOf(err error) string {
 	text := bare(err).Error()
 	if _, ok := causeOf[*noAnswer](err); ok {
-		text, _ = tokenjson.Text([]byte(text), maxText)
+		text, _ = tokenjson.Text(text, maxText)
 	}
 	return text
 }
@@ -164,6 +136,8 @@ func problemOf(err error) advice.Problem {
 		return advice.Silent
 	case ok && dial.Op == "dial":
 		return advice.NotListening
+	case errors.Is(err, context.DeadlineExceeded) && none.connecting:
+		return advice.Silent
 	case errors.Is(err, context.DeadlineExceeded):
 		return advice.Unanswered
 	}

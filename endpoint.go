@@ -47,7 +47,7 @@ func (in *setup) findEndpoint() error {
 		_, in.wrong = h.secretValue()
 	}
 	if u.Scheme == "http" && !onMachine(u) {
-		in.warnings = append(in.warnings, fmt.Sprintf("%s %s is neither on this machine nor encrypted, so others on the network could read the tokens", name, place(u)))
+		in.warnings = append(in.warnings, fmt.Sprintf("%s %s is neither on this machine nor encrypted, so others on the network could read the tokens", name, place(u, "")))
 	}
 	u.RawQuery = ""
 	id.endpoint = u.String()

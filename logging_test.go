@@ -181,7 +181,7 @@ func TestEntrasTrailerIsInTheLog(t *testing.T) {
 	for name, test := range map[string]struct{ body, want string }{
 		"JSON":        {`{"error":"invalid_request","error_description":"AADSTS700016: Not found.\r\n` + strings.ReplaceAll(trailer, "0 C", `0\r\nC`) + `"}`, trailer},
 		"text":        {"AADSTS700016: Not found.\r\n" + trailer, trailer},
-		"many":        {"AADSTS700016: Not found." + strings.Repeat(" x "+trailer, 6), strings.Repeat(trailer+" ", 6)[:256]},
+		"many":        {"AADSTS700016: Not found." + strings.Repeat(" x "+trailer, 6), strings.Repeat(trailer+" ", 6)[:256] + "…"},
 		"no trailer":  {`{"error":"invalid_request","error_description":"Not found"}`, ""},
 		"only a name": {"Trace ID is unknown", ""},
 	} {

@@ -4,11 +4,10 @@
 package azhost
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"html"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/azhost/azhost/internal/tokenjson"
 )
 
 // This file removes secrets from errors, logs, and spans, because a response may repeat its request's secret.
@@ -42,20 +42,75 @@ func secretOf(req *http.Request) string {
 	return ""
 }
 
+// withoutSecret removes the secret from text. If the text still contains it in an escaped form, the whole text
+// is replaced.
 func withoutSecret(text, secret string) string {
 	if secret == "" {
 		return text
 	}
-	return strings.ReplaceAll(text, secret, removed)
+	text = strings.ReplaceAll(text, secret, removed)
+	hidden := unescaped(secret)
+	if hidden != "" && strings.Contains(unescaped(strings.ReplaceAll(text, removed, "…")), hidden) {
+		return removed
+	}
+	return text
+}
+
+// maxNesting is how many times a text may be escaped: by the host, by a proxy, and by net/http.
+const maxNesting = 3
+
+// escape matches a character that a URL, JSON, or Go's quoting has escaped. A string in a string has several
+// backslashes.
+var escape = regexp.MustCompile(`%[0-9A-Fa-f]{2}|\\+(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[^ux\\])`)
+
+// unescaped returns text as its reader could recover it: in one line, without invisible characters and the
+// escapes of HTML, URLs, JSON, and Go.
+func unescaped(text string) string {
+	for range maxNesting {
+		escaped := text
+		if strings.ContainsAny(text, `%\`) {
+			text = escape.ReplaceAllStringFunc(text, func(s string) string {
+				name := strings.TrimLeft(s, `\`)
+				code, err := strconv.ParseUint(name[1:], 16, 16)
+				switch {
+				case err != nil: // such as \"
+					return name
+				case name[0] == 'u':
+					return string(rune(code))
+				}
+				return string([]byte{byte(code)})
+			})
+		}
+		text = html.UnescapeString(strings.ReplaceAll(text, "+", " ")) // a form's space is a plus sign
+		if text == escaped {
+			break
+		}
+	}
+	return tokenjson.Line(text)
 }
 
 // errWithoutSecret returns err or, if its text contains the secret, an error with the secret removed from the
-// text. net/http's errors quote what it can't parse.
+// text. net/http's errors quote what it can't parse. A failure to connect quotes nothing, and azhost reads it.
 func errWithoutSecret(err error, secret string) error {
-	if text := bare(err).Error(); secret != "" && strings.Contains(text, secret) {
-		return errors.New(withoutSecret(text, secret))
+	if dial, ok := causeOf[*net.OpError](err); ok && dial.Op == "dial" {
+		return err
 	}
-	return err
+	text := bare(err).Error()
+	own := withoutSecret(text, secret)
+	switch {
+	case own == text:
+		return err
+	case errors.Is(err, context.DeadlineExceeded): // azhost reads this too
+		return context.DeadlineExceeded
+	}
+	return errors.New(own)
+}
+
+// readHeaders are the names of the headers that azhost and azcore read. None of them is an echo, even if the
+// secret is a part of it.
+var readHeaders = []string{
+	"Age", "Content-Type", "Date", "Location", "Retry-After", "Retry-After-Ms", "Server", "Www-Authenticate", "X-Ms-Azure-Host-Authorization",
+	"X-Ms-Correlation-Request-Id", "X-Ms-Request-Id", "X-Ms-Retry-After-Ms", "X-Request-Id",
 }
 
 // headerWithoutSecret returns a header for the pipeline, which logs and traces it. A valid date, age, or
@@ -66,6 +121,10 @@ func headerWithoutSecret(header http.Header, secret string) http.Header {
 	}
 	own := header.Clone()
 	for name, values := range own {
+		if lower := strings.ToLower(name); !slices.Contains(readHeaders, name) && withoutSecret(lower, strings.ToLower(secret)) != lower {
+			delete(own, name)
+			continue
+		}
 		_, err := http.ParseTime(own.Get(name))
 		_, notNumber := strconv.ParseUint(own.Get(name), 10, 31)
 		if pause := strings.Contains(name, "Retry-After") && retryAfter(own) > 0; pause || name == "Date" && err == nil || name == "Age" && notNumber == nil {
@@ -78,29 +137,13 @@ func headerWithoutSecret(header http.Header, secret string) http.Header {
 	return own
 }
 
-// escape matches an ASCII character that JSON has escaped.
-var escape = regexp.MustCompile(`\\u00[0-7][0-9A-Fa-f]`)
-
-// bodyWithoutSecret returns the body without the secret. JSON can encode the secret in many ways, so if
-// a decoded string still contains it, the whole body is replaced, even if the JSON is not valid.
+// bodyWithoutSecret returns the body without the secret, for a reader and not for a parser.
 func bodyWithoutSecret(resp *http.Response) []byte {
 	body, secret := payload(resp), secretOf(resp.Request)
 	if secret == "" {
 		return body
 	}
-	own := bytes.ReplaceAll(body, []byte(secret), []byte(removed))
-	text := string(own)
-	if v := any(nil); json.Unmarshal(own, &v) == nil {
-		text = fmt.Sprint(v)
-	}
-	text = escape.ReplaceAllStringFunc(text, func(s string) string {
-		n, _ := strconv.ParseUint(s[2:], 16, 8)
-		return string(rune(n))
-	})
-	if strings.Contains(strings.ReplaceAll(text, removed, ""), secret) {
-		return []byte(removed)
-	}
-	return own
+	return []byte(withoutSecret(string(body), secret))
 }
 
 // tokenText matches a token in a body, as a member or by itself. The JSON around it may be malformed, or be
@@ -109,7 +152,7 @@ var tokenText = regexp.MustCompile(`(?i)access_?token["'\\]*\s*[:=>]["'\\\s]*[^\
 
 // mayHaveToken reports whether a response may contain a token, which must not be in an error.
 func mayHaveToken(resp *http.Response) bool {
-	return resp.StatusCode/100 == 2 || tokenText.Match(payload(resp))
+	return resp.StatusCode/100 == 2 || tokenText.MatchString(tokenjson.Line(decoded(payload(resp))))
 }
 
 // stripped copies a response and its request without the headers that carry secrets.

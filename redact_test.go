@@ -5,14 +5,19 @@ package azhost_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -248,6 +253,145 @@ func TestSecretIsNeverWritten(t *testing.T) {
 		if before, after, found := strings.Cut(text, canary); found {
 			t.Fatalf("a secret was written: %s>>> %s%.80s", before[max(0, len(before)-600):], canary, after)
 		}
+	}
+}
+
+// TestSecretIsNeverWrittenInAnyForm that a reader could undo.
+func TestSecretIsNeverWrittenInAnyForm(t *testing.T) {
+	const secret = `k3y+Value/With="Quote"&<Amp>\end`
+	escapedTwice, err := json.Marshal(map[string]string{"e": strconv.Quote(secret)})
+	require.NoError(t, err)
+	wide := func(s string, first, second string) (out string) {
+		for _, r := range s {
+			out += first + string(r) + second
+		}
+		return out
+	}
+	for name, form := range map[string]string{
+		"itself":                secret,
+		"HTML":                  html.EscapeString(secret),
+		"HTML, twice":           html.EscapeString(html.EscapeString(secret)),
+		"HTML, by number":       strings.NewReplacer(`"`, "&#x22;", "&", "&#38;").Replace(secret),
+		"a query":               url.QueryEscape(secret),
+		"a path":                url.PathEscape(secret),
+		"a query, twice":        url.QueryEscape(url.QueryEscape(secret)),
+		"Go":                    strconv.Quote(secret),
+		"Go, in ASCII":          strconv.QuoteToASCII(secret),
+		"JSON":                  string(escapedTwice),
+		"PHP's JSON":            `{"x":"` + strings.NewReplacer("/", `\/`, `"`, `\u0022`, `\`, `\\`).Replace(secret) + `"}`,
+		"UTF-16LE":              wide(secret, "", "\x00"),
+		"UTF-16BE":              wide(secret, "\x00", ""),
+		"UTF-16 with a mark":    "\xff\xfe" + wide(secret, "", "\x00"),
+		"a zero-width space":    secret[:5] + "\u200b" + secret[5:],
+		"control characters":    secret[:5] + "\x1b\x07" + secret[5:],
+		"a soft hyphen in JSON": `{"statusCode":400,"message":"no ` + "k3y+Value/\u00adWith=" + `\"Quote\"&<Amp>\\end"}`,
+		"across the cut":        strings.Repeat("x", 1015) + secret,
+		"across another cut":    strings.Repeat(secret+" ", 400),
+		"an ID":                 "denied. Trace ID: " + secret,
+		"an ID in JSON":         `{"error":"x","error_description":"request id: ` + url.QueryEscape(secret) + `","requestId":"` + url.QueryEscape(secret) + `"}`,
+	} {
+		inBubble(t, name, map[string]string{"IDENTITY_ENDPOINT": "http://localhost:4141/msi", "IDENTITY_HEADER": secret}, func(t *testing.T) {
+			var written safeBuffer
+			for _, status := range []int{200, 302, 400} {
+				cred := credential(t, always(answer(status, form, "x-ms-request-id: "+form, "Location: http://x/"+url.PathEscape(secret))), func(o *azhost.ManagedIdentityCredentialOptions) {
+					o.Logger = slog.New(slog.NewTextHandler(&written, &slog.HandlerOptions{Level: slog.LevelDebug}))
+				})
+				_, err := token(t.Context(), cred)
+				failed := requireFailed(t, err)
+				body, readErr := io.ReadAll(failed.RawResponse.Body)
+				require.NoError(t, readErr)
+				synctest.Wait()
+				for _, text := range []string{err.Error(), string(body), written.String()} {
+					shown, undoErr := url.QueryUnescape(html.UnescapeString(html.UnescapeString(text)))
+					require.True(t, undoErr == nil || shown == "")
+					for _, part := range []string{"k3y", "Quote", "Amp", "k\x003"} {
+						require.NotContains(t, text, part)
+						require.NotContains(t, shown, part)
+					}
+				}
+			}
+		})
+	}
+}
+
+// rawHost is App Service that writes a response as it is.
+func rawHost(t *testing.T, secret, response string) *azhost.ManagedIdentityCredential {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 4096))
+			_, _ = io.WriteString(conn, response)
+			_ = conn.Close()
+		}
+	}()
+	setHost(t, azhost.SourceAppService)
+	t.Setenv("IDENTITY_ENDPOINT", "http://"+listener.Addr().String())
+	t.Setenv("IDENTITY_HEADER", secret)
+	return credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
+}
+
+// TestSecretOfAMalformedResponse: net/http quotes what it can't parse.
+func TestSecretOfAMalformedResponse(t *testing.T) {
+	const secret = `k3y"with\quotes`
+	_, err := token(t.Context(), rawHost(t, secret, secret+" 400 Bad\r\n\r\n"))
+	require.ErrorContains(t, err, "[removed]")
+	require.NotContains(t, err.Error(), "k3y")
+}
+
+// TestSecretOutsideTheBody: an error's RawResponse has none in its reason, the names of its headers, and its
+// trailer.
+func TestSecretOutsideTheBody(t *testing.T) {
+	const secret = "canary-secret"
+	for name, response := range map[string]string{
+		"whole": "HTTP/1.1 400 canary-secret\r\nX-Canary-Secret: 1\r\nX-Canary%2Dsecret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\n" +
+			"Trailer: X-Late, Canary-Secret\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\nX-Late: canary-secret\r\nCanary-Secret: 1\r\n\r\n",
+		"cut short":                  "HTTP/1.1 400 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nTrailer: Canary-Secret\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nno",
+		"a redirect, across the cut": "HTTP/1.1 302 Found\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nLocation: http://x/" + strings.Repeat("x", 183) + "canary-secret\r\n\r\n",
+		"a redirect":                 "HTTP/1.1 302 canary-secret\r\nX-Canary-Secret: 1\r\nDate: Sat, 22 Jan 2000 19:20:08 GMT\r\nLocation: /x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := token(t.Context(), rawHost(t, secret, response))
+			raw := requireFailed(t, err).RawResponse
+			require.Equal(t, fmt.Sprint(raw.StatusCode, " ", http.StatusText(raw.StatusCode)), raw.Status)
+			require.Empty(t, raw.Trailer)
+			require.NotEmpty(t, raw.Header.Get("Date"))
+			for _, text := range []string{err.Error(), fmt.Sprintf("%+v", raw.Header)} {
+				require.NotContains(t, strings.ToLower(text), "canary")
+			}
+		})
+	}
+}
+
+// TestSecretThatIsAWordOfTheText: the response is read first, so that the error and the log differ from those
+// with another secret only where the secret is written.
+func TestSecretThatIsAWordOfTheText(t *testing.T) {
+	const (
+		id   = "01234567-89ab-cdef-0123-456789abcdef"
+		body = `{"statusCode":400,"message":"No luck, Sam. Trace ID: ` + id + ` Correlation ID: ` + id + ` Timestamp: 2026-01-02 03:04:05Z","correlationId":"corr-1"}`
+	)
+	for _, secret := range []string{"message", "statusCode", "s", "correlationId", "Trace", ":", `"`, `\`, "2026", "Timestamp", "Sam", "removed", "dial", "%", "&", "+", "id"} {
+		inBubble(t, secret, map[string]string{"IDENTITY_ENDPOINT": "http://localhost:4141/msi", "IDENTITY_HEADER": secret}, func(t *testing.T) {
+			log, logged := jsonLog(t)
+			cred := credential(t, always(answer(400, body)), func(o *azhost.ManagedIdentityCredentialOptions) { o.Logger = log })
+			_, err := token(t.Context(), cred)
+			require.ErrorContains(t, err, "400 Bad Request: "+strings.ReplaceAll("No luck, Sam", secret, "[removed]"))
+			require.NotContains(t, err.Error(), id[:8])
+			require.NotContains(t, err.Error(), "03:04")
+			attempts := the(logged(), "azhost: attempt")
+			require.Len(t, attempts, 1)
+			require.Equal(t, strings.ReplaceAll("corr-1", secret, "[removed]"), attempts[0]["correlationId"])
+			require.Contains(t, attempts[0]["entra"], strings.ReplaceAll(id, secret, "[removed]"))
+		})
+		inBubble(t, "no answer and "+secret, map[string]string{"IDENTITY_ENDPOINT": "http://localhost:4141/msi", "IDENTITY_HEADER": secret}, func(t *testing.T) {
+			_, err := token(t.Context(), credential(t, always(refusedDial)))
+			require.ErrorContains(t, err, "Check that the app is running on the platform")
+		})
 	}
 }
 

@@ -120,8 +120,8 @@ func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
 		f.Status = resp.StatusCode
 		f.Empty = len(payload(resp)) == 0
 		e, ok := tokenjson.ParseError(payload(resp))
-		if f.Code, f.Text = e.Code, e.Description; !ok {
-			f.Text, _ = tokenjson.Text(payload(resp), maxText)
+		if f.Code, f.Text, f.Own = e.Code, e.Description, ok; !ok {
+			f.Text = tokenjson.Line(string(payload(resp)))
 		}
 		f.NewestVersions = e.NewestVersions
 	}

@@ -12,8 +12,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -125,10 +127,11 @@ type transport struct{ next policy.Transporter }
 
 // Do implements [policy.Transporter].
 func (t *transport) Do(req *http.Request) (*http.Response, error) {
-	resp, err := t.next.Do(req)
+	ctx, connecting := watched(req.Context())
+	resp, err := t.next.Do(req.WithContext(ctx))
 	secret := secretOf(req)
 	if err != nil {
-		return nil, &noAnswer{req.URL, errWithoutSecret(err, secret)}
+		return nil, &noAnswer{req.URL, errWithoutSecret(err, secret), connecting.Load()}
 	}
 	if resp == nil {
 		return nil, final{errors.New("the Transport returned neither a response nor an error")}
@@ -140,7 +143,12 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
-	last := resp.Request
+	last, original := resp.Request, resp
+	resp = new(http.Response) // net/http adds the trailer to the original when its body was read
+	*resp = *original
+	if secret != "" { // which may be in all that the peer can choose
+		resp.Status, resp.Trailer = strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))), nil
+	}
 	resp.Request = req // a Transport's own request may lack the secret, which must be removed from texts
 	var body bytes.Buffer
 	reject := func(err error) error {
@@ -152,12 +160,12 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		return &answerError{resp: &own, err: fmt.Errorf("%w%s", err, quoted(&own))}
 	}
 	if last != nil && last.Response != nil && last.URL != nil {
-		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", withoutSecret(place(last.URL), secret)))}
+		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(last.URL, secret)))}
 	}
 	if resp.StatusCode/100 == 3 {
 		to := "nowhere"
 		if u, err := resp.Location(); err == nil {
-			to = withoutSecret(place(u), secret)
+			to = place(u, secret)
 		}
 		return nil, final{reject(fmt.Errorf("refusing to follow a redirect (status %d) to %s", resp.StatusCode, to))}
 	}
@@ -174,10 +182,22 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
+// watched returns a context for a request, and whether net/http is still connecting for it. With another
+// Transport, that is unknown and false.
+func watched(ctx context.Context) (context.Context, *atomic.Bool) {
+	connecting := new(atomic.Bool)
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn:           func(string) { connecting.Store(true) },
+		TLSHandshakeStart: func() { connecting.Store(false) },
+		GotConn:           func(httptrace.GotConnInfo) { connecting.Store(false) },
+	}), connecting
+}
+
 // noAnswer is the error of a request without a response.
 type noAnswer struct {
-	from *url.URL
-	err  error
+	from       *url.URL
+	err        error
+	connecting bool // there was no connection
 }
 
 func (e *noAnswer) Error() string { return e.err.Error() }
@@ -206,7 +226,7 @@ type final struct{ error }
 func (f final) Unwrap() error { return f.error }
 func (final) NonRetriable()   {}
 
-// place formats a URL for an error, without user information and query, in at most 200 bytes.
-func place(u *url.URL) string {
-	return fmt.Sprintf("%.200q", u.Scheme+"://"+u.Host+u.EscapedPath())
+// place formats a URL for an error, without user information, query, and the secret, in at most 200 bytes.
+func place(u *url.URL, secret string) string {
+	return fmt.Sprintf("%.200q", withoutSecret(u.Scheme+"://"+u.Host+u.EscapedPath(), secret))
 }

@@ -6,13 +6,16 @@ package azhost
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/azhost/azhost/internal/advice"
 	"github.com/stretchr/testify/require"
 )
 
@@ -47,6 +50,44 @@ func TestNoProxy(t *testing.T) {
 		}
 		require.Equal(t, "127.0.0.1:3128", goesTo(http.DefaultTransport.(*http.Transport).Clone()), "the environment has no effect")
 		require.Equal(t, "169.254.169.254:8080", goesTo(newHTTPClient(0).Transport.(*http.Transport)))
+	}
+}
+
+// TestTimeoutWhileConnecting: without a connection, nothing accepted the request.
+func TestTimeoutWhileConnecting(t *testing.T) {
+	stuck := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	accepting := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		near, far := net.Pipe()
+		go func() { _, _ = io.Copy(io.Discard, far) }()
+		return near, nil
+	}}
+	for name, test := range map[string]struct {
+		client    *http.Client
+		url, text string
+		problem   advice.Problem
+	}{
+		"connecting":                {&http.Client{Transport: stuck}, "http://host/", "there was no connection in time", advice.Silent},
+		"connecting, with TLS":      {&http.Client{Transport: stuck}, "https://host/", "there was no connection in time", advice.Silent},
+		"connecting, of the client": {&http.Client{Transport: stuck, Timeout: time.Second}, "http://host/", "there was no connection in time", advice.Silent},
+		"connected":                 {&http.Client{Transport: accepting}, "http://host/", "the request was accepted", advice.Unanswered},
+		"connected, of the client":  {&http.Client{Transport: accepting, Timeout: time.Second}, "http://host/", "the request was accepted", advice.Unanswered},
+		"in a handshake":            {&http.Client{Transport: accepting}, "https://host/", "the request was accepted", advice.Unanswered},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, test.url, nil)
+			require.NoError(t, err, name)
+			_, err = (&transport{test.client}).Do(req)
+			require.Equal(t, test.problem, problemOf(err), name)
+			require.Equal(t, test.text+map[bool]string{true: ", but there was no response in time"}[test.problem == advice.Unanswered]+" (context deadline exceeded)", describe(err), name)
+			stuck.CloseIdleConnections()
+			accepting.CloseIdleConnections()
+			synctest.Wait()
+		})
 	}
 }
 

@@ -35,7 +35,8 @@ type Failure struct {
 	Identity string // how a user-assigned identity was selected, such as `client ID "…"`; "" if none was
 
 	Status         int    // of the response; 0 if there is none
-	Code, Text     string // the host's error
+	Code, Text     string // the host's error, or the text of another body
+	Own            bool   // the response has the form of a host's error
 	Empty          bool   // the response has no body
 	NewestVersions bool   // IMDS lists the API versions that it supports
 
@@ -131,12 +132,7 @@ func For(f Failure) string {
 			return ShellScope
 		}
 	case detect.AzureML:
-		switch f.Status {
-		case 401, 403:
-			return WrongSecret
-		case 400, 404:
-			return MLIdentity
-		}
+		return azureML(f)
 	}
 	return ""
 }
@@ -197,15 +193,35 @@ func arc(f Failure) string {
 }
 
 func appService(f Failure) string {
-	switch f.Status {
-	case 500:
+	switch {
+	case !f.Own && !f.Empty: // such as a proxy's page
+		return ""
+	case f.Status == 500:
 		return AppResource
-	case 401, 403:
+	case f.Status == 401 || f.Status == 403:
 		return WrongHeader
-	case 400, 404:
+	case f.lacksIdentity():
 		return assigned(f)
 	}
 	return ""
+}
+
+func azureML(f Failure) string {
+	switch {
+	case !f.Own && !f.Empty:
+		return ""
+	case f.Status == 401 || f.Status == 403:
+		return WrongSecret
+	case f.lacksIdentity():
+		return MLIdentity
+	}
+	return ""
+}
+
+// lacksIdentity reports whether a platform rejects a request because of the identity. Its texts about another
+// parameter, such as the API version, don't mention one.
+func (f Failure) lacksIdentity() bool {
+	return (f.Status == 400 || f.Status == 404) && (f.Empty || strings.Contains(strings.ToLower(f.Text), "identity"))
 }
 
 // assigned returns how to give the machine the identity.

@@ -7,27 +7,17 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
 )
 
-// Limits of what is quoted from a host's error, in bytes. Every known error is shorter, and long text from
-// another server stays out of the caller's log.
-const (
-	maxCode        = 128
-	maxDescription = 1024
-	maxID          = 64
-)
-
-// Error is a host's error, safe to print: each value is one line of printable characters. A value that was
-// too long is cut and ends in "…".
+// Error is a host's error: each value is one line of printable characters. They are as long as in the body,
+// because a caller must remove secrets before it shortens a text.
 type Error struct {
-	Code        string // such as "invalid_request"; at most 128 bytes and the "…"
-	Description string // at most 1024 bytes and the "…"
-
-	// CorrelationID and Trailer differ each time, so they are only for the log. CorrelationID is the
-	// correlationId of App Service and Service Fabric. Trailer is what Microsoft Entra ID writes at the end
-	// of a description, "Trace ID: … Correlation ID: … Timestamp: …"; Description doesn't include it.
-	CorrelationID, Trailer string
+	Code        string // such as "invalid_request"
+	Description string // may end in the trailer of Microsoft Entra ID; see [Text]
 
 	// NewestVersions reports that the response lists api-versions, as IMDS does to reject one that it doesn't
 	// support. Code is a sentence then.
@@ -43,9 +33,8 @@ type Error struct {
 //	{"code": "…", "message": "…"}                   IMDS, by its published schema
 //	{"statusCode": 400, "message": "…"}             App Service
 //
-// The last three may have a "correlationId" next to the message. A lone "message" doesn't count, because many
-// other servers send that. A lone "error" with spaces is a description and not a code, except about the
-// api-version.
+// A lone "message" doesn't count, because many other servers send that. A lone "error" with spaces is a
+// description and not a code, except about the api-version.
 func ParseError(body []byte) (Error, bool) {
 	var a struct {
 		Error          json.RawMessage `json:"error"`
@@ -53,7 +42,6 @@ func ParseError(body []byte) (Error, bool) {
 		Code           json.RawMessage `json:"code"`
 		Message        json.RawMessage `json:"message"`
 		StatusCode     json.RawMessage `json:"statusCode"`
-		CorrelationID  json.RawMessage `json:"correlationId"`
 		NewestVersions json.RawMessage `json:"newest-versions"`
 	}
 	if decode(body, &a) != nil {
@@ -62,49 +50,65 @@ func ParseError(body []byte) (Error, bool) {
 	var e Error
 	known := false
 	if text, isString := str(a.Error); isString {
-		e.describe(a.Description)
-		if e.Description == "" {
-			e.describe(a.Message)
-		}
+		text = Line(text)
+		e.Description = cmp.Or(line(a.Description), line(a.Message))
 		e.NewestVersions = bytes.HasPrefix(a.NewestVersions, []byte("["))
-		if e.Description == "" && !e.NewestVersions && strings.Contains(oneLine(text, maxCode), " ") {
-			e.describe(a.Error)
+		if e.Description == "" && !e.NewestVersions && strings.Contains(text, " ") {
+			e.Description = text
 		} else {
-			e.Code = oneLine(text, maxCode)
+			e.Code = text
 		}
 		known = e.Code != "" || e.Description != ""
 	} else if bytes.HasPrefix(a.Error, []byte("{")) {
 		var inner struct {
-			Code          json.RawMessage `json:"code"`
-			Message       json.RawMessage `json:"message"`
-			CorrelationID json.RawMessage `json:"correlationId"`
+			Code    json.RawMessage `json:"code"`
+			Message json.RawMessage `json:"message"`
 		}
 		if decode(a.Error, &inner) == nil {
-			e.Code = line(inner.Code, maxCode)
-			e.describe(inner.Message)
-			e.CorrelationID = line(inner.CorrelationID, maxID)
+			e.Code = line(inner.Code)
+			e.Description = line(inner.Message)
 		}
 		known = e.Code != ""
 	} else {
-		e.Code = line(a.Code, maxCode)
-		e.describe(a.Message)
+		e.Code = line(a.Code)
+		e.Description = line(a.Message)
 		known = e.Description != "" && (e.Code != "" || !absent(a.StatusCode))
 	}
 	if !known {
 		return Error{}, false
 	}
-	e.CorrelationID = cmp.Or(e.CorrelationID, line(a.CorrelationID, maxID))
 	return e, true
 }
 
-// describe sets Description and Trailer from a string; any other type counts as an empty one.
-func (e *Error) describe(raw json.RawMessage) {
+// line decodes a string to one line; it is "" for any other type.
+func line(raw json.RawMessage) string {
 	s, _ := str(raw)
-	e.Description, e.Trailer = cutTrailer(s, maxDescription)
+	return Line(s)
 }
 
-// line decodes a string to one line; it is "" for any other type.
-func line(raw json.RawMessage, limit int) string {
-	s, _ := str(raw)
-	return oneLine(s, limit)
+// ID is an ID that a response gives to its request.
+type ID struct{ Name, Value string }
+
+var idName = regexp.MustCompile(`(?i)^(?:x-ms-)?(?:client-)?(?:correlation|trace|request|activity)[-_]?(?:request-)?id$`)
+
+// IDs returns the IDs in a body that is a JSON object, at its top level and in its "error", whether or not it
+// is in the form of a host's error. The values are as long as in the body.
+func IDs(body []byte) (ids []ID) {
+	var outer map[string]json.RawMessage
+	if decode(body, &outer) != nil {
+		return nil
+	}
+	var inner map[string]json.RawMessage
+	_ = decode(outer["error"], &inner) // which may be a string
+	for _, fields := range []map[string]json.RawMessage{inner, outer} {
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if !idName.MatchString(name) {
+				continue
+			}
+			if value := line(fields[name]); value != "" {
+				ids = append(ids, ID{name, value})
+			}
+		}
+	}
+	return ids
 }

@@ -212,6 +212,37 @@ func TestSameFailureHasTheSameText(t *testing.T) {
 	})
 }
 
+// TestEveryIDIsInTheLog: what an error lacks is in the log, wherever a host or a proxy writes it.
+func TestEveryIDIsInTheLog(t *testing.T) {
+	const id = "11111111-0000-0000-0000-000000000000"
+	for name, test := range map[string]struct{ body, header, want string }{
+		"correlation_id":      {`{"error":"x","error_description":"No","correlation_id":"ID"}`, "", "correlation_id=ID"},
+		"trace_id":            {`{"error":"x","error_description":"No","trace_id":"ID"}`, "", "trace_id=ID"},
+		"requestId":           {`{"message":"No","requestId":"ID"}`, "", "requestId=ID"},
+		"activityId":          {`{"error":{"message":"No","activityId":"ID"}}`, "", "activityId=ID"},
+		"correlation header":  {"No", "x-ms-correlation-request-id: ID", "x-ms-correlation-request-id=ID"},
+		"request header":      {"No", "x-request-id: ID", "x-request-id=ID"},
+		"trailer":             {"No. Request ID: ID", "", `entra="Request ID: ID"`},
+		"text":                {"request ID failed", "", `text="request ID failed"`},
+		"a host's text":       {`{"error":"x","error_description":"request ID failed"}`, "", `text="x: request ID failed"`},
+		"a page of a content": {"<html>Ray ID: <b>ID</b>", "", `text="<html>Ray ID: <b>ID</b>"`},
+	} {
+		inBubble(t, name, nil, func(t *testing.T) {
+			var log safeBuffer
+			fill := func(s string) string {
+				return strings.NewReplacer("Ray ID", "Ray ID", "Request ID:", "Request ID:", "ID", id).Replace(s)
+			}
+			cred := onVM(t, always(answer(403, fill(test.body), fill(test.header))), known, func(o *azhost.ManagedIdentityCredentialOptions) {
+				o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+			})
+			_, err := token(t.Context(), cred)
+			require.NotContains(t, err.Error(), id)
+			synctest.Wait()
+			require.Contains(t, log.String(), fill(test.want))
+		})
+	}
+}
+
 // TestRequestIDsAreInTheLog: Azure's support asks for them. They are not in the error.
 func TestRequestIDsAreInTheLog(t *testing.T) {
 	const request, correlation = "11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000"
@@ -223,6 +254,8 @@ func TestRequestIDsAreInTheLog(t *testing.T) {
 		{"App Service", azhost.SourceAppService, `{"statusCode":400,"message":"No","correlationId":"` + correlation + `"}`},
 		{"Service Fabric's form", azhost.SourceAppService, `{"error":{"code":"x","message":"No","correlationId":"` + correlation + `"}}`},
 		{"IMDS", azhost.SourceIMDS, `{"error":"x","error_description":"No","correlationId":"` + correlation + `"}`},
+		{"no known form", azhost.SourceAppService, `{"detail":"No","correlationId":"` + correlation + `"}`},
+		{"an inner message alone", azhost.SourceAppService, `{"error":{"message":"No","correlationId":"` + correlation + `"}}`},
 	} {
 		inBubble(t, test.name, platforms[test.source], func(t *testing.T) {
 			var log safeBuffer

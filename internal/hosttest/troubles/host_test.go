@@ -5,6 +5,7 @@ package troubles
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -59,7 +60,8 @@ func hostTroubles() map[string]*trouble {
 			_, err := token(ctx, cred)
 			return err
 		}),
-		"no token within 3m0s": here(byKnown(always(answer(429, "", "Retry-After: 55")))),
+		"no token within 3m0s":                                        here(byKnown(always(answer(429, "", "Retry-After: 55")))),
+		"there was no connection in time":                             here(stuckDial),
 		"the request was accepted, but there was no response in time": here(byKnown(transporter(hang))),
 		"it must honor its context": here(by(transporter(func(*http.Request) (*http.Response, error) {
 			time.Sleep(4 * time.Minute)
@@ -163,4 +165,12 @@ func answerTroubles() map[string]*trouble {
 		"the response does not say when its token expires":                        here(body(`{"access_token":"a"}`)),
 		"the token has already expired":                                           here(onFakeVM(nil, func(vm *azhosttest.VM) { vm.SetTokenLifetime(-time.Hour) })),
 	}
+}
+
+// stuckDial is the failure of a client that gives up before its dialer does.
+func stuckDial(o *occasion) error {
+	return byKnown(&http.Client{Timeout: time.Second, Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		time.Sleep(time.Minute) // net/http's dialer may outlive the request
+		return nil, os.ErrDeadlineExceeded
+	}}})(o)
 }

@@ -65,7 +65,7 @@ func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
 		"no token":                        {azhost.SourceIMDS, nil, answer(200, "{}", "Server: IMDS/1.0"), []string{"no access_token", "200 OK"}, 200},
 		"no challenge":                    {azhost.SourceAzureArc, answer(401, "log in first"), nil, []string{"no WWW-Authenticate header", "401 Unauthorized: log in first"}, 401},
 		"another challenge":               {azhost.SourceAzureArc, answer(401, "log in first", "WWW-Authenticate: Negotiate"), nil, []string{`"Negotiate"`, "401 Unauthorized: log in first"}, 401},
-		"a challenge for another file":    {azhost.SourceAzureArc, answer(401, "", "WWW-Authenticate: Basic realm="+filepath.Join(filepath.Dir(keys), "x.key")), nil, []string{"refusing to read"}, 401},
+		"a challenge for another file":    {azhost.SourceAzureArc, answer(401, "log in first", "WWW-Authenticate: Basic realm="+filepath.Join(filepath.Dir(keys), "x.key")), nil, []string{"refusing to read", "401 Unauthorized: log in first. Only .key files"}, 401},
 		"a page without a challenge":      {azhost.SourceAzureArc, answer(200, "<html>Hello"), nil, []string{"without a challenge", "200 OK: <html>Hello"}, 200},
 		"a token without a challenge":     {azhost.SourceAzureArc, answer(200, token200), nil, []string{"without a challenge", "200 OK"}, 200},
 		"an agent's token with a 202":     {azhost.SourceAzureArc, nil, answer(202, token200), []string{"doesn't return tokens with this status", "202 Accepted"}, 202},

@@ -21,38 +21,103 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTextOfAProxyIsTheSame: what proxies write into their pages is different each time. The rest is quoted.
-func TestTextOfAProxyIsTheSame(t *testing.T) {
-	for name, test := range map[string]struct {
-		body string // n is a number of six digits that is different each time
-		want string
-	}{
-		"Squid":                {"<html><h1>ERROR</h1><p>Generated {http} by proxy (squid/5.7)</p>", "Generated … by proxy (squid/5.7)"},
-		"a proxy in Go":        {"bad gateway: read tcp 172.17.0.2:5{n}->169.254.169.254:80: i/o timeout", "read tcp 169.254.169.254:80: i/o timeout"},
-		"a firewall":           {"The request was rejected. Your support ID is: 93{n}. Go back", "Your support ID is: …. Go back"},
-		"a content network":    {"Error 502 <p>Ray ID: <strong>7f{n}abc</strong> down", "<strong>…</strong> down"},
-		"a time of ISO 8601":   {"failed at {iso} upstream", "failed at … upstream"},
-		"a time in JSON":       {`{"error":"x","error_description":"failed at {iso} upstream"}`, "failed at … upstream"},
-		"a time without zone":  {"{plain} upstream failed", "… upstream failed"},
-		"an ID with a hyphen":  {"denied, Request-ID: {n}-a", "403 Forbidden: denied"},
-		"an ID with an equals": {"denied request_id={n}", "403 Forbidden: denied"},
-		"an activity":          {"denied. ActivityId: 11111111-0000-0000-0000-000000{n}", "403 Forbidden: denied"},
+// TestTextIsTheSame: what hosts and proxies write into their texts is different each time. The rest is quoted.
+func TestTextIsTheSame(t *testing.T) {
+	const (
+		own     = `{"error":"x","error_description":"%s"}`
+		foreign = "<p>%s</p>"
+	)
+	for name, test := range map[string]struct{ form, body, want string }{
+		"Squid":                   {foreign, "Generated {http} by proxy (squid/5.7)", "Generated … by proxy (squid/5.7)"},
+		"a proxy in Go":           {foreign, "read tcp 172.17.0.2:{port}->169.254.169.254:80: i/o timeout", "read tcp 169.254.169.254:80: i/o timeout"},
+		"a source address":        {foreign, "client 10.0.0.1:{port} and [::1]:{port}, server 10.0.0.2:8080", "client 10.0.0.1:… and [::1]:…, server 10.0.0.2:8080"},
+		"a firewall":              {foreign, "Your support ID is: {n}. Go back", "Your support ID is: …. Go back"},
+		"a content network":       {foreign, "Ray ID: <strong>7f{hex}</strong> down", "Ray ID: <strong>…</strong> down"},
+		"another":                 {foreign, "Reference #18.{hex}.{n}.{hex}", "Reference #18.….….…"},
+		"a cache":                 {foreign, "Guru Meditation: XID: {n} Varnish", "XID: … Varnish"},
+		"an edge":                 {foreign, "Azure Ref: 0{base32}", "Azure Ref: …"},
+		"a GUID":                  {foreign, "[{guid}] forbidden", "[…] forbidden"},
+		"a trace":                 {foreign, "traceparent: 00-{hex}{hex}-{hex}-01", "traceparent: 00-…-…-01"},
+		"seconds since 1970":      {"%s", `{"ts":{n},"detail":"No"}`, `{"ts":…,"detail":"No"}`},
+		"members of JSON":         {"%s", `{"requestId":"a-{n}","x-request-id":"b-{n}","timestamp":{n},"detail":"No"}`, `{"requestId":"…","x-request-id":"…","timestamp":"…","detail":"No"}`},
+		"ISO 8601":                {foreign, "failed at {iso} upstream", "failed at … upstream"},
+		"slashes":                 {foreign, "at {slash}, on {day}, on {slashday}", "at …, on …, on …"},
+		"C":                       {foreign, "at {ansic} and {unixdate}.", "at … and …."},
+		"RFC 850":                 {foreign, "at {rfc850}.", "at …."},
+		"an American date":        {foreign, "at {us}.", "at …."},
+		"a log's date":            {foreign, "[{clf}] down", "[…] down"},
+		"without separators":      {foreign, "at {compact}.", "at …."},
+		"a clock":                 {foreign, "at {clock}.", "at …."},
+		"a duration of Go":        {foreign, "took {ms}.{n}ms or 1m{ms}s", "took … or …"},
+		"a duration":              {foreign, "after {ms} seconds or {ms} ms", "after … or …"},
+		"a host's time":           {own, "failed at {iso} upstream", "failed at … upstream"},
+		"a host's date":           {own, "failed at {us}, {http}", "failed at …, …"},
+		"a host's pause":          {own, "Retry after {ms} seconds, or try again in {ms} ms", "Retry after … seconds, or try again in … ms"},
+		"a host's session":        {own, "Session ID: {guid} ended", "Session ID: … ended"},
+		"a host's message":        {own, "Message-Id '{guid}' ended", "Message-Id '…' ended"},
+		"in parentheses":          {own, "oops (correlation id {guid})", "oops (correlation id …)"},
+		"a host's request":        {own, "request {guid} failed", "request … failed"},
+		"a host's header":         {own, "no; x-ms-client-request-id: {guid}", "403 Forbidden: x: no"},
+		"an ID with a hyphen":     {"%s", "denied, Request-ID: {n}-a", "403 Forbidden: denied"},
+		"an ID with an equals":    {"%s", "denied request_id={n}", "403 Forbidden: denied"},
+		"an activity":             {"%s", "denied. ActivityId: {guid}", "403 Forbidden: denied"},
+		"a number of the failure": {foreign, "AADSTS700016: HTTP/1.1 403, status 1234", "AADSTS700016: HTTP/1.1 403, status 1234"},
 	} {
 		inBubble(t, name, nil, func(t *testing.T) {
-			n := 123456
 			cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
-				n += 98765
+				n := time.Now().UnixNano()
 				now := time.Now().UTC()
-				return answer(403, strings.NewReplacer("{n}", fmt.Sprint(n), "{http}", now.Format(http.TimeFormat), "{iso}", now.Format(time.RFC3339Nano), "{plain}", now.Format(time.DateTime)).Replace(test.body))(req)
+				fill := strings.NewReplacer("{n}", fmt.Sprint(n), "{hex}", fmt.Sprintf("%016x", n), "{guid}", fmt.Sprintf("11111111-0000-4000-8000-%012x", n%(1<<48)),
+					"{base32}", "ABCDEFGHIJ"+fmt.Sprint(n), "{port}", fmt.Sprint(40000+n/1e6%9000), "{ms}", fmt.Sprint(n/1e6%997),
+					"{http}", now.Format(http.TimeFormat), "{iso}", now.Format(time.RFC3339Nano), "{slash}", now.Format("2006/01/02 15:04:05"),
+					"{day}", now.Format(time.DateOnly), "{slashday}", now.Format("2006/01/02"), "{ansic}", now.Format(time.ANSIC), "{unixdate}", now.Format(time.UnixDate),
+					"{rfc850}", now.Format(time.RFC850), "{us}", now.Format("1/2/2006 3:04:05 PM"), "{clf}", now.Format("02/Jan/2006:15:04:05 -0700"),
+					"{compact}", now.Format("20060102T150405Z"), "{clock}", now.Format(time.TimeOnly))
+				return answer(403, fill.Replace(fmt.Sprintf(test.form, test.body)))(req)
 			}), known)
 			var texts []string
-			for range 2 {
+			for range 3 {
 				_, err := token(t.Context(), cred)
 				require.ErrorContains(t, err, test.want)
 				texts = append(texts, err.Error())
-				time.Sleep(17*time.Hour + time.Minute + time.Second + time.Millisecond)
+				time.Sleep(1317*time.Hour + time.Minute + time.Second + 234567891)
 			}
 			require.Equal(t, texts[0], texts[1])
+			require.Equal(t, texts[0], texts[2])
+		})
+	}
+}
+
+// TestTextNamesTheIdentity: these IDs are the same each time, and say what a host doesn't know.
+func TestTextNamesTheIdentity(t *testing.T) {
+	const id = "0f8fad5b-d9cb-469f-a165-70867728950e"
+	for _, text := range []string{
+		"Identity not found: " + id, "No identity with ID " + id, "client id '" + id + "' is unknown", "clientId: " + id, "Object ID " + id, "principal_id=" + id,
+		"Application with identifier '" + id + "' was not found in the directory '" + id + "'", "tenant " + id + " has no resource ID " + id,
+		"subscription 0123456789abcdef0123456789 of 2018-02-01 with 123456789",
+	} {
+		inBubble(t, text, nil, func(t *testing.T) {
+			for _, body := range []string{`{"error":"x","error_description":"%s"}`, `{"statusCode":400,"message":"%s"}`, `{"error":{"code":"x","message":"%s"}}`} {
+				_, err := token(t.Context(), onVM(t, always(answer(403, fmt.Sprintf(body, text))), known))
+				require.ErrorContains(t, err, text)
+			}
+		})
+	}
+}
+
+// TestTextInAnotherEncoding is quoted if most of it is readable.
+func TestTextInAnotherEncoding(t *testing.T) {
+	for name, test := range map[string]struct{ body, want string }{
+		"Latin-1":     {"acc\xe8s refus\xe9", "403 Forbidden: acc\ufffds refus\ufffd"},
+		"UTF-16LE":    {"\xff\xfed\x00e\x00n\x00i\x00e\x00d\x00", "403 Forbidden: denied"},
+		"UTF-16BE":    {"\xfe\xff\x00d\x00e\x00n\x00i\x00e\x00d", "403 Forbidden: denied"},
+		"UTF-8":       {"\ufeffaccès refusé", "403 Forbidden: accès refusé"},
+		"no encoding": {"\x1f\x8b\x08\xf1\xb2\xc9\xe0\x91ab\xff\xd8", ""},
+	} {
+		inBubble(t, name, nil, func(t *testing.T) {
+			_, err := token(t.Context(), onVM(t, always(answer(403, test.body)), known))
+			require.ErrorContains(t, err, test.want)
+			require.Equal(t, test.want == "", !strings.Contains(err.Error(), "403 Forbidden: "))
 		})
 	}
 }
@@ -70,6 +135,7 @@ func TestTokenIsInNoError(t *testing.T) {
 		"opaque, in a description": `{"error":"x","error_description":"unexpected access_token=canary."}`,
 		"in text":                  "unexpected header Bearer " + token1,
 		"in another shape":         `{"accessToken":"canary"}`,
+		"UTF-16":                   "\xff\xfe" + strings.Join(strings.Split(`{"access_token":"canary"}`, ""), "\x00"),
 		"without a signature":      "unexpected eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJjYW5hcnkifQ",
 	} {
 		for _, status := range []int{200, 202, 400, 403, 503} {
