@@ -13,6 +13,7 @@ import (
 	"github.com/azhost/azhost"
 	"github.com/azhost/azhost/azhostotel"
 	"github.com/azhost/azhost/azhosttest"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -54,6 +55,34 @@ func Example() {
 		}
 	}
 	// Output: azhost.resource=https://vault.azure.net azhost.source=IMDS: more than 23 h
+}
+
+// Without a MeterProvider, the metrics go to the global one.
+func ExampleNew() {
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	reader := sdk.NewManualReader()
+	otel.SetMeterProvider(sdk.NewMeterProvider(sdk.WithReader(reader))) // most programs do this first
+
+	metrics, err := azhostotel.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cred, err := azhost.NewManagedIdentityCredential(vm.InMemory())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := metrics.Register(cred); err != nil {
+		log.Fatal(err)
+	}
+	_, err = cred.GetToken(context.Background(), policy.TokenRequestOptions{
+		Scopes: []string{"https://vault.azure.net/.default"},
+	})
+	fmt.Println(err, collect(reader)["azhost.token.remaining"])
+	// Output: <nil> azhost.resource=https://vault.azure.net azhost.source=IMDS: more than 23 h
 }
 
 // Observe is called on its own goroutine, after the callers have been released. A program with another
