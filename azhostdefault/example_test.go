@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/azhost/azhost/azhostdefault"
@@ -21,6 +22,31 @@ func ExampleNewDefaultAzureCredential() {
 	}
 	fmt.Printf("%T\n", cred)
 	// Output: *azhostdefault.DefaultAzureCredential
+}
+
+// With AZURE_TOKEN_CREDENTIALS, a program on a server uses only the machine's managed identity.
+func ExampleDefaultAzureCredential() {
+	vm, err := azhosttest.ListenVM("127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer vm.Close()
+	if err := os.Setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential"); err != nil {
+		log.Fatal(err)
+	}
+	defer os.Unsetenv("AZURE_TOKEN_CREDENTIALS")
+
+	var options azhostdefault.DefaultAzureCredentialOptions
+	options.Transport = vm
+	cred, err := azhostdefault.NewDefaultAzureCredential(&options)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = cred.GetToken(context.Background(), policy.TokenRequestOptions{
+		Scopes: []string{"https://storage.azure.com/.default"},
+	})
+	fmt.Println(err, vm.Requests()[0].Resource)
+	// Output: <nil> https://storage.azure.com
 }
 
 // AZURE_TOKEN_CREDENTIALS should be "prod" on a server, so that a developer's sign-in is never
