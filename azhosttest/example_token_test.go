@@ -93,9 +93,11 @@ func ExampleHost_ReuseTokens() {
 	}
 	defer vm.Close()
 
-	fmt.Println(newToken(vm) == newToken(vm))
+	first, second := newToken(vm), newToken(vm)
+	fmt.Println(first == second)
 	vm.ReuseTokens(true)
-	fmt.Println(newToken(vm) == newToken(vm))
+	first, second = newToken(vm), newToken(vm)
+	fmt.Println(first == second)
 	// Output:
 	// false
 	// true
