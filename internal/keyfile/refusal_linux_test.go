@@ -72,6 +72,6 @@ func TestInUserNamespace(t *testing.T) {
 }
 
 func TestNameOfAnIDWithoutOne(t *testing.T) {
-	require.Equal(t, "4294967290", userName(4294967290))
-	require.Equal(t, "4294967290", groupName(4294967290))
+	require.Equal(t, "1999999990", userName(1999999990))
+	require.Equal(t, "1999999990", groupName(1999999990))
 }
