@@ -193,8 +193,8 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // the error includes the last attempt's failure. When the last caller leaves during an attempt, azhost
 // finishes the attempt and keeps its token.
 //
-// GetToken is safe for concurrent use. It must not be called by a policy or Transport of the same
-// credential.
+// GetToken is safe for concurrent use. It must not be called by a policy or Transport of the same credential,
+// nor by a Transport during the request of another credential that shares its limits on requests.
 func (c *ManagedIdentityCredential) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	if len(opts.Scopes) == 1 && opts.Claims == "" && !c.traced {
 		if token, ok := c.cacheFor(opts).hit(strings.TrimSuffix(opts.Scopes[0], defaultScope), time.Now()); ok {
