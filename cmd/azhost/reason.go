@@ -43,15 +43,6 @@ const (
 	reasonRequestFailed       reason = "request-failed"
 )
 
-func reasons() []reason {
-	return []reason{
-		reasonOK, reasonNotAzure, reasonForeignResponse, reasonProxy, reasonNoIdentity, reasonSeveralIdentities,
-		reasonIdentityNotAssigned, reasonIdentityDeleted, reasonResourceNotFound, reasonHostDown, reasonHostFailing,
-		reasonThrottled, reasonAgentDisconnected, reasonKeyUnreadable, reasonKeyMissing, reasonAccessDenied,
-		reasonEnvironment, reasonTimeout, reasonAnswer, reasonRequestFailed,
-	}
-}
-
 func (r reason) exitCode() int {
 	switch r {
 	case reasonOK:

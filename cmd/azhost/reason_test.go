@@ -126,3 +126,13 @@ func TestExitStatusesAgree(t *testing.T) {
 		})
 	}
 }
+
+// reasons are all reasons.
+func reasons() []reason {
+	return []reason{
+		reasonOK, reasonNotAzure, reasonForeignResponse, reasonProxy, reasonNoIdentity, reasonSeveralIdentities,
+		reasonIdentityNotAssigned, reasonIdentityDeleted, reasonResourceNotFound, reasonHostDown, reasonHostFailing,
+		reasonThrottled, reasonAgentDisconnected, reasonKeyUnreadable, reasonKeyMissing, reasonAccessDenied,
+		reasonEnvironment, reasonTimeout, reasonAnswer, reasonRequestFailed,
+	}
+}
