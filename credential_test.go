@@ -165,7 +165,7 @@ func (r *reader) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// TestNothingTravels: a flight is nobody's. What one caller's context says must not decide what
+// TestNothingTravels: a flight belongs to no caller. What one caller's context says must not decide what
 // others get, nor be used when it has left.
 func TestNothingTravels(t *testing.T) {
 	values := new(reader)

@@ -148,7 +148,7 @@ func TestNoAttemptFollowsTheLastCaller(t *testing.T) {
 				synctest.Wait()
 				require.Equal(t, 1, attempts)
 				require.Equal(t, test.pause > 0, left, "the pause went on")
-				_, err = r.want(t.Context(), "r", "") // and the failure is nobody's
+				_, err = r.want(t.Context(), "r", "") // and no caller gets the failure
 				require.NoError(t, err)
 			})
 		})

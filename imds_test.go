@@ -160,7 +160,7 @@ func TestIMDSRefusals(t *testing.T) {
 	}
 }
 
-func TestIMDSThatIsUnwellIsWaitedFor(t *testing.T) {
+func TestFailingIMDSIsWaitedFor(t *testing.T) {
 	for _, status := range []int{404, 410, 429, 500, 502, 503, 504, 511} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestIMDSThatIsUnwellIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestIMDSThatStaysUnwell(t *testing.T) {
+func TestIMDSThatKeepsFailing(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		last func(*http.Request) (*http.Response, error)
@@ -367,7 +367,7 @@ func TestKnownIMDSIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestIMDSRestarts: its host answers for it, then nobody does, then IMDS is back.
+// TestIMDSRestarts: its host responds for it, then nothing does, then IMDS is back.
 func TestIMDSRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {

@@ -184,7 +184,7 @@ func TestPlatformRefusals(t *testing.T) {
 		{"App Service, odd status", azhost.SourceAppService, nil, 418, "", []string{"418"}},
 		{"Cloud Shell, wrong audience", azhost.SourceCloudShell, nil, 400, `{"error":{"code":"AudienceNotSupported","message":"Audience x"}}`,
 			[]string{"Cloud Shell: POST", "AudienceNotSupported: Audience x", "only some resources"}},
-		{"Cloud Shell, unwell", azhost.SourceCloudShell, nil, 503, "", []string{"503 Service Unavailable"}},
+		{"Cloud Shell, failing", azhost.SourceCloudShell, nil, 503, "", []string{"503 Service Unavailable"}},
 		{"Azure ML, wrong identity", azhost.SourceAzureML, azhost.ClientID("me"), 400, "", []string{"Check that the identity is assigned to this compute"}},
 		{"Azure ML, a proxy's page", azhost.SourceAzureML, nil, 404, "<html>nginx</html>", []string{"404 Not Found: <html>nginx</html>. Azure ML was chosen"}},
 		{"Azure ML, wrong secret", azhost.SourceAzureML, nil, 401, "", []string{"Check that MSI_SECRET is"}},
@@ -335,7 +335,7 @@ func TestBlanksAroundVariables(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestEndpointInTheOpenIsLogged: over plain HTTP, whoever is in between can read the tokens.
+// TestEndpointInTheOpenIsLogged: over plain HTTP, others on the network can read the tokens.
 func TestEndpointInTheOpenIsLogged(t *testing.T) {
 	for endpoint, warned := range map[string]bool{
 		"http://localhost/token": false, "http://127.0.0.1/token": false, "http://[::1]/token": false,

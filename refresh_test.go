@@ -119,7 +119,7 @@ func TestRefreshOutlivesTheCallerThatTriggeredIt(t *testing.T) {
 	})
 }
 
-// TestRefreshJoinsForegroundFlight: at most one ordinary flight at a time, whoever started it.
+// TestRefreshJoinsForegroundFlight: at most one ordinary flight at a time, for the cache and its callers.
 func TestRefreshJoinsForegroundFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -195,7 +195,7 @@ func TestJitterDiffers(t *testing.T) {
 
 // TestDyingToken: in the last minute of a token its callers wait for the refresh under way, for 2 s
 // at most and never beyond what is left of it, and get the old token if it brings none. Before that
-// nobody waits.
+// no caller waits.
 func TestDyingToken(t *testing.T) {
 	for _, test := range []struct {
 		name        string
@@ -238,7 +238,7 @@ func TestDyingToken(t *testing.T) {
 				herd.Wait()
 				synctest.Wait() // the refresh that none of them waits for begins
 				require.Equal(t, 2, r.count(), "one refresh")
-				if test.down != nil { // nobody waits for the next attempt
+				if test.down != nil { // no caller waits for the next attempt
 					require.Equal(t, "r#1", r.token(t).Token)
 					require.Equal(t, test.waits, time.Since(start))
 					require.Equal(t, 2, r.count())
@@ -249,7 +249,7 @@ func TestDyingToken(t *testing.T) {
 	}
 }
 
-// TestRefreshThatFailsTooLate: once the token has expired, nobody can say that it is still valid.
+// TestRefreshThatFailsTooLate: an expired token is not reported as still valid.
 func TestRefreshThatFailsTooLate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)

@@ -21,7 +21,7 @@ type tools struct{ log string }
 const (
 	absent   = ""
 	signedIn = "token"
-	refuses  = "refuse" // as when nobody has signed in
+	refuses  = "refuse" // as before az login
 	babbles  = "babble" // prints something other than a token
 )
 

@@ -19,7 +19,7 @@ func TestFor(t *testing.T) {
 		f    Failure
 		want string
 	}{
-		// Error codes of Microsoft Entra ID come first, whoever passes them on.
+		// Error codes of Microsoft Entra ID come first, whichever host passes them on.
 		{"application not found", Failure{Host: "IMDS", Status: 400, Code: "unauthorized_client", Text: "AADSTS700016: Application not found"}, AppNotFound},
 		{"the same for the Arc agent", Failure{Host: "AzureArc", Status: 400, Text: "AADSTS700016: Application not found"}, AppNotFound},
 		{"the same in the middle of a text", Failure{Host: "AppService", Status: 500, Text: "Failed: (AADSTS700016) not found"}, AppNotFound},

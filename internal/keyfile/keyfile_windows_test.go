@@ -129,7 +129,7 @@ func TestReadLockedKey(t *testing.T) {
 	write(t, dir, "a.key", secret)
 	name, err := syscall.UTF16PtrFromString(path)
 	require.NoError(t, err)
-	h, err := syscall.CreateFile(name, syscall.GENERIC_READ, 0, nil, syscall.OPEN_EXISTING, 0, 0) // shared with nobody
+	h, err := syscall.CreateFile(name, syscall.GENERIC_READ, 0, nil, syscall.OPEN_EXISTING, 0, 0) // not shared
 	require.NoError(t, err)
 	key, err := Read(dir, "a.key")
 	require.NoError(t, syscall.CloseHandle(h))
@@ -162,7 +162,7 @@ func TestReadClosesFiles(t *testing.T) {
 	for name, content := range map[string]string{"good.key": "key", "empty.key": "", "big.key": strings.Repeat("k", MaxSize+1), "binary.key": "\x00"} {
 		write(t, dir, name, content)
 		_, _ = Read(dir, name)
-		// Shared with nobody, a file can be opened only if nobody has it open.
+		// A file that is not shared can be opened only if it is not open elsewhere.
 		path, err := syscall.UTF16PtrFromString(filepath.Join(dir, name))
 		require.NoError(t, err)
 		h, err := syscall.CreateFile(path, syscall.GENERIC_READ, 0, nil, syscall.OPEN_EXISTING, 0, 0)

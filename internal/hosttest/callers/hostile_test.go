@@ -77,7 +77,7 @@ func getVault(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err 
 }
 
 // TestHostileContext: a caller whose context panics gets an error that says so. Those who share the
-// flight with it get the token, whoever came first.
+// flight with it get the token, no matter which of them came first.
 func TestHostileContext(t *testing.T) {
 	const callersPanic = "panic in the caller's context"
 	boom := func() { panic("boom") }

@@ -91,18 +91,18 @@ func TestWaitForATurnEndsWithTheContext(t *testing.T) {
 // TestPatienceIsSpentOnce: after a whole schedule, each call makes one attempt for five minutes, whatever
 // its resource or identity, or until the host is back.
 func TestPatienceIsSpentOnce(t *testing.T) {
-	unwell := answer(500, "", "Server: IMDS/1.0")
+	failing := answer(500, "", "Server: IMDS/1.0")
 	for _, test := range []struct {
 		name        string
 		host        func(*http.Request) (*http.Response, error)
 		then        func(*http.Request) (*http.Response, error)
 		after, next int // requests of the call that finds the host so, and of the next one
 	}{
-		{"it goes on failing", unwell, unwell, 1, 1},
+		{"it goes on failing", failing, failing, 1, 1},
 		{"it goes on being silent, then answers", refusedDial, refusedDial, 1, 6},
-		{"it was silent and answers", refusedDial, unwell, 6, 1},
-		{"it refuses", unwell, answer(403, "no", "Server: IMDS/1.0"), 1, 6},
-		{"it is back", unwell, goodToken, 1, 6},
+		{"it was silent and answers", refusedDial, failing, 6, 1},
+		{"it refuses", failing, answer(403, "no", "Server: IMDS/1.0"), 1, 6},
+		{"it is back", failing, goodToken, 1, 6},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,7 +126,7 @@ func TestPatienceIsSpentOnce(t *testing.T) {
 				time.Sleep(time.Minute)
 				host = test.then
 				ask(other, test.after)
-				host = unwell
+				host = failing
 				ask(cred, test.next)
 				time.Sleep(5 * time.Minute)
 				ask(cred, 6) // once more

@@ -121,7 +121,7 @@ func TestWaitForASlotEnds(t *testing.T) {
 		_, err := token(ctx, cred)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(2 * time.Minute)
-		require.Equal(t, 4, imds.Requests(), "asked for nobody")
+		require.Equal(t, 4, imds.Requests(), "a request for which no caller was left")
 	})
 }
 

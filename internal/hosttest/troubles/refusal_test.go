@@ -170,7 +170,7 @@ func (b slowBody) Read([]byte) (int, error) {
 	return 0, b.Context().Err()
 }
 
-// TestAdviceFitsTheErrorCode: by Microsoft Entra ID's code where there is one, whoever passes it on.
+// TestAdviceFitsTheErrorCode: by Microsoft Entra ID's code where there is one, whichever host passes it on.
 func TestAdviceFitsTheErrorCode(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"application not found", "AADSTS700016: Application with identifier '00000000-0000-0000-0000-000000000001' was not found in the directory 'Contoso'.", advice.AppNotFound},
