@@ -64,10 +64,10 @@ func (s *arc) explain(resp *http.Response, err error) error {
 		if resp.StatusCode == http.StatusUnauthorized {
 			f.Problem = advice.KeyRefused
 		}
-		return s.failed(resp, nil, "%s%s", answered(resp), s.advice(resp, f))
+		return s.failed(resp, nil, "%s%s", describeResponse(resp), s.advice(resp, f))
 	}
 	f := advice.Failure{Problem: problemOf(err)}
-	if f.Problem == advice.NotListening && !s.gate.hasAnswered() {
+	if f.Problem == advice.NotListening && !s.gate.hasResponded() {
 		return s.unavailable(nil, err, "%s%s", describe(err), s.advice(nil, f))
 	}
 	return s.failed(nil, err, "%s%s", describe(err), s.advice(nil, f))
@@ -93,7 +93,7 @@ const (
 func (x exchange) Do(req *policy.Request) (*http.Response, error) {
 	for n := 1; ; n++ {
 		resp, err := x.once(req)
-		again := rejected(err) != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keyfile.ErrEmpty)) ||
+		again := responseOf(err) != nil && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, keyfile.ErrEmpty)) ||
 			err == nil && resp.StatusCode == http.StatusUnauthorized
 		if !again || n == maxExchanges {
 			return resp, err
@@ -116,7 +116,7 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 		return nil, err
 	case resp.StatusCode/100 == 2:
 		// An agent returns a token only in response to a key.
-		return nil, rejection(resp, fmt.Errorf("received a response without a challenge; another program may be listening on the Arc agent's port: %s", answered(resp)))
+		return nil, rejection(resp, fmt.Errorf("received a response without a challenge; another program may be listening on the Arc agent's port: %s", describeResponse(resp)))
 	case resp.StatusCode != http.StatusUnauthorized:
 		return resp, nil
 	}
@@ -128,12 +128,12 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 	proven.Raw().Header.Set("Authorization", "Basic "+key)
 	resp, err = proven.Next()
 	if err == nil && resp.StatusCode/100 == 2 && resp.StatusCode != http.StatusOK {
-		return nil, rejection(resp, fmt.Errorf("the Arc agent doesn't return tokens with this status: %s", answered(resp)))
+		return nil, rejection(resp, fmt.Errorf("the Arc agent doesn't return tokens with this status: %s", describeResponse(resp)))
 	}
 	return resp, err
 }
 
 // rejection returns the error for a response that must not lead to another attempt.
-func rejection(resp *http.Response, err error) error { return final{&answerError{resp, err}} }
+func rejection(resp *http.Response, err error) error { return final{&responseError{resp, err}} }
 
 var _ policy.Policy = exchange{}

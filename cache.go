@@ -70,9 +70,9 @@ type drop struct {
 	at    instant
 }
 
-// refused returns the token that Invalidate dropped. It returns "" if there is none, or once another token is
+// rejectedToken returns the token that Invalidate dropped. It returns "" if there is none, or once another token is
 // stored.
-func (e *entry) refused() string {
+func (e *entry) rejectedToken() string {
 	if e.dropped == nil {
 		return ""
 	}

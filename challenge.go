@@ -23,11 +23,11 @@ import (
 func readKey(resp *http.Response, agentDir, mountedDir string) (string, error) {
 	realm, err := challenge.Realm(resp.Header.Values("WWW-Authenticate"))
 	if err != nil {
-		return "", fmt.Errorf("the Arc agent's challenge is invalid: %w: %s", err, answered(resp))
+		return "", fmt.Errorf("the Arc agent's challenge is invalid: %w: %s", err, describeResponse(resp))
 	}
 	name, err := keyfile.Name(realm, agentDir, mountedDir)
 	if err != nil {
-		return "", fmt.Errorf("refusing to read the key file from the Arc agent's challenge: %w: %s. %s", err, answered(resp), expected(agentDir, mountedDir))
+		return "", fmt.Errorf("refusing to read the key file from the Arc agent's challenge: %w: %s. %s", err, describeResponse(resp), expected(agentDir, mountedDir))
 	}
 	// The agent names the file by its own path, even if a container mounts the directory elsewhere.
 	dir := cmp.Or(mountedDir, agentDir)

@@ -105,7 +105,7 @@ func TestRefreshUnderWayDoesNotBringBackADroppedToken(t *testing.T) {
 				}
 				time.Sleep(time.Minute)
 				require.Equal(t, "r#3", r.token(t).Token)
-				require.Equal(t, []string{"r#1"}, r.refused)
+				require.Equal(t, []string{"r#1"}, r.rejected)
 				require.Equal(t, 3, r.count())
 			})
 		})

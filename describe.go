@@ -24,17 +24,17 @@ import (
 // This file formats failures. The same failure has the same text, because controllers write it to a status
 // and reconcile when the status changes. So request IDs, ports, durations, and times go to the log instead.
 
-// answered describes a response: its status, and its error as one line of at most 1 KiB.
-func answered(resp *http.Response) string {
-	return unstopped(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))) + quoted(resp))
+// describeResponse describes a response: its status, and its error as one line of at most 1 KiB.
+func describeResponse(resp *http.Response) string {
+	return trimPeriod(strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))) + quoted(resp))
 }
 
 // quoted returns the error or text in a body, to append to a sentence. It returns "" if the body is empty or
 // may contain a token.
 func quoted(resp *http.Response) string { return messageOf(resp).steady }
 
-// unstopped removes the period at the end of a quoted text, because advice may follow.
-func unstopped(text string) string { return strings.TrimRight(text, ". ") }
+// trimPeriod removes the period at the end of a quoted text, because advice may follow.
+func trimPeriod(text string) string { return strings.TrimRight(text, ". ") }
 
 // idHeaders are the headers that have a response's IDs.
 var idHeaders = []string{"x-ms-request-id", "x-ms-correlation-request-id", "x-request-id"}
@@ -71,7 +71,7 @@ func logAttempt(j *journal, n int, resp *http.Response, err error, pause time.Du
 	}
 	attrs := []any{"attempt", n}
 	if err != nil {
-		attrs, resp = append(attrs, "error", textOf(err)), rejected(err)
+		attrs, resp = append(attrs, "error", textOf(err)), responseOf(err)
 	}
 	if resp != nil {
 		attrs = append(append(attrs, "status", resp.StatusCode), responseIDs(resp)...)
@@ -96,7 +96,7 @@ func describe(err error) string {
 	if invalid, ok := causeOf[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		text = strings.ReplaceAll(text, invalid.Detail, "check the clocks")
 	}
-	return unstopped(sourcePort.ReplaceAllString(text, "")) // on Windows, the system's texts end with a period
+	return trimPeriod(sourcePort.ReplaceAllString(text, "")) // on Windows, the system's texts end with a period
 }
 
 // textOf returns an error's text without the URL. If there was no response, it is one line of at most 1 KiB,
@@ -124,7 +124,7 @@ func causeOf[E error](err error) (cause E, ok bool) {
 func problemOf(err error) advice.Problem {
 	none, asked := causeOf[*noAnswer](err)
 	dial, ok := causeOf[*net.OpError](err)
-	partial, cut := causeOf[*answerError](err)
+	partial, cut := causeOf[*responseError](err)
 	switch {
 	case err == nil:
 		return advice.Refusal

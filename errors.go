@@ -29,7 +29,7 @@ type AuthenticationFailedError struct {
 	// Headers that carry secrets are removed from RawResponse.Request.
 	RawResponse *http.Response
 
-	answer
+	keptResponse
 	message string
 	err     error
 }
@@ -55,7 +55,7 @@ type CredentialUnavailableError struct {
 	// [AuthenticationFailedError.RawResponse].
 	RawResponse *http.Response
 
-	answer
+	keptResponse
 	message string
 	errs    []error
 }
@@ -76,9 +76,9 @@ var (
 	_ error = (*CredentialUnavailableError)(nil)
 )
 
-// answer is the part of a response that an error keeps for its copies. Many failures may be cached at once,
+// keptResponse is the part of a response that an error keeps for its copies. Many failures may be cached at once,
 // so the body is bounded.
-type answer struct {
+type keptResponse struct {
 	body       []byte        // nil if it may have a token
 	retryAfter time.Duration // the pause that the host asked for
 }
@@ -87,41 +87,41 @@ type answer struct {
 const maxKept = 16 << 10
 
 // keep returns the response for an error, without secrets, and the data for its copies.
-func keep(resp *http.Response) (*http.Response, answer) {
+func keep(resp *http.Response) (*http.Response, keptResponse) {
 	if resp == nil {
-		return nil, answer{}
+		return nil, keptResponse{}
 	}
-	var a answer
+	var k keptResponse
 	if !mayHaveToken(resp) {
 		body := bodyWithoutSecret(resp)
-		a.body = bytes.Clone(body[:min(len(body), maxKept)])
+		k.body = bytes.Clone(body[:min(len(body), maxKept)])
 	}
-	a.retryAfter = min(pauseAsked(resp), maxRetryAfter)
-	return stripped(resp), a
+	k.retryAfter = min(pauseAsked(resp), maxRetryAfter)
+	return stripped(resp), k
 }
 
 // copyOf returns a new copy of a response from keep.
-func (a answer) copyOf(resp *http.Response) *http.Response {
+func (k keptResponse) copyOf(resp *http.Response) *http.Response {
 	if resp == nil {
 		return nil
 	}
 	own := *resp
 	own.Header, own.Request = resp.Header.Clone(), resp.Request.Clone(context.Background())
-	own.Body = io.NopCloser(bytes.NewReader(a.body))
+	own.Body = io.NopCloser(bytes.NewReader(k.body))
 	return &own
 }
 
 // failed returns an AuthenticationFailedError about resp, which may be nil.
 func failed(resp *http.Response, cause error, format string, args ...any) *AuthenticationFailedError {
 	e := &AuthenticationFailedError{message: "azhost: " + fmt.Sprintf(format, args...), err: cause}
-	e.RawResponse, e.answer = keep(resp)
+	e.RawResponse, e.keptResponse = keep(resp)
 	return e
 }
 
 // unavailable returns a CredentialUnavailableError about resp, which may be nil.
 func unavailable(resp *http.Response, cause error, format string, args ...any) *CredentialUnavailableError {
 	e := &CredentialUnavailableError{message: "azhost: " + fmt.Sprintf(format, args...)}
-	e.RawResponse, e.answer = keep(resp)
+	e.RawResponse, e.keptResponse = keep(resp)
 	if cause != nil {
 		e.errs = []error{cause}
 	}
@@ -158,9 +158,9 @@ func gaveUp(ctx context.Context, resource, from string, last error) error {
 	var causes []error // those of last, not last itself, so that errors.As finds only one of azhost's types
 	switch last := last.(type) {
 	case *AuthenticationFailedError:
-		e.RawResponse, e.answer, causes = last.RawResponse, last.answer, []error{last.err}
+		e.RawResponse, e.keptResponse, causes = last.RawResponse, last.keptResponse, []error{last.err}
 	case *CredentialUnavailableError:
-		e.RawResponse, e.answer, causes = last.RawResponse, last.answer, last.errs
+		e.RawResponse, e.keptResponse, causes = last.RawResponse, last.keptResponse, last.errs
 	}
 	if last != nil {
 		e.message += "; last attempt: " + strings.TrimPrefix(last.Error(), "azhost: ")

@@ -45,7 +45,7 @@ type flight struct {
 	// Written before other goroutines can see the flight.
 	number   uint64        // in the order of starts
 	claims   string        // of the caller; "" for an ordinary flight
-	refused  string        // a token that a service rejected, or ""
+	rejected string        // a token that a service rejected, or ""
 	started  instant       // when it started
 	done     chan struct{} // closed when the flight has finished
 	progress *progress
@@ -102,8 +102,8 @@ func (e *entry) flight(claims string, now instant) *flight {
 // outdated reports whether f started before Invalidate dropped a token. Its request didn't report that token,
 // so the host may return it again. The caller holds cache.mu.
 func (e *entry) outdated(f *flight) bool {
-	refused := e.refused()
-	return refused != "" && f.refused != refused
+	rejected := e.rejectedToken()
+	return rejected != "" && f.rejected != rejected
 }
 
 // idle reports whether there is no flight that a call could join. The caller holds cache.mu.
@@ -125,9 +125,9 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 		number: c.flights, claims: claims, started: now, done: make(chan struct{}), requester: r, stop: stop,
 		until: instant{wall: math.MaxInt64, mono: math.MaxInt64},
 	}
-	f.refused = e.refused()
+	f.rejected = e.rejectedToken()
 	if claims != "" {
-		f.refused = cmp.Or(e.state.token.Token, f.refused)
+		f.rejected = cmp.Or(e.state.token.Token, f.rejected)
 	}
 	f.progress = &progress{cache: c, gate: r.gate, ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
@@ -154,7 +154,7 @@ func (c *cache) run(ctx context.Context, e *entry, f *flight) {
 		}
 	}()
 	token, err = f.fetch(ctx, want{
-		resource: e.resource, refused: f.refused, fresh: f.claims != "" || f.refused != "", revocable: c.revocable,
+		resource: e.resource, rejected: f.rejected, fresh: f.claims != "" || f.rejected != "", revocable: c.revocable,
 	})
 }
 
@@ -247,7 +247,7 @@ func (c *cache) keepToken(e *entry, f *flight, now time.Time, at instant) {
 	if e.flights = slices.DeleteFunc(e.flights, func(old *flight) bool { return old.outcome != running }); len(e.flights) == 0 {
 		e.flights = nil // releases the array, because the token may stay cached for hours
 	}
-	if f.overtaken && e.state.valid(at) || e.outdated(f) && f.token.Token == e.refused() {
+	if f.overtaken && e.state.valid(at) || e.outdated(f) && f.token.Token == e.rejectedToken() {
 		return
 	}
 	if f.claims != "" { // this token is better than those of running flights without claims or with older ones
@@ -298,7 +298,7 @@ func (f *flight) report(resource string) {
 	switch f.outcome {
 	case tokenAcquired:
 		j.write(slog.LevelInfo, "azhost: token acquired", append(attrs, "expires", f.token.ExpiresOn)...)
-		if f.token.Token == f.refused {
+		if f.token.Token == f.rejected {
 			j.write(slog.LevelWarn, "azhost: the host returned the token that a service rejected; the service may reject it again", "resource", resource)
 		}
 	case noToken:

@@ -20,12 +20,12 @@ type gate struct {
 	slots chan struct{}  // one for each attempt under way
 	rate  chan time.Time // for IMDS: when each of the last attempts ended; nil for other hosts
 
-	mu       sync.Mutex // guards the fields below; never held across I/O
-	answered bool       // the host itself has responded
-	spent    time.Time  // until then each request makes one attempt, because a whole schedule has failed
-	silent   bool       // that schedule ended without a response
-	pauseEnd time.Time  // until then no request is sent, because of a Retry-After
-	throttle *throttle  // the response that asked for this pause
+	mu        sync.Mutex // guards the fields below; never held across I/O
+	responded bool       // the host itself has responded
+	spent     time.Time  // until then each request makes one attempt, because a whole schedule has failed
+	silent    bool       // that schedule ended without a response
+	pauseEnd  time.Time  // until then no request is sent, because of a Retry-After
+	throttle  *throttle  // the response that asked for this pause
 }
 
 // throttle is a response that asks for a pause.
@@ -137,29 +137,29 @@ func (g *gate) throttled(req *http.Request) *http.Response {
 	}
 }
 
-// hasAnswered reports whether the host itself has responded at this endpoint.
-func (g *gate) hasAnswered() bool {
+// hasResponded reports whether the host itself has responded at this endpoint.
+func (g *gate) hasResponded() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.answered
+	return g.responded
 }
 
-// attempted records an attempt: whether there was a response (answered), the host itself sent it (genuine),
+// attempted records an attempt: whether there was a response (responded), the host itself sent it (genuine),
 // and the attempt may be repeated (retriable).
-func (g *gate) attempted(answered, genuine, retriable bool) {
+func (g *gate) attempted(responded, genuine, retriable bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.answered = g.answered || genuine
-	if answered && (g.silent || !retriable) {
+	g.responded = g.responded || genuine
+	if responded && (g.silent || !retriable) {
 		g.spent, g.silent = time.Time{}, false
 	}
 }
 
 // spend records that a whole schedule has failed, and whether its last attempt got a response.
-func (g *gate) spend(answered bool) {
+func (g *gate) spend(responded bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.spent, g.silent = time.Now().Add(spentFor), !answered
+	g.spent, g.silent = time.Now().Add(spentFor), !responded
 }
 
 // impatient reports whether requests make only one attempt, because a whole schedule has failed recently.

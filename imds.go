@@ -42,7 +42,7 @@ func (s *imds) request(ctx context.Context, w want) (*policy.Request, error) {
 // Security Protocol's agent, or by JSON in the shape of its tokens and errors. While IMDS restarts, the
 // Azure host may respond instead, with a Server header such as Microsoft-IIS.
 func (s *imds) genuine(resp *http.Response, err error) bool {
-	if partial := rejected(err); partial != nil {
+	if partial := responseOf(err); partial != nil {
 		return strings.HasPrefix(partial.Header.Get("Server"), "IMDS/") || strings.HasPrefix(partial.Header.Get("Server"), "Microsoft-")
 	}
 	if err != nil || resp == nil {
@@ -73,16 +73,16 @@ func (s *imds) explain(resp *http.Response, err error) error {
 		if problem == advice.Foreign && known {
 			problem = advice.Refusal
 		}
-		f := advice.Failure{Problem: problem, Status: statusOf(nil, err), OnAzure: known, Answered: s.gate.hasAnswered(), Pod: os.Getenv("KUBERNETES_SERVICE_HOST") != ""}
-		if problem == advice.Local || problem == advice.Refusal || f.Answered {
+		f := advice.Failure{Problem: problem, Status: statusOf(nil, err), OnAzure: known, Responded: s.gate.hasResponded(), Pod: os.Getenv("KUBERNETES_SERVICE_HOST") != ""}
+		if problem == advice.Local || problem == advice.Refusal || f.Responded {
 			return s.failed(nil, err, "%s%s", describe(err), s.advice(nil, f))
 		}
 		return s.unavailable(nil, err, "%s%s%s", describe(err), s.advice(nil, f), s.notes)
 	}
 	if !known {
-		return s.unavailable(resp, nil, "%s%s%s", answered(resp), s.advice(resp, advice.Failure{Problem: advice.Foreign}), s.notes)
+		return s.unavailable(resp, nil, "%s%s%s", describeResponse(resp), s.advice(resp, advice.Failure{Problem: advice.Foreign}), s.notes)
 	}
-	what := answered(resp) + s.advice(resp, advice.Failure{OnAzure: true})
+	what := describeResponse(resp) + s.advice(resp, advice.Failure{OnAzure: true})
 	if !s.offersIdentity(resp) {
 		return s.unavailable(resp, nil, "%s%s", what, s.notes)
 	}
@@ -99,7 +99,7 @@ func (s *imds) offersIdentity(resp *http.Response) bool {
 	case http.StatusBadRequest:
 		return s.id != "" || e.NewestVersions || e.Code == "invalid_resource" || strings.Contains(e.Description, "AADSTS") || advice.Several(e.Description)
 	case http.StatusForbidden:
-		return s.gate.hasAnswered() || !strings.Contains(string(body), "unreachable")
+		return s.gate.hasResponded() || !strings.Contains(string(body), "unreachable")
 	}
 	return true
 }

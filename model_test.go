@@ -32,13 +32,15 @@ type modelEntry struct {
 	failed               bool // the last ordinary flight
 	flights              []*modelFlight
 	touched              moment // the end of the last flight, or the last drop
-	refused              string
+	rejected             string
 	dropped              moment
 	everDropped          bool
 }
 
-// outdated reports whether the host was not told of the token that a service has refused.
-func (e *modelEntry) outdated(f *modelFlight) bool { return e.refused != "" && f.refused != e.refused }
+// outdated reports whether the host was not told of the token that a service has rejected.
+func (e *modelEntry) outdated(f *modelFlight) bool {
+	return e.rejected != "" && f.rejected != e.rejected
+}
 
 func (e *modelEntry) valid(now moment) bool { return e.token != "" && !e.expiry.passed(now) }
 
@@ -58,7 +60,7 @@ type modelFlight struct {
 	kept        bool // it is a refresh
 	background  bool
 	callers     []*modelCall
-	refused     string
+	rejected    string
 	over        bool // with result
 	result      string
 	until       moment // a failure is remembered until then
@@ -91,7 +93,7 @@ type plan struct {
 type modelRequest struct {
 	at              time.Duration
 	flight, attempt int
-	refused         string // the token that the host is told to replace
+	rejected        string // the token that the host is told to replace
 }
 
 // modelEvent is what an observer is told.
@@ -194,19 +196,19 @@ func (m *model) joinable(e *modelEntry, claims string) *modelFlight {
 
 func (m *model) start(e *modelEntry, resource, claims string) *modelFlight {
 	f := &modelFlight{n: len(m.flights), resource: resource, claims: claims, started: m.now, startedMono: m.at().mono, plan: m.plans(len(m.flights), resource)}
-	f.refused = e.refused
+	f.rejected = e.rejected
 	if claims != "" && e.token != "" {
-		f.refused = e.token
+		f.rejected = e.token
 	}
 	m.flights = append(m.flights, f)
 	e.flights = append(slices.DeleteFunc(e.flights, func(o *modelFlight) bool { return o.over && o.until.passed(m.at()) }), f)
-	m.begin(f, f.refused)
+	m.begin(f, f.rejected)
 	return f
 }
 
-func (m *model) begin(f *modelFlight, refused string) {
+func (m *model) begin(f *modelFlight, rejected string) {
 	f.attempting, f.next = true, m.now+f.plan.attempts[f.attempt]
-	m.requests = append(m.requests, modelRequest{m.now, f.n, f.attempt, refused})
+	m.requests = append(m.requests, modelRequest{m.now, f.n, f.attempt, rejected})
 }
 
 // nextEvent returns when the next thing happens by itself, 0 if nothing does, and whether it is not
@@ -312,15 +314,15 @@ func (m *model) finish(f *modelFlight, result string, retryAfter time.Duration) 
 				o.gone = true
 			}
 		}
-		if !(f.overtaken && e.valid(now)) && !(e.outdated(f) && result == e.refused) {
+		if !(f.overtaken && e.valid(now)) && !(e.outdated(f) && result == e.rejected) {
 			dying := f.plan.life - min(time.Minute, f.plan.life/10)
 			for _, o := range e.flights {
 				if f.claims != "" {
 					o.overtaken = o.claims == "" || o.n < f.n
 				}
 			}
-			if e.refused != result {
-				e.refused = ""
+			if e.rejected != result {
+				e.rejected = ""
 			}
 			e.token, e.renew, e.dying, e.expiry = result, m.scheduled(f), now.plus(dying), now.plus(f.plan.life)
 			e.failures, e.failed = 0, false
@@ -405,9 +407,9 @@ func (m *model) leave(c *modelCall) {
 func (m *model) drop(token string) {
 	for _, e := range m.entries {
 		if now := m.at(); token != "" && e.token == token && (!e.everDropped || e.dropped.plus(time.Minute).passed(now)) {
-			e.refused, e.dropped, e.everDropped, e.touched, e.token = token, now, true, now, ""
+			e.rejected, e.dropped, e.everDropped, e.touched, e.token = token, now, true, now, ""
 			for _, f := range e.flights {
-				f.overtaken = f.overtaken || f.refused != token
+				f.overtaken = f.overtaken || f.rejected != token
 			}
 		}
 	}

@@ -140,9 +140,9 @@ func (r *modelRun) fetch(ctx context.Context, w want, n int, p plan) (azcore.Acc
 		}
 		progress.attempts.Add(1)
 		r.mu.Lock()
-		r.requests = append(r.requests, modelRequest{time.Since(r.start), n, i, w.refused})
+		r.requests = append(r.requests, modelRequest{time.Since(r.start), n, i, w.rejected})
 		r.mu.Unlock()
-		w.refused = ""
+		w.rejected = ""
 		end := progress.ctx.Done()
 		if p.deaf {
 			end = nil

@@ -102,12 +102,12 @@ func TestParallelInvalidate(t *testing.T) {
 	by := h.requester(false)
 	for n := range 300 {
 		resource := fmt.Sprint(n)
-		var refused atomic.Int64 // the number of the token that was dropped
+		var rejected atomic.Int64 // the number of the token that was dropped
 		var all sync.WaitGroup
 		for range 4 {
 			all.Go(func() {
 				for range 20 {
-					before := refused.Load()
+					before := rejected.Load()
 					token, err := c.get(t.Context(), resource, "", by)
 					require.NoError(t, err)
 					n, _ := numberOf(t, token)
@@ -120,7 +120,7 @@ func TestParallelInvalidate(t *testing.T) {
 		require.NoError(t, err)
 		c.drop(token.Token)
 		n, _ := numberOf(t, token)
-		refused.Store(n)
+		rejected.Store(n)
 		all.Wait()
 	}
 }
@@ -133,7 +133,7 @@ func TestParallelClaims(t *testing.T) {
 	ordinary, answering := h.requester(false), h.requester(true)
 	_, err := c.get(t.Context(), "r", "", ordinary)
 	require.NoError(t, err)
-	var refused atomic.Int64 // requests up to this one were sent before claims that are answered
+	var rejected atomic.Int64 // requests up to this one were sent before claims that are answered
 	var all sync.WaitGroup
 	for caller := range 3 {
 		all.Go(func() {
@@ -144,14 +144,14 @@ func TestParallelClaims(t *testing.T) {
 				got, claims := numberOf(t, token)
 				require.True(t, claims)
 				require.Greater(t, got, sent)
-				for before := refused.Load(); sent > before && !refused.CompareAndSwap(before, sent); {
-					before = refused.Load()
+				for before := rejected.Load(); sent > before && !rejected.CompareAndSwap(before, sent); {
+					before = rejected.Load()
 				}
 			}
 		})
 		all.Go(func() {
 			for range 2_000 {
-				before := refused.Load()
+				before := rejected.Load()
 				token, err := c.get(t.Context(), "r", "", ordinary)
 				require.NoError(t, err)
 				if n, claims := numberOf(t, token); !claims {

@@ -30,7 +30,7 @@ func (p *platform) explain(resp *http.Response, err error) error {
 	if err != nil {
 		return p.failed(nil, err, "%s%s", describe(err), p.advice(nil, advice.Failure{Problem: problemOf(err)}))
 	}
-	return p.failed(resp, nil, "%s%s", answered(resp), p.advice(resp, advice.Failure{}))
+	return p.failed(resp, nil, "%s%s", describeResponse(resp), p.advice(resp, advice.Failure{}))
 }
 
 // variables is the pipeline policy that reads a platform's variables at every attempt, because the

@@ -78,15 +78,15 @@ func (r *protocol) token(resp *http.Response, log *journal) (azcore.AccessToken,
 		err = errors.New("the token has already expired")
 	}
 	if err != nil {
-		return azcore.AccessToken{}, r.failed(resp, err, "%v: %s", err, answered(resp))
+		return azcore.AccessToken{}, r.failed(resp, err, "%v: %s", err, describeResponse(resp))
 	}
 	echo := map[idKind]string{byClientID: t.ClientID, byObjectID: t.ObjectID, byResourceID: t.ResourceID}[r.kind]
 	switch {
 	case r.id == "" || strings.EqualFold(echo, r.id):
 	case echo != "":
-		return azcore.AccessToken{}, r.failed(resp, nil, "the token is for the identity with %s %.200q, not %q: %s%s", r.kind, withoutSecret(echo, secretOf(resp.Request)), r.id, answered(resp), r.advice(resp, advice.Failure{Problem: advice.OtherIdentity}))
+		return azcore.AccessToken{}, r.failed(resp, nil, "the token is for the identity with %s %.200q, not %q: %s%s", r.kind, withoutSecret(echo, secretOf(resp.Request)), r.id, describeResponse(resp), r.advice(resp, advice.Failure{Problem: advice.OtherIdentity}))
 	case r.mustEcho:
-		return azcore.AccessToken{}, r.failed(resp, nil, "the response doesn't confirm that the token is for the identity with %s %q: %s%s", r.kind, r.id, answered(resp), r.advice(resp, advice.Failure{Problem: advice.NoEcho}))
+		return azcore.AccessToken{}, r.failed(resp, nil, "the response doesn't confirm that the token is for the identity with %s %q: %s%s", r.kind, r.id, describeResponse(resp), r.advice(resp, advice.Failure{Problem: advice.NoEcho}))
 	}
 	if t.ClockSkew != 0 {
 		log.write(slog.LevelWarn, "azhost: the host's clock differs from this machine's", "host_ahead_by", t.ClockSkew.String())
@@ -134,11 +134,11 @@ func (r *protocol) advice(resp *http.Response, f advice.Failure) string {
 // failed and unavailable return errors that begin with the request's method and URL. The URL is the one
 // that was used, because a platform's endpoint may have changed since it was found.
 func (r *protocol) failed(resp *http.Response, cause error, format string, args ...any) error {
-	return failed(cmp.Or(resp, rejected(cause)), cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
+	return failed(cmp.Or(resp, responseOf(cause)), cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
 
 func (r *protocol) unavailable(resp *http.Response, cause error, format string, args ...any) error {
-	return unavailable(cmp.Or(resp, rejected(cause)), cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
+	return unavailable(cmp.Or(resp, responseOf(cause)), cause, "%s: %s", r.asked(resp, cause), fmt.Sprintf(format, args...)+r.decided())
 }
 
 // decided returns a sentence about why this host was chosen, because a leftover variable may select the wrong
@@ -156,7 +156,7 @@ func (r *protocol) asked(resp *http.Response, cause error) string {
 	var u url.URL
 	if none, ok := causeOf[*noAnswer](cause); ok {
 		u = *none.from
-	} else if resp = cmp.Or(resp, rejected(cause)); resp != nil {
+	} else if resp = cmp.Or(resp, responseOf(cause)); resp != nil {
 		u = *resp.Request.URL
 	}
 	if u.RawQuery, u.User = "", nil; u.Host != "" {

@@ -237,7 +237,7 @@ func spread(d, limit time.Duration) time.Duration {
 // statusOf returns the status of a response, even of one that was rejected, or 0 if there was none.
 func statusOf(resp *http.Response, err error) int {
 	if err != nil {
-		resp = rejected(err)
+		resp = responseOf(err)
 	}
 	if resp == nil {
 		return 0

@@ -30,7 +30,7 @@ type rig struct {
 	life     time.Duration                                                          // of its tokens
 	refresh  time.Duration                                                          // their refresh_in
 	fetch    func(ctx context.Context, resource string) (azcore.AccessToken, error) // instead of all that
-	refused  []string                                                               // the tokens that claims flights were told of
+	rejected []string                                                               // the tokens that claims flights were told of
 }
 
 func newRig() *rig {
@@ -46,8 +46,8 @@ func (r *rig) answer(ctx context.Context, w want) (azcore.AccessToken, error) {
 	progress.attempts.Add(1)
 	r.script.Lock()
 	r.requests++
-	if w.refused != "" {
-		r.refused = append(r.refused, w.refused)
+	if w.rejected != "" {
+		r.rejected = append(r.rejected, w.rejected)
 	}
 	token := azcore.AccessToken{Token: fmt.Sprintf("%s#%d", w.resource, r.requests)}
 	down, takes, life, refresh, fetch := r.down, r.takes, r.life, r.refresh, r.fetch

@@ -54,8 +54,8 @@ func (s *serviceFabric) request(ctx context.Context, w want) (*policy.Request, e
 	if w.revocable {
 		query.Set("xms_cc", "cp1")
 	}
-	if w.refused != "" { // the host returns a newer token than this one
-		query.Set("token_sha256_to_refresh", fmt.Sprintf("%x", sha256.Sum256([]byte(w.refused))))
+	if w.rejected != "" { // the host returns a newer token than this one
+		query.Set("token_sha256_to_refresh", fmt.Sprintf("%x", sha256.Sum256([]byte(w.rejected))))
 	}
 	req, err := s.ask(ctx, query)
 	if err == nil {

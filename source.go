@@ -60,7 +60,7 @@ var evidence = [...]struct {
 	{SourceIMDS, func(in *setup) bool { return in.identity.patient }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.env.ContainerInstances() }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && chassis.IsAzureVM() }, &patient},
-	{SourceIMDS, func(in *setup) bool { return in.gate.hasAnswered() }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.gate.hasResponded() }, &patient},
 	// The others are found by their variables or their agent, or set by the caller.
 	{SourceAzureArc, always, &brief},
 	{SourceAppService, always, &sidecar},
@@ -106,7 +106,7 @@ type source interface {
 // want is what a token request asks for.
 type want struct {
 	resource  string
-	refused   string // a token that a service rejected, or ""
+	rejected  string // a token that a service rejected, or ""
 	fresh     bool   // not from the host's cache, because a service sent claims or rejected that token
 	revocable bool   // the client handles the revocation of the token
 }

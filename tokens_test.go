@@ -233,7 +233,7 @@ func TestTokensWithClaims(t *testing.T) {
 		require.Equal(t, "r#5", all[3].token)
 		time.Sleep(4 * time.Minute)
 		require.Len(t, s.end(), 5)
-		require.Equal(t, []string{"r#1", "r#1", "r#1", "r#1"}, r.refused, "a refresh said that a token was refused")
+		require.Equal(t, []string{"r#1", "r#1", "r#1", "r#1"}, r.rejected, "a refresh said that a token was refused")
 	})
 }
 

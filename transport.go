@@ -157,7 +157,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 		if secret == "" { // otherwise, a part of the secret could remain at a cut
 			own.Body = io.NopCloser(bytes.NewReader(bytes.Clone(body.Bytes()[:min(body.Len(), maxKept)])))
 		}
-		return &answerError{resp: &own, err: fmt.Errorf("%w%s", err, quoted(&own))}
+		return &responseError{resp: &own, err: fmt.Errorf("%w%s", err, quoted(&own))}
 	}
 	if last != nil && last.Response != nil && last.URL != nil {
 		return nil, final{reject(fmt.Errorf("the Transport followed a redirect to %s; set its CheckRedirect to return http.ErrUseLastResponse", place(last.URL, secret)))}
@@ -203,22 +203,22 @@ type noAnswer struct {
 func (e *noAnswer) Error() string { return e.err.Error() }
 func (e *noAnswer) Unwrap() error { return e.err }
 
-// answerError is the error of a response that was rejected or not read completely.
-type answerError struct {
+// responseError is the error of a response that was rejected or not read completely.
+type responseError struct {
 	resp *http.Response // with the part of its body that may be quoted
 	err  error
 }
 
-// rejected returns the response that err is about, or nil.
-func rejected(err error) *http.Response {
-	if partial, ok := causeOf[*answerError](err); ok {
+// responseOf returns the response that err is about, or nil.
+func responseOf(err error) *http.Response {
+	if partial, ok := causeOf[*responseError](err); ok {
 		return partial.resp
 	}
 	return nil
 }
 
-func (e *answerError) Error() string { return e.err.Error() }
-func (e *answerError) Unwrap() error { return e.err }
+func (e *responseError) Error() string { return e.err.Error() }
+func (e *responseError) Unwrap() error { return e.err }
 
 // final marks an error after which retry makes no further attempt.
 type final struct{ error }

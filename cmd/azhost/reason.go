@@ -82,7 +82,7 @@ func causes(host azhost.Source, identity string) []cause {
 		{advice.NotAzure, reasonNotAzure},
 		{advice.Blocked, reasonHostDown},
 		{advice.PodBlocked, reasonHostDown},
-		{advice.AnsweredOnce, reasonHostDown},
+		{advice.RespondedOnce, reasonHostDown},
 		{advice.AgentStopped, reasonHostDown},
 		{advice.PlatformMoved, reasonHostDown},
 		{advice.NoAnswer, reasonTimeout},

@@ -40,9 +40,9 @@ type Failure struct {
 	Empty          bool   // the response has no body
 	NewestVersions bool   // IMDS lists the API versions that it supports
 
-	OnAzure  bool // this machine is known to be on Azure
-	Answered bool // the host has responded at this address before
-	Pod      bool // the program runs in a Kubernetes pod
+	OnAzure   bool // this machine is known to be on Azure
+	Responded bool // the host has responded at this address before
+	Pod       bool // the program runs in a Kubernetes pod
 }
 
 // The advice for each failure. It begins with a verb if there is something to do.
@@ -59,7 +59,7 @@ const (
 	PodBlocked    = "Use workload identity: the cluster may restrict its pods' access to the Instance Metadata Service"
 	Impostor      = "This is not a response from IMDS: another service is using its address"
 	NoAnswer      = "IMDS may be overloaded, or a firewall, proxy, or another service may be holding the connection"
-	AnsweredOnce  = "IMDS responded at this address earlier"
+	RespondedOnce = "IMDS responded at this address earlier"
 	AgentStopped  = "Start the Arc agent: the himds service on Windows, himdsd.service on Linux. Then run azcmagent show"
 	AgentStatus   = "Run azcmagent show to see the agent's status"
 	AgentOutdated = "Update the Arc agent, which is too old to select a user-assigned identity, or leave ID nil for the system-assigned identity"
@@ -142,8 +142,8 @@ func imds(f Failure) string {
 	switch {
 	case f.Problem == Foreign:
 		return Impostor + ". " + NotAzure
-	case f.Problem != Refusal && f.Answered:
-		return AnsweredOnce
+	case f.Problem != Refusal && f.Responded:
+		return RespondedOnce
 	case f.Problem == Unanswered:
 		return NoAnswer
 	case f.Problem != Refusal && f.Pod:

@@ -49,7 +49,7 @@ func TestFor(t *testing.T) {
 		{"on Azure, unanswered", Failure{Host: "IMDS", Problem: Unanswered, OnAzure: true, Pod: true}, NoAnswer},
 		{"in a pod on Azure", Failure{Host: "IMDS", Problem: Silent, OnAzure: true, Pod: true}, PodBlocked},
 		{"in a pod elsewhere", Failure{Host: "IMDS", Problem: NotListening, Pod: true}, PodBlocked},
-		{"answered before", Failure{Host: "IMDS", Problem: Broken, Answered: true, OnAzure: true, Pod: true}, AnsweredOnce},
+		{"responded before", Failure{Host: "IMDS", Problem: Broken, Responded: true, OnAzure: true, Pod: true}, RespondedOnce},
 		{"something else", Failure{Host: "IMDS", Problem: Foreign, Status: 200}, Impostor + ". " + NotAzure},
 
 		// IMDS's answers.

@@ -28,7 +28,7 @@ const (
 // expiry returns when the token expires, by the earlier of expires_on and expires_in, and the difference of
 // the clocks if that matters. date, the time of the response by the host's clock, may be zero. If it shows
 // that the clocks differ, expires_on is compared with date instead of with now.
-func (a *answer) expiry(now, date time.Time) (time.Time, time.Duration, error) {
+func (a *fields) expiry(now, date time.Time) (time.Time, time.Duration, error) {
 	var skew time.Duration
 	asked := now // on the clock that expires_on is compared with
 	if !date.IsZero() && date.Sub(now).Abs() > maxSkew {

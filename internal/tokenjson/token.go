@@ -41,9 +41,9 @@ type Token struct {
 	ClockSkew time.Duration
 }
 
-// answer holds the fields undecoded, because package json would reject the whole response for one unexpected
+// fields holds a response undecoded, because package json would reject the whole response for one unexpected
 // type.
-type answer struct {
+type fields struct {
 	AccessToken json.RawMessage `json:"access_token"`
 	TokenType   json.RawMessage `json:"token_type"`
 	ExpiresOn   json.RawMessage `json:"expires_on"`
@@ -60,7 +60,7 @@ type answer struct {
 // error. Errors are phrases such as "the response has no access_token", for the end of a sentence.
 func Parse(body []byte, now, date time.Time) (Token, error) {
 	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
-	var a answer
+	var a fields
 	if err := decode(body, &a); err != nil {
 		return Token{}, err
 	}
@@ -140,7 +140,7 @@ func accessToken(raw json.RawMessage) (string, error) {
 
 // identity copies the IDs of the identity. An ID of the wrong type is an error and doesn't count as missing,
 // because callers compare it with the identity that they asked for.
-func (a *answer) identity(t *Token) error {
+func (a *fields) identity(t *Token) error {
 	var msi, mi string
 	for _, f := range []struct {
 		name string

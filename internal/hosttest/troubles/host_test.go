@@ -34,8 +34,8 @@ func hostTroubles() map[string]*trouble {
 			o.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 			return by(always(refusedDial))(o)
 		}),
-		advice.AnsweredOnce: here(second(refusedDial)),
-		advice.Impostor:     here(by(always(answer(200, "<html>Sign in</html>")))),
+		advice.RespondedOnce: here(second(refusedDial)),
+		advice.Impostor:      here(by(always(answer(200, "<html>Sign in</html>")))),
 
 		advice.WebProxy:                 here(byKnown(always(answer(502, "Bad gateway")))),
 		advice.NoForwarding:             here(refusal(400, "invalid_request", "The request has the header X-Forwarded-For")),
