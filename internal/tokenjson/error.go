@@ -4,9 +4,7 @@
 package tokenjson
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"maps"
 	"regexp"
 	"slices"
@@ -37,42 +35,43 @@ type Error struct {
 // description and not a code, except about the api-version.
 func ParseError(body []byte) (Error, bool) {
 	var a struct {
-		Error          json.RawMessage `json:"error"`
-		Description    json.RawMessage `json:"error_description"`
-		Code           json.RawMessage `json:"code"`
-		Message        json.RawMessage `json:"message"`
-		StatusCode     json.RawMessage `json:"statusCode"`
-		NewestVersions json.RawMessage `json:"newest-versions"`
+		Error          field `json:"error"`
+		Description    field `json:"error_description"`
+		Code           field `json:"code"`
+		Message        field `json:"message"`
+		StatusCode     field `json:"statusCode"`
+		NewestVersions field `json:"newest-versions"`
 	}
 	if decode(body, &a) != nil {
 		return Error{}, false
 	}
 	var e Error
 	known := false
-	if text, isString := str(a.Error); isString {
-		text = Line(text)
+	switch {
+	case a.Error.isString:
+		text := Line(a.Error.text)
 		e.Description = cmp.Or(line(a.Description), line(a.Message))
-		e.NewestVersions = bytes.HasPrefix(a.NewestVersions, []byte("["))
+		e.NewestVersions = strings.HasPrefix(a.NewestVersions.text, "[") && !a.NewestVersions.isString
 		if e.Description == "" && !e.NewestVersions && strings.Contains(text, " ") {
 			e.Description = text
 		} else {
 			e.Code = text
 		}
 		known = e.Code != "" || e.Description != ""
-	} else if bytes.HasPrefix(a.Error, []byte("{")) {
+	case strings.HasPrefix(a.Error.text, "{"):
 		var inner struct {
-			Code    json.RawMessage `json:"code"`
-			Message json.RawMessage `json:"message"`
+			Code    field `json:"code"`
+			Message field `json:"message"`
 		}
-		if decode(a.Error, &inner) == nil {
+		if decode([]byte(a.Error.text), &inner) == nil {
 			e.Code = line(inner.Code)
 			e.Description = line(inner.Message)
 		}
 		known = e.Code != ""
-	} else {
+	default:
 		e.Code = line(a.Code)
 		e.Description = line(a.Message)
-		known = e.Description != "" && (e.Code != "" || !absent(a.StatusCode))
+		known = e.Description != "" && (e.Code != "" || a.StatusCode.isSet)
 	}
 	if !known {
 		return Error{}, false
@@ -80,10 +79,12 @@ func ParseError(body []byte) (Error, bool) {
 	return e, true
 }
 
-// line decodes a string to one line; it is "" for any other type.
-func line(raw json.RawMessage) string {
-	s, _ := str(raw)
-	return Line(s)
+// line returns a string as one line, and "" for any other type.
+func line(f field) string {
+	if !f.isString {
+		return ""
+	}
+	return Line(f.text)
 }
 
 // ID is an ID that a response gives to its request.
@@ -94,13 +95,15 @@ var idName = regexp.MustCompile(`(?i)^(?:x-ms-)?(?:client-)?(?:correlation|trace
 // IDs returns the IDs in a body that is a JSON object, at its top level and in its "error", whether or not it
 // is in the form of a host's error. The values are as long as in the body.
 func IDs(body []byte) (ids []ID) {
-	var outer map[string]json.RawMessage
+	var outer map[string]field
 	if decode(body, &outer) != nil {
 		return nil
 	}
-	var inner map[string]json.RawMessage
-	_ = decode(outer["error"], &inner) // which may be a string
-	for _, fields := range []map[string]json.RawMessage{inner, outer} {
+	var inner map[string]field
+	if e := outer["error"]; !e.isString {
+		_ = decode([]byte(e.text), &inner)
+	}
+	for _, fields := range []map[string]field{inner, outer} {
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			if !idName.MatchString(name) {
 				continue

@@ -4,7 +4,6 @@
 package tokenjson
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -24,6 +23,8 @@ const (
 
 	maxUnix = 253402300799 // the last second of the year 9999; milliseconds and ticks are far above it
 )
+
+var errMissing = errors.New("is missing")
 
 // expiry returns when the token expires, by the earlier of expires_on and expires_in, and the difference of
 // the clocks if that matters. date, the time of the response by the host's clock, may be zero. If it shows
@@ -56,8 +57,8 @@ func (a *fields) expiry(now, date time.Time) (time.Time, time.Duration, error) {
 
 // instant reads a point in time: seconds since 1970, or a date. It must be after 1970 and at most ten years
 // after asked.
-func instant(raw json.RawMessage, asked time.Time) (time.Time, error) {
-	text, err := scalar(raw)
+func instant(f field, asked time.Time) (time.Time, error) {
+	text, err := f.scalar()
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -77,8 +78,8 @@ func instant(raw json.RawMessage, asked time.Time) (time.Time, error) {
 
 // lifetime reads a number of seconds and drops fractions. Zero counts as missing, because intermediaries send
 // it for a field that they don't know. A negative number is the age of an expired token.
-func lifetime(raw json.RawMessage) (time.Duration, error) {
-	text, err := scalar(raw)
+func lifetime(f field) (time.Duration, error) {
+	text, err := f.scalar()
 	if err != nil {
 		return 0, err
 	}
@@ -94,14 +95,12 @@ func lifetime(raw json.RawMessage) (time.Duration, error) {
 	return time.Duration(s) * time.Second, nil
 }
 
-// scalar returns the text of a number or of a string that is not blank.
-func scalar(raw json.RawMessage) (string, error) {
-	text, isString := str(raw)
-	if !isString && !absent(raw) {
-		text = string(raw) // a number, or something that doesn't parse as one
-	}
-	if text = strings.TrimSpace(text); text == "" {
-		return "", errors.New("is missing")
+// scalar returns the text of a number or of a string that is not blank. It may be something else that doesn't
+// parse as a number.
+func (f field) scalar() (string, error) {
+	text := strings.TrimSpace(f.text)
+	if text == "" {
+		return "", errMissing
 	}
 	return text, nil
 }

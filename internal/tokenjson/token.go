@@ -10,11 +10,13 @@ package tokenjson
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Token is the content of a successful response.
@@ -41,18 +43,17 @@ type Token struct {
 	ClockSkew time.Duration
 }
 
-// fields holds a response undecoded, because package json would reject the whole response for one unexpected
-// type.
+// fields holds the fields of a response.
 type fields struct {
-	AccessToken json.RawMessage `json:"access_token"`
-	TokenType   json.RawMessage `json:"token_type"`
-	ExpiresOn   json.RawMessage `json:"expires_on"`
-	ExpiresIn   json.RawMessage `json:"expires_in"`
-	RefreshIn   json.RawMessage `json:"refresh_in"`
-	ClientID    json.RawMessage `json:"client_id"`
-	ObjectID    json.RawMessage `json:"object_id"`
-	MSIResID    json.RawMessage `json:"msi_res_id"`
-	MIResID     json.RawMessage `json:"mi_res_id"`
+	AccessToken field `json:"access_token"`
+	TokenType   field `json:"token_type"`
+	ExpiresOn   field `json:"expires_on"`
+	ExpiresIn   field `json:"expires_in"`
+	RefreshIn   field `json:"refresh_in"`
+	ClientID    field `json:"client_id"`
+	ObjectID    field `json:"object_id"`
+	MSIResID    field `json:"msi_res_id"`
+	MIResID     field `json:"mi_res_id"`
 }
 
 // Parse reads the body of a successful response that arrived at now. date is the response's Date header, or
@@ -70,7 +71,7 @@ func Parse(body []byte, now, date time.Time) (Token, error) {
 		return Token{}, err
 	}
 	// Proof-of-possession tokens are useless to a caller that sends "Bearer".
-	if kind, ok := str(a.TokenType); ok && strings.TrimSpace(kind) != "" && !strings.EqualFold(strings.TrimSpace(kind), "Bearer") {
+	if kind := strings.TrimSpace(a.TokenType.text); a.TokenType.isString && kind != "" && !strings.EqualFold(kind, "Bearer") {
 		return Token{}, errors.New("the response's token_type is not Bearer")
 	}
 	if err := a.identity(&t); err != nil {
@@ -89,13 +90,9 @@ func Parse(body []byte, now, date time.Time) (Token, error) {
 // check whether the token is usable.
 func IsToken(body []byte) bool {
 	var a struct {
-		AccessToken json.RawMessage `json:"access_token"`
+		AccessToken field `json:"access_token"`
 	}
-	if decode(body, &a) != nil {
-		return false
-	}
-	_, ok := str(a.AccessToken)
-	return ok
+	return decode(body, &a) == nil && a.AccessToken.isString
 }
 
 // decode fills v from body, which must be one JSON object. Its errors have their own texts, because json's
@@ -119,79 +116,57 @@ func decode(body []byte, v any) error {
 	return nil
 }
 
-func accessToken(raw json.RawMessage) (string, error) {
-	if absent(raw) {
+func accessToken(f field) (string, error) {
+	switch {
+	case !f.isSet:
 		return "", errors.New("the response has no access_token")
-	}
-	token, ok := str(raw)
-	if !ok {
+	case !f.isString:
 		return "", errors.New("the response's access_token is not a string")
-	}
-	if token == "" {
+	case f.text == "":
 		return "", errors.New("the response's access_token is empty")
 	}
-	for i := range len(token) {
-		if token[i] <= ' ' || token[i] > '~' {
+	for i := range len(f.text) {
+		if f.text[i] <= ' ' || f.text[i] > '~' {
 			return "", errors.New("the response's access_token has a character that is invalid in a header")
 		}
 	}
-	return token, nil
+	return f.text, nil
 }
 
 // identity copies the IDs of the identity. An ID of the wrong type is an error and doesn't count as missing,
 // because callers compare it with the identity that they asked for.
 func (a *fields) identity(t *Token) error {
-	var msi, mi string
-	for _, f := range []struct {
+	for _, id := range [...]struct {
 		name string
-		raw  json.RawMessage
-		to   *string
-	}{
-		{"client_id", a.ClientID, &t.ClientID},
-		{"object_id", a.ObjectID, &t.ObjectID},
-		{"msi_res_id", a.MSIResID, &msi},
-		{"mi_res_id", a.MIResID, &mi},
-	} {
-		if absent(f.raw) {
-			continue
+		field
+	}{{"client_id", a.ClientID}, {"object_id", a.ObjectID}, {"msi_res_id", a.MSIResID}, {"mi_res_id", a.MIResID}} {
+		if id.isSet && !id.isString {
+			return fmt.Errorf("the response's %s is not a string", id.name)
 		}
-		s, ok := str(f.raw)
-		if !ok {
-			return fmt.Errorf("the response's %s is not a string", f.name)
-		}
-		*f.to = s
 	}
-	t.ResourceID = msi
-	if msi == "" {
-		t.ResourceID = mi
-	}
+	t.ClientID, t.ObjectID, t.ResourceID = a.ClientID.text, a.ObjectID.text, cmp.Or(a.MSIResID.text, a.MIResID.text)
 	return nil
 }
 
-// absent reports whether a field was left out or is null.
-func absent(raw json.RawMessage) bool {
-	return len(raw) == 0 || string(raw) == "null"
+// field is a value of any type. Package json would reject the whole response for one unexpected type.
+type field struct {
+	isSet    bool // it is in the response and not null
+	isString bool
+	text     string // the string, or the JSON of a value of another type; "" if not set
 }
 
-// str decodes a field, and reports whether it is a string.
-func str(raw json.RawMessage) (s string, ok bool) {
-	if len(raw) < 2 || raw[0] != '"' {
-		return "", false
+// UnmarshalJSON implements [json.Unmarshaler].
+func (f *field) UnmarshalJSON(raw []byte) error {
+	*f = field{isSet: string(raw) != "null", isString: raw[0] == '"'}
+	switch {
+	case !f.isSet:
+	case !f.isString:
+		f.text = string(raw)
+	// A token has no escapes. Decoding it a second time would cost as much as the first time.
+	case bytes.IndexByte(raw, '\\') < 0 && utf8.Valid(raw):
+		f.text = string(raw[1 : len(raw)-1])
+	default:
+		return json.Unmarshal(raw, &f.text)
 	}
-	// A token is plain. Decoding it a second time would cost as much as the first time.
-	if text := raw[1 : len(raw)-1]; plain(text) {
-		return string(text), true
-	}
-	err := json.Unmarshal(raw, &s)
-	return s, err == nil
-}
-
-// plain reports whether the inside of a JSON string needs no decoding: it is printable ASCII without escapes.
-func plain(text []byte) bool {
-	for _, c := range text {
-		if c < ' ' || c > '~' || c == '\\' {
-			return false
-		}
-	}
-	return true
+	return nil
 }
