@@ -59,6 +59,7 @@ func (r *protocol) ask(ctx context.Context, query url.Values) (*policy.Request, 
 	if err != nil {
 		return nil, r.failed(nil, err, "%v", err)
 	}
+	runtime.SkipBodyDownload(req) // transport reads the body, and a copy would cost as much as parsing it
 	req.Raw().URL.RawQuery = query.Encode()
 	return req, nil
 }
