@@ -50,7 +50,9 @@ func newClient(in *setup) *client {
 	if in.perTry != nil {
 		pl.PerRetry = append(pl.PerRetry, in.perTry)
 	}
-	pl.PerRetry = append(pl.PerRetry, checked{})
+	if len(o.PerRetryPolicies) > 0 {
+		pl.PerRetry = append(pl.PerRetry, checked{})
+	}
 	c.Client, _ = azcore.NewClient(module, version, pl, &o) // fails only for a malformed version
 	return c
 }
@@ -71,8 +73,8 @@ func (c *client) fetch(ctx context.Context, w want) (_ azcore.AccessToken, err e
 	resp, err = check(req.Raw(), resp, err)
 	switch last := progress.lastFailure(); {
 	case err == nil && granted(resp):
-		return c.token(resp, progress.journal)
-	case progress.ctx.Err() != nil && !isUnavailable(last): // the flight's time is over
+		return c.token(resp, &progress.journal)
+	case errors.Is(progress.ctx.Err(), context.DeadlineExceeded) && !isUnavailable(last): // the flight's time is over
 		return azcore.AccessToken{}, gaveUp(progress.ctx, w.resource, c.from(), last)
 	case last != nil:
 		return azcore.AccessToken{}, last

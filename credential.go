@@ -220,7 +220,7 @@ func (c *ManagedIdentityCredential) getToken(ctx context.Context, opts policy.To
 		defer func() { end(err) }()
 	}
 	// It would wait for itself, or for the slot that its own request holds.
-	if p, ok := ctx.Value(progressKey{}).(*progress); ok && (p.cache == c.cacheFor(opts) || p.gate == c.requester.gate) {
+	if p, ok := ctx.Value(progressKey{}).(*progress); ok && (p.cache == c.cacheFor(opts) || p.flight.gate == c.requester.gate) {
 		return azcore.AccessToken{}, failed(nil, nil, "GetToken was called by a policy or Transport of its own token request, which would deadlock")
 	}
 	resource, err := resourceOf(opts.Scopes)

@@ -48,7 +48,7 @@ type flight struct {
 	rejected string        // a token that a service rejected, or ""
 	started  instant       // when it started
 	done     chan struct{} // closed when the flight has finished
-	progress *progress
+	progress progress
 	*requester
 
 	// Written by finish, before done is closed.
@@ -119,8 +119,7 @@ func (e *entry) remove(f *flight) {
 // start starts a flight. The caller holds c.mu.
 func (c *cache) start(e *entry, claims string, now instant, r *requester) *flight {
 	c.flights++
-	attempts, cancel := context.WithTimeoutCause(context.Background(), flightDeadline, errTooLong)
-	ctx, stop := context.WithCancel(attempts)
+	ctx, stop := context.WithTimeoutCause(context.Background(), flightDeadline, errTooLong)
 	f := &flight{
 		number: c.flights, claims: claims, started: now, done: make(chan struct{}), requester: r, stop: stop,
 		until: instant{wall: math.MaxInt64, mono: math.MaxInt64},
@@ -129,13 +128,14 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 	if claims != "" {
 		f.rejected = cmp.Or(e.state.token.Token, f.rejected)
 	}
-	f.progress = &progress{cache: c, gate: r.gate, ctx: attempts, begin: func() bool { return c.begin(e, f) }, end: func() bool { return c.end(e, f) }, journal: &journal{log: r.log}}
+	p := &f.progress
+	p.cache, p.entry, p.flight, p.ctx, p.journal.log = c, e, f, ctx, r.log
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
 	watchdog := time.AfterFunc(stuckAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
 	go func() {
-		defer cancel()
+		defer stop()
 		defer watchdog.Stop()
-		c.run(withProgress(ctx, f.progress), e, f)
+		c.run(withProgress(ctx, p), e, f)
 	}()
 	return f
 }
@@ -290,7 +290,7 @@ func (c *cache) keepFailure(e *entry, f *flight, at instant) outcome {
 // report logs a flight's outcome and calls the observer, after the callers have been released.
 func (f *flight) report(resource string) {
 	f.observed(resource)
-	j := f.progress.journal
+	j := &f.progress.journal
 	if j.log == nil {
 		return
 	}

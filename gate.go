@@ -62,7 +62,7 @@ func newGate(paced bool) *gate {
 	return g
 }
 
-// enter waits for the turn of an attempt that takes at most timeout. The attempt calls leave when it ends. If
+// enter waits for the turn of an attempt that takes at most timeout. The attempt calls leave once, when it ends. If
 // ctx is done first, enter returns an error.
 //
 // For the rate, an attempt counts until one second after its end. So even if a request is delayed on its way,
@@ -92,14 +92,18 @@ func (g *gate) enter(ctx context.Context, timeout time.Duration) (leave func(), 
 			return nil, ctx.Err()
 		}
 	}
-	release := sync.OnceFunc(func() {
+	release := func() {
 		if g.rate != nil {
 			g.rate <- time.Now()
 		}
 		<-g.slots
-	})
+	}
 	expiry := time.AfterFunc(min(timeout, flightDeadline)+lease, release)
-	return func() { expiry.Stop(); release() }, nil
+	return func() {
+		if expiry.Stop() { // otherwise the slot is already free
+			release()
+		}
+	}, nil
 }
 
 // pauseLeft returns how long to wait before sending a request.

@@ -11,12 +11,11 @@ import (
 
 // progress connects a flight and its attempts (retry.go). It is a value of the request's context.
 type progress struct {
-	cache   *cache          // the flight's cache
-	gate    *gate           // and its requester's gate
-	ctx     context.Context // of the attempts; ends with the flight, but not when callers leave
-	begin   func() bool     // reports whether an attempt may be made, because a caller waits for it
-	end     func() bool     // reports whether another attempt may follow one that failed
-	journal *journal
+	cache   *cache // of the flight; nil without one
+	entry   *entry
+	flight  *flight
+	ctx     context.Context // of the flight; ends early only when the last caller leaves between two attempts
+	journal journal
 
 	attempts atomic.Int32            // number of finished attempts
 	last     atomic.Pointer[failure] // the last one without a token, for callers that leave
@@ -37,9 +36,14 @@ func progressOf(ctx context.Context) *progress {
 	if p, ok := ctx.Value(progressKey{}).(*progress); ok {
 		return p
 	}
-	yes := func() bool { return true }
-	return &progress{ctx: ctx, begin: yes, end: yes, journal: &journal{}}
+	return &progress{ctx: ctx}
 }
+
+// begin reports whether an attempt may be made, because a caller waits for it.
+func (p *progress) begin() bool { return p.cache == nil || p.cache.begin(p.entry, p.flight) }
+
+// end reports whether another attempt may follow one that failed.
+func (p *progress) end() bool { return p.cache == nil || p.cache.end(p.entry, p.flight) }
 
 // attemptContext returns the context of one attempt, with the values of ctx, which per-call policies
 // may have set. It ends after d, or with the flight.

@@ -106,10 +106,10 @@ func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 			progress.last.Store(&failure{p.source.explain(resp, err)})
 		}
 		if !again || !progress.end() {
-			logAttempt(progress.journal, n, resp, err, 0)
+			logAttempt(&progress.journal, n, resp, err, 0)
 			return resp, err
 		}
-		logAttempt(progress.journal, n, resp, err, pause)
+		logAttempt(&progress.journal, n, resp, err, pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
@@ -132,7 +132,7 @@ func (p *retry) attempt(ctx context.Context, req *policy.Request, progress *prog
 	if !progress.begin() {
 		return nil, errNoAttempt
 	}
-	resp, err := req.Clone(context.WithoutCancel(ctx)).Next()
+	resp, err := req.WithContext(context.WithoutCancel(ctx)).Next()
 	if d := pauseAsked(resp); d > 0 {
 		p.gate.pauseFor(d, resp)
 	}
