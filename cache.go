@@ -18,7 +18,7 @@ import (
 //	GetToken                     credential.go   one scope, without "/.default"
 //	├─ cache.hit                 cache.go        no lock; the token, if it is not due
 //	└─ cache.get                 cache.go        one mutex, never held across I/O
-//	   ├─ stale                  flight.go       start a refresh unless one runs; return the token
+//	   ├─ stale                  refresh.go      start a refresh unless one runs; return the token
 //	   ├─ dying                  cache.go        wait up to 2 s for a running refresh; return its token or the old one
 //	   └─ expired, or claims     flight.go       join or start a flight; wait for it or for ctx
 //	        │  its own goroutine and span, context.Background, 3 minutes
@@ -30,10 +30,10 @@ import (
 //	        ├─                                   the caller's per-try policies, tracing, logging
 //	        └─ transport         transport.go    no proxy, no redirect, a bounded body
 //	      source.explain         imds.go │ arc.go │ platform.go   the error of an attempt without a token
-//	   finish                    flight.go       store a new state, close(done), then log
-//
+//	   finish                    outcome.go      store a new state, close(done), then log
+
 // cache holds one token per resource. A hit takes no lock and allocates nothing; everything else goes through
-// flights. What a call gets depends on the token's age (schedule.go says when each stage begins):
+// flights. What a call gets depends on the token's age (refresh.go says when each stage begins):
 //
 //	fresh    it is returned
 //	stale    it is returned, and refreshed in the background
@@ -61,22 +61,6 @@ type entry struct {
 	finished instant       // when the last flight finished or Invalidate dropped the token
 	dropped  *drop         // the last token that Invalidate dropped, or nil
 	changed  chan struct{} // closed by the next store; nil if nothing waits for it
-}
-
-// drop is a token that a service rejected, and when it was dropped. Entries point to it, because few
-// resources have one.
-type drop struct {
-	token string // "" once another token is stored
-	at    instant
-}
-
-// rejectedToken returns the token that Invalidate dropped. It returns "" if there is none, or once another token is
-// stored.
-func (e *entry) rejectedToken() string {
-	if e.dropped == nil {
-		return ""
-	}
-	return e.dropped.token
 }
 
 // state is a token, its schedule, and its health. It is immutable: every change makes a new state. The zero
@@ -108,9 +92,6 @@ const (
 	maxEntries = 20_000
 	// sweepEvery is how often a finishing flight removes dead entries.
 	sweepEvery = 10 * time.Minute
-	// dropEvery is how often Invalidate can drop a resource's token. Otherwise, a service that rejects every
-	// token would cause a flood of requests to the host.
-	dropEvery = time.Minute
 )
 
 func newCache(revocable bool) *cache {
@@ -157,12 +138,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 	f := e.flight(claims, now)
 	if s := e.state; claims == "" && s.valid(now) {
 		if s.renew.reached(now) {
-			if f == nil || f.outcome != running {
-				f = c.start(e, "", now, r)
-				f.background = true
-			}
-			f.waiters++ // counts the cache, so that no leaving caller ends the refresh
-			c.store(e, s.renewIn(stuckAfter, now))
+			f = c.refresh(e, f, now, r)
 		}
 		wait := f != nil && s.dying.reached(now) // returns at once for a failed flight, which is done
 		c.mu.Unlock()
@@ -234,58 +210,6 @@ func (c *cache) store(e *entry, s *state) {
 	if e.changed != nil {
 		close(e.changed)
 		e.changed = nil
-	}
-}
-
-// drop removes a token that a service rejected, and keeps it for the next request. It does nothing if it
-// removed the resource's token less than a minute ago.
-func (c *cache) drop(token string) {
-	c.states.Range(func(resource, v any) bool {
-		if v.(*state).token.Token != token {
-			return true
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		now := c.at(time.Now())
-		e := c.entries[resource.(string)]
-		if e != nil && e.state.token.Token == token && (e.dropped == nil || e.dropped.at.add(dropEvery).reached(now)) {
-			e.dropped, e.finished = &drop{token, now}, now
-			for _, f := range e.flights {
-				f.overtaken = f.overtaken || e.outdated(f)
-			}
-			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
-		}
-		return true
-	})
-}
-
-// wait returns when a valid token other than the given one is cached, or when ctx is done. If pause is 0,
-// it also returns when the given token is due for refresh, has expired, or was dropped; otherwise, when
-// the pause is over. It checks once a minute, because timers stop while the machine is suspended.
-func (c *cache) wait(ctx context.Context, resource, token string, pause time.Duration) {
-	end, gone := time.Now().Add(pause), ctx.Done()
-	for ctx.Err() == nil {
-		c.mu.Lock()
-		now := c.at(time.Now())
-		e := c.entry(resource, now)
-		d := time.Until(end)
-		if pause == 0 {
-			d = e.state.renew.after(now)
-		}
-		if d <= 0 || e.state.valid(now) && e.state.token.Token != token {
-			c.mu.Unlock()
-			return
-		}
-		if e.changed == nil {
-			e.changed = make(chan struct{})
-		}
-		changed := e.changed
-		c.mu.Unlock()
-		select {
-		case <-changed:
-		case <-time.After(min(d, time.Minute)):
-		case <-gone:
-		}
 	}
 }
 

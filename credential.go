@@ -242,22 +242,6 @@ func (c *ManagedIdentityCredential) cacheFor(opts policy.TokenRequestOptions) *c
 	return c.cache
 }
 
-// Invalidate reports that a service rejected token without sending claims. If token is still cached,
-// Invalidate drops it, and the next call of GetToken requests a new one. A resource's token is dropped at
-// most once a minute. The request bypasses the Arc agent's cache and sends Service Fabric the token's hash.
-// Other hosts may return the same token until their own cache expires. Invalidate has no effect if token is
-// empty or isn't cached. It doesn't wait. Use it only in programs that call GetToken themselves: the Azure
-// SDK's clients keep a copy of the token, which they drop when a service responds with 401.
-func (c *ManagedIdentityCredential) Invalidate(token string) {
-	if token == "" {
-		return
-	}
-	c.cache.drop(token)
-	if c.revocable != c.cache {
-		c.revocable.drop(token)
-	}
-}
-
 // defaultScope is the suffix that the Azure SDK appends to a resource to form a scope.
 const defaultScope = "/.default"
 

@@ -79,8 +79,8 @@ func TestPause(t *testing.T) {
 		1: 30 * time.Second, 2: time.Minute, 3: 2 * time.Minute, 4: 4 * time.Minute,
 		5: 5 * time.Minute, 6: 5 * time.Minute, 1000: 5 * time.Minute,
 	} {
-		require.Equal(t, want, pause(n, 0), "failure %d", n)
-		require.Equal(t, want+want/20, pause(n, 0.5), "failure %d", n)
+		require.Equal(t, want, pauseAfter(n, 0), "failure %d", n)
+		require.Equal(t, want+want/20, pauseAfter(n, 0.5), "failure %d", n)
 	}
 }
 

@@ -38,7 +38,7 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 			var wait time.Duration
 			if err != nil {
 				failures++
-				wait = max(pause(failures, rand.Float64()), retryAfterOf(err))
+				wait = max(pauseAfter(failures, rand.Float64()), retryAfterOf(err))
 			} else {
 				failures, opts.Claims = 0, ""
 			}
@@ -57,6 +57,36 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 				token, _ = cache.valid(resource)
 			}
 			cache.wait(ctx, resource, token.Token, wait)
+		}
+	}
+}
+
+// wait returns when a valid token other than the given one is cached, or when ctx is done. If pause is 0,
+// it also returns when the given token is due for refresh, has expired, or was dropped; otherwise, when
+// the pause is over. It checks once a minute, because timers stop while the machine is suspended.
+func (c *cache) wait(ctx context.Context, resource, token string, pause time.Duration) {
+	end, gone := time.Now().Add(pause), ctx.Done()
+	for ctx.Err() == nil {
+		c.mu.Lock()
+		now := c.at(time.Now())
+		e := c.entry(resource, now)
+		d := time.Until(end)
+		if pause == 0 {
+			d = e.state.renew.after(now)
+		}
+		if d <= 0 || e.state.valid(now) && e.state.token.Token != token {
+			c.mu.Unlock()
+			return
+		}
+		if e.changed == nil {
+			e.changed = make(chan struct{})
+		}
+		changed := e.changed
+		c.mu.Unlock()
+		select {
+		case <-changed:
+		case <-time.After(min(d, time.Minute)):
+		case <-gone:
 		}
 	}
 }

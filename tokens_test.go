@@ -132,7 +132,7 @@ func TestTokensWithoutAHost(t *testing.T) {
 		require.ErrorIs(t, all[0].err, r.down)
 		for n, y := range all[1:] {
 			require.ErrorIs(t, y.err, r.down)
-			requireIn(t, pause(n+1, 0), pause(n+1, 1)+time.Millisecond, y.after-all[n].after)
+			requireIn(t, pauseAfter(n+1, 0), pauseAfter(n+1, 1)+time.Millisecond, y.after-all[n].after)
 		}
 		require.GreaterOrEqual(t, len(all), 8)
 		require.Equal(t, len(all), r.count())

@@ -9,9 +9,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// This file is the cache's policy: when a token is due for refresh, and how long failures are cached. Its
-// functions depend only on the time and on a random number r in [0,1).
-
 const (
 	// halfLifeAbove is the remaining life above which a token is refreshed at half its life, as Microsoft's
 	// authentication libraries do.
@@ -36,6 +33,18 @@ const (
 	// together instead of waiting for the host one after another.
 	failureMemory = time.Second
 )
+
+// refresh returns the flight that refreshes a token in the background. It is f if that is running. The caller
+// holds c.mu.
+func (c *cache) refresh(e *entry, f *flight, now instant, r *requester) *flight {
+	if f == nil || f.outcome != running {
+		f = c.start(e, "", now, r)
+		f.background = true
+	}
+	f.waiters++ // counts the cache, so that no leaving caller ends the refresh
+	c.store(e, e.state.renewIn(stuckAfter, now))
+	return f
+}
 
 // instant is a time on both of the machine's clocks. The wall clock continues while the machine is
 // suspended; the monotonic clock doesn't jump when the time is set.
@@ -66,7 +75,7 @@ func earlier(a, b instant) instant {
 	return instant{min(a.wall, b.wall), min(a.mono, b.mono)}
 }
 
-// scheduled sets the RefreshOn of a token that arrived at now. It returns the times from now until the
+// scheduled sets the RefreshOn of a token that arrived at now. r is a random number in [0,1). It returns the times from now until the
 // token must be refreshed, is dying, and expires.
 //
 // RefreshOn is the host's or, if more than two hours remain, after half the lifetime. It is at most 12 h from
@@ -92,8 +101,8 @@ func scheduled(token azcore.AccessToken, now time.Time, r float64) (_ azcore.Acc
 	return token, renew, dying, life
 }
 
-// pause returns how long to wait after n background refreshes in a row have failed.
-func pause(n int, r float64) time.Duration {
+// pauseAfter returns how long to wait after n background refreshes in a row have failed.
+func pauseAfter(n int, r float64) time.Duration {
 	d := pauseMax
 	if n <= 4 { // 30 s, 1 min, 2 min, 4 min
 		d = pauseMin << (n - 1)
