@@ -13,7 +13,7 @@ import (
 type appService struct{ platform }
 
 func newAppService(in *setup) source {
-	return &appService{newPlatform(in, "X-IDENTITY-HEADER", protocol{
+	return &appService{newPlatform(in, protocol{
 		apiVersion: "2019-08-01",
 		resourceID: "mi_res_id", // App Service ignores msi_res_id and returns a token for another identity
 	})}

@@ -24,7 +24,7 @@ func checkAzureML(in *setup) error {
 }
 
 func newAzureML(in *setup) source {
-	return &azureML{newPlatform(in, "Secret", protocol{apiVersion: "2017-09-01"})}
+	return &azureML{newPlatform(in, protocol{apiVersion: "2017-09-01"})}
 }
 
 // request implements [source]. Azure ML requires clientid, even if it is empty.

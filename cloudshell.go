@@ -25,7 +25,7 @@ func checkCloudShell(in *setup) error {
 }
 
 func newCloudShell(in *setup) source {
-	return &cloudShell{newPlatform(in, "", protocol{method: http.MethodPost})}
+	return &cloudShell{newPlatform(in, protocol{method: http.MethodPost})}
 }
 
 // request implements [source].

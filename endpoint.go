@@ -27,9 +27,9 @@ func (in *setup) findEndpoint() error {
 	fromOption := endpoint != ""
 	switch {
 	case fromOption:
-		id.pinned = h.endpoint != ""
-	case h.endpoint != "":
-		name, endpoint = h.endpoint, detect.Getenv(h.endpoint)
+		id.fixed = h.endpointVariable != ""
+	case h.endpointVariable != "":
+		name, endpoint = h.endpointVariable, detect.Getenv(h.endpointVariable)
 	case h.source == SourceAzureArc && in.env.ArcVariables():
 		name, endpoint = "IDENTITY_ENDPOINT", in.env.IdentityEndpoint
 	default:
@@ -43,7 +43,7 @@ func (in *setup) findEndpoint() error {
 	if in.wrong = err; err != nil {
 		return nil
 	}
-	if h.secret != "" {
+	if h.secretVariable != "" {
 		_, in.wrong = h.secretValue()
 	}
 	if u.Scheme == "http" && !onMachine(u) {
@@ -74,7 +74,7 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 		return nil, fmt.Errorf("%s %.200q has no host name", name, endpoint)
 	case !dialable(u):
 		return nil, fmt.Errorf("%s %.200q is not a URL: its host name or port is invalid", name, endpoint)
-	case u.Fragment != "" || name != h.endpoint && (u.RawQuery != "" || u.ForceQuery):
+	case u.Fragment != "" || name != h.endpointVariable && (u.RawQuery != "" || u.ForceQuery):
 		return nil, fmt.Errorf("%s has a query or fragment. Set the URL alone; azhost adds the request's parameters", name)
 	case h.source == SourceAzureArc && !loopback(u):
 		return nil, fmt.Errorf("%s %.200q is not a loopback address. Use localhost or a loopback address, because azhost sends the Arc agent's key there", name, endpoint)
@@ -101,12 +101,12 @@ func dialable(u *url.URL) bool {
 
 // secretValue returns the secret that a platform gives to its apps.
 func (h host) secretValue() (string, error) {
-	value := detect.Getenv(h.secret)
+	value := detect.Getenv(h.secretVariable)
 	switch {
 	case value == "":
-		return "", fmt.Errorf("%s is not set. %s sets it for apps that it hosts", h.secret, h.label)
+		return "", fmt.Errorf("%s is not set. %s sets it for apps that it hosts", h.secretVariable, h.label)
 	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }):
-		return "", fmt.Errorf("%s contains a control character, which an HTTP header cannot contain", h.secret)
+		return "", fmt.Errorf("%s contains a control character, which an HTTP header cannot contain", h.secretVariable)
 	}
 	return value, nil
 }

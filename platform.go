@@ -15,9 +15,8 @@ import (
 // Service, Service Fabric, Cloud Shell, and Azure ML.
 type platform struct{ protocol }
 
-// newPlatform returns the platform of in. Its requests carry the secret in header, unless header is "".
-func newPlatform(in *setup, header string, p protocol) platform {
-	in.perTry = variables{host: in.host, pinned: in.identity.pinned, header: header}
+func newPlatform(in *setup, p protocol) platform {
+	in.perTry = variables{in.host, in.identity.fixed}
 	p.identity, p.label, p.reason = in.identity, in.host.label, in.reason
 	return platform{p}
 }
@@ -37,14 +36,13 @@ func (p *platform) explain(resp *http.Response, err error) error {
 // platform may change them while the program runs.
 type variables struct {
 	host
-	pinned bool   // the endpoint is from the Endpoint option
-	header string // the header that carries the secret, or ""
+	fixed bool // the endpoint is from the Endpoint option
 }
 
 // Do implements [policy.Policy].
 func (v variables) Do(req *policy.Request) (*http.Response, error) {
-	if !v.pinned {
-		u, err := v.parse(v.endpoint, detect.Getenv(v.endpoint))
+	if !v.fixed {
+		u, err := v.parse(v.endpointVariable, detect.Getenv(v.endpointVariable))
 		if err != nil {
 			return nil, final{err}
 		}
@@ -55,12 +53,12 @@ func (v variables) Do(req *policy.Request) (*http.Response, error) {
 		u.RawQuery = query.Encode()
 		req.Raw().URL, req.Raw().Host = u, u.Host
 	}
-	if v.header != "" {
+	if v.secretHeader != "" {
 		value, err := v.secretValue()
 		if err != nil {
 			return nil, final{err}
 		}
-		req.Raw().Header.Set(v.header, value)
+		req.Raw().Header.Set(v.secretHeader, value)
 		req.Raw().Close = true // no Transport keeps a connection that a later secret could be sent on
 	}
 	return req.Next()

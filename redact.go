@@ -24,18 +24,15 @@ import (
 // removed replaces a secret.
 const removed = "[removed]"
 
-// secretHeaders are the request headers that carry a secret.
-var secretHeaders = []string{"Authorization", "Secret", "X-Identity-Header"}
-
 // isSecret reports whether a request header carries a secret.
 func isSecret(header string) bool {
-	return slices.ContainsFunc(secretHeaders, func(s string) bool { return strings.EqualFold(s, header) })
+	return slices.ContainsFunc(hosts[:], func(h host) bool { return h.secretHeader != "" && strings.EqualFold(h.secretHeader, header) })
 }
 
 // secretOf returns the request's secret, or "".
 func secretOf(req *http.Request) string {
-	for _, name := range secretHeaders {
-		if v := req.Header.Get(name); v != "" {
+	for _, h := range &hosts {
+		if v := req.Header.Get(h.secretHeader); v != "" {
 			return strings.TrimPrefix(v, "Basic ")
 		}
 	}
@@ -160,8 +157,8 @@ func stripped(resp *http.Response) *http.Response {
 	own := *resp
 	own.Body = http.NoBody
 	own.Request = resp.Request.Clone(context.Background())
-	for _, name := range secretHeaders {
-		own.Request.Header.Del(name)
+	for _, h := range &hosts {
+		own.Request.Header.Del(h.secretHeader)
 	}
 	return &own
 }

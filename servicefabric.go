@@ -45,7 +45,7 @@ func checkServiceFabric(in *setup) error {
 
 func newServiceFabric(in *setup) source {
 	in.transport, _ = pinned(in.transport.(*http.Client)) // both checked at construction
-	return &serviceFabric{newPlatform(in, "Secret", protocol{apiVersion: "2019-07-01-preview"})}
+	return &serviceFabric{newPlatform(in, protocol{apiVersion: "2019-07-01-preview"})}
 }
 
 // request implements [source].

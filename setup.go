@@ -61,7 +61,7 @@ func newCredential(o ManagedIdentityCredentialOptions) (*ManagedIdentityCredenti
 		return nil, fmt.Errorf("unknown Source %q", name)
 	}
 	in.identity.source = name
-	in.identity.patient = name == SourceIMDS && o.Source == name && o.Endpoint == ""
+	in.identity.declared = name == SourceIMDS && o.Source == name && o.Endpoint == ""
 	if err := in.findEndpoint(); err != nil {
 		return nil, err
 	}

@@ -22,8 +22,8 @@ type route struct {
 type identity struct {
 	route
 	source    Source
-	patient   bool // the caller says that IMDS exists, so it is retried
-	pinned    bool // Endpoint is set, so the platform's variable for it isn't read
+	declared  bool // the caller set Source to IMDS, so it is retried
+	fixed     bool // Endpoint is set, so the platform's variable for it isn't read
 	kind      idKind
 	id        string
 	keyDir    string

@@ -28,24 +28,26 @@ const (
 
 // host describes a kind of host.
 type host struct {
-	source   Source
-	label    string              // its name in errors
-	address  string              // default endpoint; "" if a variable has it
-	endpoint string              // the variable that has the endpoint
-	secret   string              // the variable that has the secret; "" if there is none
-	check    func(*setup) error  // checks that the options fit the host
-	build    func(*setup) source // returns its source
+	source           Source
+	label            string              // its name in errors
+	address          string              // default endpoint; "" if a variable has it
+	endpointVariable string              // the name of the variable that has the endpoint, or ""
+	secretVariable   string              // and of the one that has the secret, or ""
+	secretHeader     string              // the header of a request that carries the secret, or ""
+	check            func(*setup) error  // checks the options and variables that only this host has
+	build            func(*setup) source // returns its source
 }
 
-// hosts lists all supported hosts. To add one, add a row here and in evidence, a file, and a case in
-// package detect.
+// hosts lists all supported hosts. To add one, add a Source, a row here and in evidence, a file with its
+// source, and a case in package detect. Its parameters may be added to client.go for the log, its failures to
+// package advice, and its fake to azhosttest.
 var hosts = [...]host{
-	{SourceIMDS, "IMDS", detect.IMDSTokenEndpoint, "", "", anyOptions, newIMDS},
-	{SourceAzureArc, "Azure Arc", detect.ArcTokenEndpoint, "", "", checkArc, newArc},
-	{SourceAppService, "App Service", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", anyOptions, newAppService},
-	{SourceServiceFabric, "Service Fabric", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", checkServiceFabric, newServiceFabric},
-	{SourceAzureML, "Azure ML", "", "MSI_ENDPOINT", "MSI_SECRET", checkAzureML, newAzureML},
-	{SourceCloudShell, "Cloud Shell", "", "MSI_ENDPOINT", "", checkCloudShell, newCloudShell},
+	{SourceIMDS, "IMDS", detect.IMDSTokenEndpoint, "", "", "", anyOptions, newIMDS},
+	{SourceAzureArc, "Azure Arc", detect.ArcTokenEndpoint, "", "", "Authorization", checkArc, newArc},
+	{SourceAppService, "App Service", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "X-Identity-Header", anyOptions, newAppService},
+	{SourceServiceFabric, "Service Fabric", "", "IDENTITY_ENDPOINT", "IDENTITY_HEADER", "Secret", checkServiceFabric, newServiceFabric},
+	{SourceAzureML, "Azure ML", "", "MSI_ENDPOINT", "MSI_SECRET", "Secret", checkAzureML, newAzureML},
+	{SourceCloudShell, "Cloud Shell", "", "MSI_ENDPOINT", "", "", checkCloudShell, newCloudShell},
 }
 
 func anyOptions(*setup) error { return nil }
@@ -57,7 +59,7 @@ var evidence = [...]struct {
 	holds    func(*setup) bool
 	schedule *policy.RetryOptions
 }{
-	{SourceIMDS, func(in *setup) bool { return in.identity.patient }, &patient},
+	{SourceIMDS, func(in *setup) bool { return in.identity.declared }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && in.env.ContainerInstances() }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.options.Endpoint == "" && chassis.IsAzureVM() }, &patient},
 	{SourceIMDS, func(in *setup) bool { return in.gate.hasResponded() }, &patient},
