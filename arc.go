@@ -133,7 +133,8 @@ func (x exchange) once(req *policy.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// rejection returns the error for a response that must not lead to another attempt.
+// rejection returns the error for a response after which retry makes no other attempt. The exchange may be
+// repeated.
 func rejection(resp *http.Response, err error) error { return final{&responseError{resp, err}} }
 
 var _ policy.Policy = exchange{}

@@ -88,7 +88,7 @@ func describe(err error) string {
 	_, network := causeOf[*net.OpError](err) // its text has the address
 	switch problem := problemOf(err); {
 	case !errors.Is(err, context.DeadlineExceeded):
-	case problem == advice.Unanswered:
+	case problem == advice.NoResponse:
 		text = "the request was accepted, but there was no response in time (" + context.DeadlineExceeded.Error() + ")"
 	case problem == advice.Silent && !network:
 		text = "there was no connection in time (" + context.DeadlineExceeded.Error() + ")"
@@ -103,7 +103,7 @@ func describe(err error) string {
 // because net/http quotes a malformed response in full.
 func textOf(err error) string {
 	text := bare(err).Error()
-	if _, ok := causeOf[*noAnswer](err); ok {
+	if _, ok := causeOf[*noResponse](err); ok {
 		text, _ = tokenjson.Text(text, maxText)
 	}
 	return text
@@ -122,7 +122,7 @@ func causeOf[E error](err error) (cause E, ok bool) {
 
 // problemOf returns the kind of failure that an attempt's error reports.
 func problemOf(err error) advice.Problem {
-	none, asked := causeOf[*noAnswer](err)
+	none, asked := causeOf[*noResponse](err)
 	dial, ok := causeOf[*net.OpError](err)
 	partial, cut := causeOf[*responseError](err)
 	switch {
@@ -139,7 +139,7 @@ func problemOf(err error) advice.Problem {
 	case errors.Is(err, context.DeadlineExceeded) && none.connecting:
 		return advice.Silent
 	case errors.Is(err, context.DeadlineExceeded):
-		return advice.Unanswered
+		return advice.NoResponse
 	}
 	return advice.Broken
 }
@@ -160,7 +160,7 @@ var shortages = []syscall.Errno{
 
 // bare removes the URL from net/http's errors, because its query doesn't belong in an error.
 func bare(err error) error {
-	if n, ok := causeOf[*noAnswer](err); ok {
+	if n, ok := causeOf[*noResponse](err); ok {
 		err = n.err
 	}
 	if u, ok := causeOf[*url.Error](err); ok {

@@ -42,22 +42,25 @@ func (s *imds) request(ctx context.Context, w want) (*policy.Request, error) {
 // Security Protocol's agent, or by JSON in the shape of its tokens and errors. While IMDS restarts, the
 // Azure host may respond instead, with a Server header such as Microsoft-IIS.
 func (s *imds) genuine(resp *http.Response, err error) bool {
-	if partial := responseOf(err); partial != nil {
-		return strings.HasPrefix(partial.Header.Get("Server"), "IMDS/") || strings.HasPrefix(partial.Header.Get("Server"), "Microsoft-")
+	if err != nil {
+		resp = responseOf(err)
 	}
-	if err != nil || resp == nil {
+	if resp == nil {
 		return false
 	}
 	server := resp.Header.Get("Server")
 	if strings.HasPrefix(server, "IMDS/") || strings.HasPrefix(server, "Microsoft-") || resp.Header.Get("x-ms-azure-host-authorization") != "" {
 		return true
 	}
+	if err != nil { // the body may be incomplete
+		return false
+	}
 	body := payload(resp)
 	e, isError := tokenjson.ParseError(body)
 	return tokenjson.IsToken(body) || isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
 }
 
-// token implements [source]. It rejects tokens from a service that is not known to be IMDS.
+// token implements [source]. Without a token in the response, its error depends on whether IMDS sent it.
 func (s *imds) token(resp *http.Response, log *journal) (azcore.AccessToken, error) {
 	if !s.genuine(resp, nil) && !s.known() {
 		return azcore.AccessToken{}, s.explain(resp, nil)

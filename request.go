@@ -155,7 +155,7 @@ func (r *protocol) decided() string {
 func (r *protocol) asked(resp *http.Response, cause error) string {
 	endpoint := r.endpoint
 	var u url.URL
-	if none, ok := causeOf[*noAnswer](cause); ok {
+	if none, ok := causeOf[*noResponse](cause); ok {
 		u = *none.from
 	} else if resp = cmp.Or(resp, responseOf(cause)); resp != nil {
 		u = *resp.Request.URL

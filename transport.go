@@ -131,7 +131,7 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	resp, err := t.next.Do(req.WithContext(ctx))
 	secret := secretOf(req)
 	if err != nil {
-		return nil, &noAnswer{req.URL, errWithoutSecret(err, secret), connecting.Load()}
+		return nil, &noResponse{req.URL, errWithoutSecret(err, secret), connecting.Load()}
 	}
 	if resp == nil {
 		return nil, final{errors.New("the Transport returned neither a response nor an error")}
@@ -202,15 +202,15 @@ func watched(ctx context.Context) (context.Context, *atomic.Bool) {
 	}), connecting
 }
 
-// noAnswer is the error of a request without a response.
-type noAnswer struct {
+// noResponse is the error of a request without a response.
+type noResponse struct {
 	from       *url.URL
 	err        error
 	connecting bool // there was no connection
 }
 
-func (e *noAnswer) Error() string { return e.err.Error() }
-func (e *noAnswer) Unwrap() error { return e.err }
+func (e *noResponse) Error() string { return e.err.Error() }
+func (e *noResponse) Unwrap() error { return e.err }
 
 // responseError is the error of a response that was rejected or not read completely.
 type responseError struct {

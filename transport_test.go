@@ -72,9 +72,9 @@ func TestTimeoutWhileConnecting(t *testing.T) {
 		"connecting":                {&http.Client{Transport: stuck}, "http://host/", "there was no connection in time", advice.Silent},
 		"connecting, with TLS":      {&http.Client{Transport: stuck}, "https://host/", "there was no connection in time", advice.Silent},
 		"connecting, of the client": {&http.Client{Transport: stuck, Timeout: time.Second}, "http://host/", "there was no connection in time", advice.Silent},
-		"connected":                 {&http.Client{Transport: accepting}, "http://host/", "the request was accepted", advice.Unanswered},
-		"connected, of the client":  {&http.Client{Transport: accepting, Timeout: time.Second}, "http://host/", "the request was accepted", advice.Unanswered},
-		"in a handshake":            {&http.Client{Transport: accepting}, "https://host/", "the request was accepted", advice.Unanswered},
+		"connected":                 {&http.Client{Transport: accepting}, "http://host/", "the request was accepted", advice.NoResponse},
+		"connected, of the client":  {&http.Client{Transport: accepting, Timeout: time.Second}, "http://host/", "the request was accepted", advice.NoResponse},
+		"in a handshake":            {&http.Client{Transport: accepting}, "https://host/", "the request was accepted", advice.NoResponse},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
@@ -83,7 +83,7 @@ func TestTimeoutWhileConnecting(t *testing.T) {
 			require.NoError(t, err, name)
 			_, err = (&transport{test.client}).Do(req)
 			require.Equal(t, test.problem, problemOf(err), name)
-			require.Equal(t, test.text+map[bool]string{true: ", but there was no response in time"}[test.problem == advice.Unanswered]+" (context deadline exceeded)", describe(err), name)
+			require.Equal(t, test.text+map[bool]string{true: ", but there was no response in time"}[test.problem == advice.NoResponse]+" (context deadline exceeded)", describe(err), name)
 			stuck.CloseIdleConnections()
 			accepting.CloseIdleConnections()
 			synctest.Wait()

@@ -85,7 +85,7 @@ func causes(host azhost.Source, identity string) []cause {
 		{advice.RespondedOnce, reasonHostDown},
 		{advice.AgentStopped, reasonHostDown},
 		{advice.PlatformMoved, reasonHostDown},
-		{advice.NoAnswer, reasonTimeout},
+		{advice.Overloaded, reasonTimeout},
 		{advice.WebProxy, reasonProxy},
 		{advice.NoForwarding, reasonProxy},
 		{advice.AssignOne, reasonNoIdentity},

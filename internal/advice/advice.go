@@ -20,7 +20,7 @@ const (
 	Silent                       // connecting took too long
 	NotListening                 // connecting failed
 	Broken                       // the connection broke before there was a response
-	Unanswered                   // something accepted the request and did not respond
+	NoResponse                   // something accepted the request and did not respond
 	Local                        // this process could not send the request: a policy's error, or no files or ports left
 	Foreign                      // something other than the host responded
 	OtherIdentity                // the token is for another identity
@@ -58,7 +58,7 @@ const (
 	Blocked       = "This machine is on Azure, so a firewall, route, or proxy is blocking the Instance Metadata Service"
 	PodBlocked    = "Use workload identity: the cluster may restrict its pods' access to the Instance Metadata Service"
 	Impostor      = "This is not a response from IMDS: another service is using its address"
-	NoAnswer      = "IMDS may be overloaded, or a firewall, proxy, or another service may be holding the connection"
+	Overloaded    = "IMDS may be overloaded, or a firewall, proxy, or another service may be holding the connection"
 	RespondedOnce = "IMDS responded at this address earlier"
 	AgentStopped  = "Start the Arc agent: the himds service on Windows, himdsd.service on Linux. Then run azcmagent show"
 	AgentStatus   = "Run azcmagent show to see the agent's status"
@@ -144,8 +144,8 @@ func imds(f Failure) string {
 		return Impostor + ". " + NotAzure
 	case f.Problem != Refusal && f.Responded:
 		return RespondedOnce
-	case f.Problem == Unanswered:
-		return NoAnswer
+	case f.Problem == NoResponse:
+		return Overloaded
 	case f.Problem != Refusal && f.Pod:
 		return PodBlocked
 	case f.Problem != Refusal && f.OnAzure:

@@ -33,8 +33,8 @@ const (
 	IMDS          Host = "IMDS"
 )
 
-// Environment is everything that detection looks at: variables, without white space at their ends, and
-// whether an Arc agent is installed. The zero value is a machine that has none of these.
+// Environment has the variables that tell the hosts apart, without white space at their ends, and whether an
+// Arc agent is installed. The zero value is a machine that has none of these.
 type Environment struct {
 	IdentityEndpoint string // IDENTITY_ENDPOINT
 	IdentityHeader   string // IDENTITY_HEADER, a secret

@@ -14,7 +14,8 @@ import (
 
 // HostVariables are all the variables that detection reads.
 var HostVariables = []string{
-	"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET",
+	"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IDENTITY_API_VERSION", "IMDS_ENDPOINT",
+	"MSI_ENDPOINT", "MSI_SECRET",
 }
 
 // Platforms are the variables with which each platform starts a program.
@@ -40,7 +41,7 @@ func SetHost(t *testing.T, source azhost.Source) {
 func InBubble(t *testing.T, name string, env map[string]string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {
-		for _, v := range slices.Concat(HostVariables, []string{"IDENTITY_API_VERSION", "DEFAULT_IDENTITY_CLIENT_ID", "KUBERNETES_SERVICE_HOST"}) {
+		for _, v := range slices.Concat(HostVariables, []string{"DEFAULT_IDENTITY_CLIENT_ID", "KUBERNETES_SERVICE_HOST"}) {
 			t.Setenv(v, env[v])
 		}
 		synctest.Test(t, func(t *testing.T) {

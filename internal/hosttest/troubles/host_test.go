@@ -27,9 +27,9 @@ func hostTroubles() map[string]*trouble {
 	a, b := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b")
 	client := azhost.ClientID(a.ClientID)
 	return map[string]*trouble{
-		advice.NotAzure: here(by(always(refusedDial))),
-		advice.NoAnswer: here(by(transporter(hang))),
-		advice.Blocked:  here(byKnown(always(refusedDial))),
+		advice.NotAzure:   here(by(always(refusedDial))),
+		advice.Overloaded: here(by(transporter(hang))),
+		advice.Blocked:    here(byKnown(always(refusedDial))),
 		advice.PodBlocked: here(func(o *occasion) error {
 			o.Setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
 			return by(always(refusedDial))(o)
