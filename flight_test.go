@@ -450,3 +450,20 @@ func TestPanicIsLogged(t *testing.T) {
 		require.Contains(t, r.logged.String(), "flight_test.go")
 	})
 }
+
+// TestLeavingAFinishedFlight: a caller whose context ends at the same moment gets the flight's token.
+func TestLeavingAFinishedFlight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		c := r.cache
+		c.mu.Lock()
+		now := c.at(time.Now())
+		e := c.entry("r", now)
+		f := c.start(e, "{}", now, r.by(nil))
+		f.waiters++
+		c.mu.Unlock()
+		<-f.done
+		require.False(t, c.leave(e, f))
+		require.NoError(t, f.err)
+	})
+}
