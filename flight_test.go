@@ -467,3 +467,18 @@ func TestLeavingAFinishedFlight(t *testing.T) {
 		require.NoError(t, f.err)
 	})
 }
+
+// TestFailureWithoutAnAttempt: it counts if a caller waits for it, as during a Retry-After.
+func TestFailureWithoutAnAttempt(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		throttled := &requester{from: nowhere, fetch: func(context.Context, want) (azcore.AccessToken, error) {
+			return azcore.AccessToken{}, failed(nil, nil, "throttled")
+		}}
+		_, err := r.cache.get(t.Context(), "r", "", throttled)
+		require.EqualError(t, err, "azhost: throttled")
+		f := r.cache.entries["r"].flights[0]
+		require.Equal(t, noToken, f.outcome)
+		require.Equal(t, 1, r.cache.entries["r"].state.failures)
+	})
+}
