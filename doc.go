@@ -45,13 +45,13 @@
 //
 // # Waiting
 //
-// azhost retries only if it knows that the host exists; otherwise it makes one attempt. It detects App
-// Service, Service Fabric, Azure ML, and Cloud Shell by their environment variables, Azure Arc by its
-// variables or its agent, a container group by its variables, and an Azure VM by its firmware. It also knows
-// that IMDS exists if IMDS has responded before, or if [ManagedIdentityCredentialOptions.Source] is
-// SourceIMDS. It then retries for about 100 seconds, on the schedule that IMDS documents; on an Arc-enabled
-// server, for about 10 seconds. Rejected requests are not retried. After a whole schedule has failed,
-// requests make one attempt each for five minutes, or until the host recovers.
+// azhost retries only if it knows that the host exists; otherwise it makes one attempt. It knows this from
+// environment variables (of App Service, Service Fabric, Azure ML, Cloud Shell, Azure Arc, and Azure
+// Container Instances), from the Arc agent on disk, from an Azure VM's firmware, from an earlier response of
+// IMDS, or from [ManagedIdentityCredentialOptions.Source]. It then retries for about 100 seconds, on the
+// schedule that IMDS documents; on an Arc-enabled server, for about 10 seconds. Rejected requests are not
+// retried. After a whole schedule has failed, requests make one attempt each for five minutes, or until the
+// host recovers.
 //
 // Outside Azure, GetToken returns a [*CredentialUnavailableError] immediately if the connection is refused or
 // something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if no connection is
