@@ -180,7 +180,7 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // GetToken waits up to 2 s for a running refresh. If the refresh fails, GetToken returns the old token.
 //
 // Without a valid token, GetToken waits until ctx is done, but at most three minutes. It gives up after about
-// 100 s if IMDS keeps failing on an Azure VM, and after about 10 s if the Arc agent does. Outside Azure it
+// 10 s if the Arc agent keeps failing, and after about 100 s if another detected host does. Outside Azure, it
 // returns at once if the connection is refused or something other than IMDS responds, after ConnectTimeout if
 // no connection is made, and after a minute if something accepts the connection but doesn't respond. Custom
 // Transports and policies must honor their context.
