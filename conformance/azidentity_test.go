@@ -47,7 +47,7 @@ var behaviors = []behavior{
 	{place: "VM", name: "no answer", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 6", stated: departures + "A chain continues, after all retries"},
 	{place: "VM", name: "connection refused", answers: always(noListener, ""), peer: "failed after 7", azhost: "unavailable after 6", stated: departures + "A chain continues, after all retries"},
 	{place: "VM", name: "an ID with white space", kind: "client", id: "a b", answers: always(200, good), peer: "token after 1", azhost: "constructor", stated: departures + "An ID with white space"},
-	{place: "VM", name: "an ID of another kind", kind: "object", id: "/subscriptions/s", answers: always(200, good), peer: "token after 1", azhost: "constructor", stated: departures + "or of another kind"},
+	{place: "VM", name: "an ID of another kind", kind: "object", id: "/subscriptions/s", answers: always(200, good), peer: "token after 1", azhost: "constructor", stated: departures + "or of the wrong type"},
 	{place: "VM", name: "an expired token", answers: always(200, `{"access_token":"T","expires_on":946684700}`), peer: "expired after 1", azhost: "failed after 1", stated: departures + "A response whose token has expired"},
 	{place: "anywhere", name: "connection refused", answers: always(noListener, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "if the connection is refused"},
 	{place: "anywhere", name: "no answer", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "Outside Azure | GetToken returns `CredentialUnavailableError` at once"},
