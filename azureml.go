@@ -18,7 +18,7 @@ type azureML struct{ platform }
 
 func checkAzureML(in *setup) error {
 	if in.identity.kind != "" && in.identity.kind != byClientID && in.wrong == nil {
-		return fmt.Errorf("ID is the %s, but Azure ML selects identities by client ID only", in.identity.kind)
+		return fmt.Errorf("ID selects by %s, but Azure ML selects identities by client ID only", in.identity.kind)
 	}
 	return nil
 }

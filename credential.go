@@ -144,17 +144,19 @@ type ManagedIdentityCredentialOptions struct {
 // It returns an error if an option is invalid or unsupported on the host. An ID is invalid if it is empty or
 // contains white space, quotes, or "${". A ClientID or ObjectID is also invalid if it contains a slash, and a
 // ResourceID if it is a GUID. Any other text is accepted. Errors in the environment, such as an invalid URL
-// in a platform's variable, are logged, and GetToken returns them as a [*CredentialUnavailableError]. The
+// in IDENTITY_ENDPOINT, are logged, and GetToken returns them as a [*CredentialUnavailableError]. The
 // constructor doesn't check that the identity exists; GetToken does.
 //
-// Credentials of one process share a token cache if they have the same host, endpoint, identity, key
-// directory, Transport (nil, or the same pointer), MaxRetries, TryTimeout, RetryDelay, and MaxRetryDelay, and
-// set no policies, StatusCodes, or ShouldRetry. Among these, credentials with the same endpoint and Transport
-// also share the limits on requests, even if their identities differ: 4 at a time, and to IMDS at most 20 in
-// any second. The cache outlives the credentials, so creating one for each use is cheap. To share nothing,
-// give each credential its own Transport. At most 1,000 caches are kept. Except on Azure Arc, credentials
-// that read their endpoint from the environment never share a cache with credentials that set Endpoint. A
-// credential that sets Source to SourceIMDS shares none with one that doesn't, because it waits for IMDS.
+// Credentials of one process share a token cache if they set no policies, StatusCodes, or ShouldRetry, and
+// have the same host, endpoint, identity, key directory, Transport (nil, or the same pointer), MaxRetries,
+// TryTimeout, RetryDelay, and MaxRetryDelay. They share the limits on requests even if only their endpoint
+// and Transport are the same: 4 requests at a time, and to IMDS at most 20 in any second. The cache outlives
+// the credentials, so creating one for each use is cheap. At most 1,000 caches are kept. To share nothing,
+// give each credential its own Transport.
+//
+// Except on Azure Arc, credentials that read their endpoint from the environment never share a cache with
+// credentials that set Endpoint. A credential that sets Source to SourceIMDS, but not Endpoint, always
+// retries, so it shares no cache with one that leaves Source empty.
 func NewManagedIdentityCredential(options *ManagedIdentityCredentialOptions) (*ManagedIdentityCredential, error) {
 	var o ManagedIdentityCredentialOptions
 	if options != nil {
@@ -173,12 +175,12 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 // GetToken returns a token for the one scope in opts, from the cache if possible. The scope is the
 // resource's identifier, optionally followed by "/.default", which is removed. The rest is used as is.
 //
-// GetToken returns a valid token at once, whatever the state of the host. From the token's RefreshOn or,
+// GetToken returns a valid token at once, whatever the state of the host. After the token's RefreshOn or,
 // without one, in its last minutes, GetToken starts a refresh in the background. In the token's last minute,
 // GetToken waits up to 2 s for a running refresh. If the refresh fails, GetToken returns the old token.
 //
 // Without a valid token, GetToken waits until ctx is done, but at most three minutes. It gives up after about
-// 100 s if IMDS keeps failing on an Azure VM, and after about 10 s if the Arc agent does. Outside Azure it
+// 10 s if the Arc agent keeps failing, and after about 100 s if another detected host does. Outside Azure, it
 // returns at once if the connection is refused or something other than IMDS responds, after ConnectTimeout if
 // no connection is made, and after a minute if something accepts the connection but doesn't respond. Custom
 // Transports and policies must honor their context.
@@ -190,8 +192,8 @@ func (c *ManagedIdentityCredential) Source() Source { return c.name }
 //
 // Errors are [*AuthenticationFailedError] and [*CredentialUnavailableError]. A failure is cached for about a
 // second, or for as long as the host asks with Retry-After, but at most two minutes. If ctx is done first,
-// the error includes the last attempt's failure. When the last caller leaves during an attempt, azhost
-// finishes the attempt and keeps its token.
+// the error includes the last attempt's failure. When the last caller stops waiting during an attempt,
+// azhost finishes the attempt and keeps its token.
 //
 // GetToken is safe for concurrent use. It must not be called by a policy or Transport of the same credential,
 // nor by a Transport during the request of another credential that shares its limits on requests.

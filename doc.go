@@ -34,9 +34,8 @@
 // Only in its last minute does a caller wait, up to 2 seconds, for a running refresh.
 //
 // If there is no valid token, all callers share one request, and each waits for it with its own context. The
-// request doesn't use the context of the caller that started it: no deadline, values, spans, or retry
-// options. When the last caller stops waiting, azhost finishes the current attempt, keeps its token, and
-// makes no further attempts.
+// request itself uses no caller's context: no deadline, values, spans, or retry options. When the last caller
+// stops waiting, azhost finishes the current attempt, keeps its token, and makes no further attempts.
 //
 // Credentials with the same configuration share a cache, which outlives them; see
 // [NewManagedIdentityCredential]. [ManagedIdentityCredential.Tokens] yields each refreshed token, for
@@ -46,13 +45,13 @@
 //
 // # Waiting
 //
-// azhost retries only if it knows that the host exists; otherwise it makes one attempt. It knows App Service
-// and the other platforms by their environment variables, and Azure Arc by its agent or variables. It knows
-// an Azure VM by its firmware, a container group by its variables, and either one by an earlier response from
-// IMDS, or because [ManagedIdentityCredentialOptions.Source] is SourceIMDS. It then retries for about 100
-// seconds, on the schedule that IMDS documents; on an Arc-enabled server, for about 10 seconds. Rejected
-// requests are not retried. After a whole schedule has failed, requests make one attempt each for five
-// minutes, or until the host recovers.
+// azhost retries only if it knows that the host exists; otherwise it makes one attempt. It knows this from
+// environment variables (of App Service, Service Fabric, Azure ML, Cloud Shell, Azure Arc, and Azure
+// Container Instances), from the Arc agent on disk, from an Azure VM's firmware, from an earlier response of
+// IMDS, or from [ManagedIdentityCredentialOptions.Source]. It then retries for about 100 seconds, on the
+// schedule that IMDS documents; on an Arc-enabled server, for about 10 seconds. Rejected requests are not
+// retried. After a whole schedule has failed, requests make one attempt each for five minutes, or until the
+// host recovers.
 //
 // Outside Azure, GetToken returns a [*CredentialUnavailableError] immediately if the connection is refused or
 // something other than IMDS responds, and after ConnectTimeout (2 seconds by default) if no connection is
@@ -68,11 +67,11 @@
 //
 // # Security
 //
-// Requests never go through a proxy and never follow a redirect. Requests to the Arc agent go only to
-// loopback addresses. To answer the agent's challenge, azhost reads only a small regular file directly in the
-// agent's key directory, and follows no links. It checks Service Fabric's certificate against its thumbprint
-// before it sends anything. It writes no token, key, or secret header to an error, a log line, or a span.
-// SECURITY.md has the threat model.
+// Unless you set a Transport, requests never go through a proxy and never follow a redirect. Requests to the
+// Arc agent go only to loopback addresses. To answer the agent's challenge, azhost reads only a small regular
+// file directly in the agent's key directory, and follows no links. It checks Service Fabric's certificate
+// against its thumbprint before it sends anything. It writes no token, key, or secret header to an error, a
+// log line, or a span. SECURITY.md has the threat model.
 //
 // # Operating systems
 //

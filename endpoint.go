@@ -75,7 +75,7 @@ func (h host) parse(name, endpoint string) (*url.URL, error) {
 	case !dialable(u):
 		return nil, fmt.Errorf("%s %.200q is not a URL: its host name or port is invalid", name, endpoint)
 	case u.Fragment != "" || name != h.endpointVariable && (u.RawQuery != "" || u.ForceQuery):
-		return nil, fmt.Errorf("%s has a query or fragment. Set the URL alone; azhost adds the request's parameters", name)
+		return nil, fmt.Errorf("%s has a query or fragment. Remove it; azhost adds the request's parameters", name)
 	case h.source == SourceAzureArc && !loopback(u):
 		return nil, fmt.Errorf("%s %.200q is not a loopback address. Use localhost or a loopback address, because azhost sends the Arc agent's key there", name, endpoint)
 	case h.source == SourceAzureArc && strings.Trim(u.Path, "/") == "":

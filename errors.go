@@ -45,8 +45,8 @@ func (e *AuthenticationFailedError) Unwrap() error { return e.err }
 func (e *AuthenticationFailedError) NonRetriable() {}
 
 // CredentialUnavailableError reports that this machine has no managed identity to offer: nothing responds
-// where an Azure host would, something else responds, the host has no identity, or the variables that a
-// platform sets are invalid. Credential chains continue with the next credential; see
+// where an Azure host would, something else responds, the host has no identity, or the host's environment
+// variables are invalid. Credential chains continue with the next credential; see
 // [ManagedIdentityCredentialOptions.UnavailableError].
 //
 // Match it with errors.As. Its text is for people and may change; the same failure has the same text.

@@ -15,7 +15,7 @@ type Event struct {
 	Attempts   int           // finished attempts, including retries; 0 if nothing was sent, as during a Retry-After
 	Duration   time.Duration // from the call that started the request to its end
 	ExpiresOn  time.Time     // of the new token; zero if there is none
-	Err        error         // as GetToken returns it, but without that of UnavailableError; nil after a success
+	Err        error         // as GetToken returns it, but without UnavailableError's error; nil after a success
 }
 
 // observed calls the observer, after the callers have been released.

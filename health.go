@@ -20,7 +20,7 @@ type Health struct {
 	ExpiresOn  time.Time // when the cached token expires; zero if there is none
 	RefreshOn  time.Time // when calls start the next refresh; set even if the token's own RefreshOn is zero
 	Failures   int       // failed requests since AcquiredOn, except those with claims
-	Err        error     // the last request's error, as GetToken would return it, but without that of UnavailableError; nil after a success
+	Err        error     // the last request's error, as GetToken would return it, but without UnavailableError's error; nil after a success
 }
 
 // Health returns the state of every resource that was requested, in no particular order. It takes no lock and

@@ -18,7 +18,7 @@ type Source string
 
 // The hosts that azhost distinguishes.
 const (
-	SourceIMDS          Source = "IMDS"          // Azure VM, scale-set instance or container instance
+	SourceIMDS          Source = "IMDS"          // Azure VM, scale-set instance, or container instance
 	SourceAzureArc      Source = "AzureArc"      // Azure Arc-enabled server
 	SourceAppService    Source = "AppService"    // App Service, Functions, Container Apps, Automation
 	SourceServiceFabric Source = "ServiceFabric" // Service Fabric cluster

@@ -103,8 +103,8 @@ func errWithoutSecret(err error, secret string) error {
 	return errors.New(own)
 }
 
-// readHeaders are the names of the headers that azhost and azcore read. None of them is an echo, even if the
-// secret is a part of it.
+// readHeaders are the names of the headers that azhost and azcore read. They stay in
+// the header, even if the secret is a part of a name.
 var readHeaders = []string{
 	"Age", "Content-Type", "Date", "Location", "Retry-After", "Retry-After-Ms", "Server", "Www-Authenticate", "X-Ms-Azure-Host-Authorization",
 	"X-Ms-Correlation-Request-Id", "X-Ms-Request-Id", "X-Ms-Retry-After-Ms", "X-Request-Id",
@@ -134,7 +134,7 @@ func headerWithoutSecret(header http.Header, secret string) http.Header {
 	return own
 }
 
-// bodyWithoutSecret returns the body without the secret, for a reader and not for a parser.
+// bodyWithoutSecret returns the body without the secret, for people. It may no longer be valid JSON.
 func bodyWithoutSecret(resp *http.Response) []byte {
 	body, secret := payload(resp), secretOf(resp.Request)
 	if secret == "" {

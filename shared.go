@@ -22,7 +22,7 @@ type route struct {
 type identity struct {
 	route
 	source    Source
-	declared  bool // the caller set Source to IMDS, so it is retried
+	declared  bool // the caller set Source to IMDS, so azhost retries
 	fixed     bool // Endpoint is set, so the platform's variable for it isn't read
 	kind      idKind
 	id        string

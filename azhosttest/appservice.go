@@ -53,7 +53,7 @@ func newAppService(t testing.TB) (*AppService, error) {
 	return a, a.init(t)
 }
 
-// RotateHeader replaces the secret, as the platform may at any time. Requests with the old secret get
+// RotateHeader replaces the secret, as App Service may at any time. Requests with the old secret get
 // status 401, and [Host.Environment] returns the new secret. Call [Host.Setenv] again to give it to
 // the program.
 func (a *AppService) RotateHeader() { a.set(func() { a.settings.secret = rand.Text() }) }

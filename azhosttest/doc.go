@@ -27,7 +27,8 @@
 // [Host.Options] and [Host.InMemory] return options for a credential. Options connects over a
 // loopback socket. InMemory calls the fake directly; use it in testing/synctest bubbles, where
 // retries, throttling, and expiry take no real time. Create the fake, or a Transport that replaces
-// it, in the bubble that uses it, because credentials that share a Transport share channels.
+// it, in the bubble that uses it: credentials that share a Transport share channels, which only the
+// bubble that created them can use.
 //
 // As in production, credentials share a token cache: those with Options of the same fake share one,
 // and those with InMemory share another. Different fakes share nothing. If a test needs an empty

@@ -208,10 +208,10 @@ func (h *Host) options(endpoint string, transport policy.Transporter) *azhost.Ma
 
 // Environment returns the environment variables that point clients to this host over loopback.
 //
-// The variables of [AppService], [ServiceFabric], [CloudShell], and [AzureML] are the platform's, and every
-// client honors them. An [Arc] has the agent's variables, which every client honors too, but no variable
-// tells a client where the key files are. A [VM] has AZURE_POD_IDENTITY_AUTHORITY_HOST, which MSAL.NET, MSAL
-// Python, and the Azure SDK for JavaScript honor; azhost and azidentity don't.
+// [AppService], [ServiceFabric], [CloudShell], [AzureML], and [Arc] have the variables of the real hosts,
+// which every client honors. But no variable tells a client where the key files of an Arc are. A [VM] has
+// AZURE_POD_IDENTITY_AUTHORITY_HOST, which MSAL.NET, MSAL Python, and the Azure SDK for JavaScript honor;
+// azhost and azidentity don't.
 func (h *Host) Environment() map[string]string {
 	endpoint := h.Endpoint()
 	return h.environment(endpoint, h.current())

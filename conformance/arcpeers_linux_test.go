@@ -41,7 +41,7 @@ func testArcOfPeers(t *testing.T) {
 		{name: "another directory", answers: challenged("Www-Authenticate: Basic realm=/path/to/good.key"), peer: "failed after 1"},
 		{name: "no directory", answers: challenged("Www-Authenticate: Basic realm=path/good.key"), peer: "failed after 1"},
 		{name: "no answer", retries: -1, answers: always(0, ""), peer: "failed after 1"},
-		{name: "connection refused", retries: -1, answers: always(noListener, ""), peer: "failed after 1", azhost: "unavailable after 1", stated: departures + "An agent that never responded is unavailable"},
+		{name: "connection refused", retries: -1, answers: always(noListener, ""), peer: "failed after 1", azhost: "unavailable after 1", stated: departures + "If the agent has never responded, `GetToken` returns a `CredentialUnavailableError`"},
 		{name: "no such file", answers: []answer{{401, "", "Www-Authenticate: Basic realm=" + keyDirectory + "/none.key"}}, peer: "failed after 1", azhost: "failed after 3", stated: departures + "azhost asks for a new challenge, up to three in all"},
 		{name: "a refused key", answers: []answer{{401, "", good}}, peer: "failed after 2", azhost: "failed after 6", stated: departures + "azhost asks for a new challenge, up to three in all"},
 		{name: "not found", kind: "client", answers: []answer{{401, "", good}, {404, `{"error":"identity_not_found","error_description":"not assigned"}`, good}}, peer: "failed after 2", text: "identity_not_found"},

@@ -131,7 +131,7 @@ func TestRefreshOnOfPeers(t *testing.T) {
 		token, err = cred.GetToken(t.Context(), scopes)
 		require.NoError(t, err)
 		require.Equal(t, library == "azidentity", token.RefreshOn.IsZero())
-		requireStated(t, departures+"A cached token keeps its RefreshOn")
+		requireStated(t, departures+"It is also set for a token from the cache")
 	})
 }
 

@@ -34,7 +34,7 @@ func (*completionRun) run(_ context.Context, args arguments, p process) error {
 	case err != nil:
 		return err
 	case name == "":
-		return usagef("the shell is missing; it is one of %s", strings.Join(shells(), ", "))
+		return usagef("the shell is missing; use one of %s", strings.Join(shells(), ", "))
 	}
 	if err := oneOf("", name, "a shell with completion", shells()); err != nil {
 		return err

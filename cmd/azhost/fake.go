@@ -51,7 +51,8 @@ func fakeKinds() []fakeKind {
 		}, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenVM(addr) }, false},
 		{"arc", "an Azure Arc-enabled server", []string{
 			"All clients use the variables, but only azhost has an option for the key",
-			"directory. Others need --key-directory /var/opt/azcmagent/tokens on Linux.",
+			"directory. For other clients on Linux, run this command with the option",
+			"--key-directory /var/opt/azcmagent/tokens.",
 		}, func(addr, keyDirectory string) (fakeHost, error) { return azhosttest.ListenArc(addr, keyDirectory) }, true},
 		{"appservice", "App Service", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenAppService(addr) }, false},
 		{"servicefabric", "Service Fabric", nil, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenServiceFabric(addr) }, false},
@@ -185,7 +186,7 @@ func (r *fakeRun) shape(host fakeHost) []azhosttest.Identity {
 // check returns the kind of host.
 func (r *fakeRun) check(args arguments) (fakeKind, error) {
 	if len(args.operands) == 0 {
-		return fakeKind{}, usagef("the kind of host is missing; it is one of %s", strings.Join(fakeNames(), ", "))
+		return fakeKind{}, usagef("the kind of host is missing; use one of %s", strings.Join(fakeNames(), ", "))
 	}
 	if err := oneOf("", args.operands[0], "a kind of host", fakeNames()); err != nil {
 		return fakeKind{}, err

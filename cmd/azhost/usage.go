@@ -114,7 +114,7 @@ func oneOf(option, value, kind string, known []string) error {
 		return nil
 	}
 	what := strings.TrimSpace(option + " " + strconv.Quote(value))
-	return usagef("%s isn't %s; it is one of %s%s", what, kind, strings.Join(known, ", "), didYouMean(value, known))
+	return usagef("%s isn't %s; use one of %s%s", what, kind, strings.Join(known, ", "), didYouMean(value, known))
 }
 
 // didYouMean returns a suggestion of the known word that is closest to an unknown one, or "".

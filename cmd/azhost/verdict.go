@@ -142,11 +142,11 @@ func (d *doctor) remedy(r reason, advised string) string {
 	case reasonHostFailing:
 		return "Try again later, and check Azure's status."
 	case reasonThrottled:
-		return "The programs on this machine request tokens too often. Create one credential per process and keep it."
+		return "Find the program on this machine that requests tokens in a loop."
 	case reasonKeyMissing:
 		return "In a container, mount the agent's key directory and pass --arc-key-directory."
 	case reasonAccessDenied:
-		return "Check that the program has the platform's own environment variables, unchanged, and that no proxy or service mesh intercepts the request."
+		return "Check that the program has the environment variables that the host set, unchanged, and that no proxy or service mesh intercepts the request."
 	case reasonEnvironment:
 		return "Unset the variables if they are left over, set all of them if one is missing, or select the host with --source."
 	case reasonAnswer:

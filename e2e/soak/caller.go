@@ -16,8 +16,8 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// margin is how much later than a caller the library may look at the clock, because the caller is
-// descheduled. A token that expires in between doesn't count as held.
+// margin is the time that can pass between a caller's reading of the clock and the library's, because the
+// operating system may suspend the caller in between. A token that expires in that time doesn't count as held.
 const margin = 250 * time.Millisecond
 
 // dying is the part of a token's life in which a caller waits for a running refresh, for at most half of what

@@ -167,9 +167,9 @@ func (e Environment) Notes() []string {
 	switch {
 	case host == AzureArc:
 	case e.Himds == "" && e.ArcVariables():
-		note("the variables of Azure Arc are set (IDENTITY_ENDPOINT and IMDS_ENDPOINT), but another host's take precedence: %s. To use the Arc agent, unset the other host's or set Source to AzureArc", reason)
+		note("the variables of Azure Arc are set (IDENTITY_ENDPOINT and IMDS_ENDPOINT), but another host's take precedence: %s. To use the Arc agent, unset the other host's variables, or set Source to AzureArc", reason)
 	case e.Himds != "":
-		note("the Arc agent is installed (%s), but another host's variables take precedence: %s. To use the Arc agent, unset the other host's or set Source to AzureArc", e.Himds, reason)
+		note("the Arc agent is installed (%s), but another host's variables take precedence: %s. To use the Arc agent, unset the other host's variables, or set Source to AzureArc", e.Himds, reason)
 	}
 	return notes
 }

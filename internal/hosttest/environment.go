@@ -18,7 +18,7 @@ var HostVariables = []string{
 	"MSI_ENDPOINT", "MSI_SECRET",
 }
 
-// Platforms are the variables with which each platform starts a program.
+// Platforms are the environment variables that each host sets for its programs.
 var Platforms = map[azhost.Source]map[string]string{
 	azhost.SourceAppService: {"IDENTITY_ENDPOINT": "http://localhost:4141/msi/token", "IDENTITY_HEADER": "canary-secret"},
 	azhost.SourceCloudShell: {"MSI_ENDPOINT": "http://localhost:50342/oauth2/token"},
@@ -29,7 +29,7 @@ var Platforms = map[azhost.Source]map[string]string{
 	},
 }
 
-// SetHost makes the environment that of a platform, "" for none.
+// SetHost sets the environment variables of a host in [Platforms], and clears those of all others. "" clears all.
 func SetHost(t *testing.T, source azhost.Source) {
 	t.Helper()
 	for _, name := range slices.Concat(HostVariables, []string{"DEFAULT_IDENTITY_CLIENT_ID"}) {
@@ -37,7 +37,8 @@ func SetHost(t *testing.T, source azhost.Source) {
 	}
 }
 
-// InBubble runs f with the environment env alone, on fake time, and lets what it leaves behind end.
+// InBubble runs f as a subtest in a bubble, with only the variables in env. Then it waits until f's background
+// work has ended.
 func InBubble(t *testing.T, name string, env map[string]string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"github.com/azhost/azhost/examples/messaging/internal/laptop"
 )
 
-// send sends one event. On Azure, machine and options are nil. The client requests the token,
+// send sends one event. On Azure, machine and options can be nil. The client requests the token,
 // sends it for each event hub or partition that it opens, and replaces it before it expires.
 func send(ctx context.Context, namespace, hub, body string, machine *azhost.ManagedIdentityCredentialOptions, options *azeventhubs.ProducerClientOptions) error {
 	cred, err := azhost.NewManagedIdentityCredential(machine)

@@ -16,7 +16,7 @@ import (
 	"github.com/azhost/azhost/examples/messaging/internal/laptop"
 )
 
-// send sends one message. On Azure, machine and options are nil. The client requests the token,
+// send sends one message. On Azure, machine and options can be nil. The client requests the token,
 // sends it for each queue or topic that it opens, and replaces it before it expires.
 func send(ctx context.Context, namespace, queue, body string, machine *azhost.ManagedIdentityCredentialOptions, options *azservicebus.ClientOptions) error {
 	cred, err := azhost.NewManagedIdentityCredential(machine)

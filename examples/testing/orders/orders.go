@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package orders is a small service and its client. It uses azcore's credential interface and doesn't
-// import azhost. Its tests do.
+// Package orders is a small service and its client. It uses azcore's credential interface. Only its tests
+// import azhost.
 package orders
 
 import (
