@@ -11,7 +11,7 @@ import (
 
 // progress connects a flight and its attempts (retry.go). It is a value of the request's context.
 type progress struct {
-	cache   *cache // of the flight; nil without one
+	cache   *cache // nil without a flight
 	entry   *entry
 	flight  *flight
 	ctx     context.Context // of the flight; ends early only when the last caller leaves between two attempts

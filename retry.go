@@ -32,8 +32,8 @@ var patient = policy.RetryOptions{
 	StatusCodes:   serverErrorsAnd(404, 408, 410, 429),
 }
 
-// sidecar is the same schedule for the hosts that are known by their variables, because their sidecar may
-// start after the program. Their 404 is final, because it means that the identity doesn't exist.
+// sidecar is the same schedule for the hosts that are known by their variables, because their token endpoint
+// may start after the program. Their 404 is final, because it means that the identity doesn't exist.
 var sidecar = policy.RetryOptions{
 	MaxRetries:    patient.MaxRetries,
 	RetryDelay:    patient.RetryDelay,

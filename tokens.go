@@ -61,9 +61,9 @@ func (c *ManagedIdentityCredential) Tokens(ctx context.Context, opts policy.Toke
 	}
 }
 
-// wait returns when a valid token other than the given one is cached, or when ctx is done. If pause is 0,
-// it also returns when the given token is due for refresh, has expired, or was dropped; otherwise, when
-// the pause is over. It checks once a minute, because timers stop while the machine is suspended.
+// wait returns when a valid token other than the given one is cached, or when ctx is done. If pause is 0, it
+// also returns when the given token is due for refresh, has expired, or was dropped. Otherwise, it also
+// returns after the pause. It checks once a minute, because timers stop while the machine is suspended.
 func (c *cache) wait(ctx context.Context, resource, token string, pause time.Duration) {
 	end, gone := time.Now().Add(pause), ctx.Done()
 	for ctx.Err() == nil {

@@ -146,10 +146,10 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	last, original := resp.Request, resp
 	resp = new(http.Response) // net/http adds the trailer to the original when its body was read
 	*resp = *original
-	if secret != "" { // which may be in all that the peer can choose
+	if secret != "" { // the status text and the trailer may repeat it
 		resp.Status, resp.Trailer = strings.TrimSpace(fmt.Sprintf("%d %s", resp.StatusCode, http.StatusText(resp.StatusCode))), nil
 	}
-	resp.Request = req // a Transport's own request may lack the secret, which must be removed from texts
+	resp.Request = req // a Transport's own request may lack the secret, which is needed to remove it from texts
 	var body bytes.Buffer
 	reject := func(err error) error {
 		own := *resp

@@ -32,7 +32,7 @@ type Error struct {
 //	{"statusCode": 400, "message": "…"}             App Service
 //
 // A lone "message" doesn't count, because many other servers send that. A lone "error" with spaces is a
-// description and not a code, except about the api-version.
+// description. Only if it is about the api-version, it is a code.
 func ParseError(body []byte) (Error, bool) {
 	var a struct {
 		Error          field `json:"error"`
