@@ -16,15 +16,15 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// answer is a token and what it is for.
-type answer struct {
+// grant is a token and what it is for.
+type grant struct {
 	azcore.AccessToken
 	resource string
 	source   azhost.Source
 }
 
 // writer returns a token in one of the output formats, without a line end.
-type writer func(answer) (string, error)
+type writer func(grant) (string, error)
 
 const (
 	execForm   = "exec-credential"
@@ -42,7 +42,7 @@ func (r *tokenRun) writer() (writer, error) {
 	case "json":
 		return jsonToken, nil
 	case "header":
-		return func(a answer) (string, error) { return "Authorization: Bearer " + a.Token, nil }, nil
+		return func(g grant) (string, error) { return "Authorization: Bearer " + g.Token, nil }, nil
 	case "env":
 		return variables(func(name, value string) string { return "export " + name + "=" + posixQuoted(value) }), nil
 	case "powershell":
@@ -54,17 +54,17 @@ func (r *tokenRun) writer() (writer, error) {
 	case googleForm:
 		return googleExecutable(os.Getenv("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE"), os.Getenv("GOOGLE_EXTERNAL_ACCOUNT_OUTPUT_FILE"))
 	}
-	return func(a answer) (string, error) { return a.Token, nil }, nil
+	return func(g grant) (string, error) { return g.Token, nil }, nil
 }
 
 // variables returns a writer of shell commands that set variables. set returns the command for one variable.
 func variables(set func(name, value string) string) writer {
-	return func(a answer) (string, error) {
-		return set("AZURE_ACCESS_TOKEN", a.Token) + "\n" + set("AZURE_ACCESS_TOKEN_EXPIRES_ON", stamp(a.ExpiresOn)), nil
+	return func(g grant) (string, error) {
+		return set("AZURE_ACCESS_TOKEN", g.Token) + "\n" + set("AZURE_ACCESS_TOKEN_EXPIRES_ON", stamp(g.ExpiresOn)), nil
 	}
 }
 
-func jsonToken(a answer) (string, error) {
+func jsonToken(g grant) (string, error) {
 	v := struct {
 		AccessToken string        `json:"accessToken"`
 		ExpiresOn   string        `json:"expiresOn"`
@@ -72,9 +72,9 @@ func jsonToken(a answer) (string, error) {
 		Resource    string        `json:"resource"`
 		Source      azhost.Source `json:"source"`
 		TokenType   string        `json:"tokenType"`
-	}{a.Token, stamp(a.ExpiresOn), "", a.resource, a.source, "Bearer"}
-	if !a.RefreshOn.IsZero() {
-		v.RefreshOn = stamp(a.RefreshOn)
+	}{g.Token, stamp(g.ExpiresOn), "", g.resource, g.source, "Bearer"}
+	if !g.RefreshOn.IsZero() {
+		v.RefreshOn = stamp(g.RefreshOn)
 	}
 	return jsonText(v)
 }
@@ -95,7 +95,7 @@ func execCredential(info string) (writer, error) {
 	default:
 		return nil, fmt.Errorf("KUBERNETES_EXEC_INFO asks for apiVersion %.100q; azhost has client.authentication.k8s.io/v1 and v1beta1. Set one of them in the kubeconfig", asked.APIVersion)
 	}
-	return func(a answer) (string, error) {
+	return func(g grant) (string, error) {
 		type status struct {
 			ExpirationTimestamp string `json:"expirationTimestamp"`
 			Token               string `json:"token"`
@@ -104,7 +104,7 @@ func execCredential(info string) (writer, error) {
 			APIVersion string `json:"apiVersion"`
 			Kind       string `json:"kind"`
 			Status     status `json:"status"`
-		}{asked.APIVersion, "ExecCredential", status{stamp(a.ExpiresOn), a.Token}})
+		}{asked.APIVersion, "ExecCredential", status{stamp(g.ExpiresOn), g.Token}})
 	}, nil
 }
 
@@ -134,8 +134,8 @@ func googleExecutable(tokenType, outputFile string) (writer, error) {
 	default:
 		return nil, fmt.Errorf("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE asks for %.100q; azhost has %s and %s. Set one of them as subject_token_type", tokenType, googleJWT, googleIDToken)
 	}
-	return func(a answer) (string, error) {
-		text, err := jsonText(googleResponse{Version: 1, Success: true, TokenType: tokenType, IDToken: a.Token, ExpirationTime: a.ExpiresOn.Unix()})
+	return func(g grant) (string, error) {
+		text, err := jsonText(googleResponse{Version: 1, Success: true, TokenType: tokenType, IDToken: g.Token, ExpirationTime: g.ExpiresOn.Unix()})
 		if err == nil && outputFile != "" {
 			err = writeFile(outputFile, text)
 		}

@@ -39,7 +39,7 @@ const (
 	reasonAccessDenied        reason = "access-denied"
 	reasonEnvironment         reason = "environment"
 	reasonTimeout             reason = "timeout"
-	reasonAnswer              reason = "answer"
+	reasonUnusableResponse    reason = "unusable-response"
 	reasonRequestFailed       reason = "request-failed"
 )
 
@@ -152,7 +152,7 @@ func reasonOf(err error, host azhost.Source, identity string) reason {
 	}
 	switch status := resp.StatusCode; {
 	case status/100 == 2:
-		return reasonAnswer
+		return reasonUnusableResponse
 	case status == http.StatusTooManyRequests:
 		return reasonThrottled
 	case status == http.StatusGone || status >= 500:

@@ -73,7 +73,7 @@ func TestReasonsOfErrors(t *testing.T) {
 		{"several identities", rejected(400, `{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}`), nil, reasonSeveralIdentities, "Set ID"},
 		{"a proxy that forwards", rejected(400, `{"error":"invalid_request","error_description":"Required metadata header not specified or X-Forwarded-For present"}`), nil, reasonProxy, "directly"},
 		{"a proxy's page", rejected(502, "Bad gateway"), nil, reasonProxy, "proxy"},
-		{"no token in the response", rejected(200, `{"access_token":""}`), nil, reasonAnswer, "intercepts"},
+		{"no token in the response", rejected(200, `{"access_token":""}`), nil, reasonUnusableResponse, "intercepts"},
 		{"an agent of the Metadata Security Protocol without IMDS", rejected(503, ""), nil, reasonHostFailing, "ProxyAgent.log"},
 		{"an old IMDS", rejected(400, `{"error":"Bad request. api-version is invalid","newest-versions":["2017-08-01"]}`), nil, reasonRequestFailed, "API version"},
 		{"a policy of Microsoft Entra", rejected(400, `{"error":"invalid_request","error_description":"AADSTS53003: Blocked by policy"}`), nil, reasonRequestFailed, ""},
@@ -133,6 +133,6 @@ func reasons() []reason {
 		reasonOK, reasonNotAzure, reasonForeignResponse, reasonProxy, reasonNoIdentity, reasonSeveralIdentities,
 		reasonIdentityNotAssigned, reasonIdentityDeleted, reasonResourceNotFound, reasonHostDown, reasonHostFailing,
 		reasonThrottled, reasonAgentDisconnected, reasonKeyUnreadable, reasonKeyMissing, reasonAccessDenied,
-		reasonEnvironment, reasonTimeout, reasonAnswer, reasonRequestFailed,
+		reasonEnvironment, reasonTimeout, reasonUnusableResponse, reasonRequestFailed,
 	}
 }

@@ -63,7 +63,7 @@ func (r *tokenRun) run(ctx context.Context, args arguments, p process) error {
 		}
 		return r.failed(err, cred.Source())
 	}
-	text, err := write(answer{token, r.target(), cred.Source()})
+	text, err := write(grant{token, r.target(), cred.Source()})
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (r *tokenRun) keepFile(ctx context.Context, p process, cred *azhost.Managed
 			fmt.Fprintf(p.err, "azhost token: %s\n", plain(err))
 			continue
 		}
-		text, err := write(answer{token, r.target(), cred.Source()})
+		text, err := write(grant{token, r.target(), cred.Source()})
 		if err == nil {
 			err = writeFile(r.out, text)
 		}

@@ -113,7 +113,7 @@ func (d *doctor) verdict(r reason) string {
 		return "The environment variables of this host are invalid."
 	case reasonTimeout:
 		return sentence("%s didn't respond in time.", host)
-	case reasonAnswer:
+	case reasonUnusableResponse:
 		return sentence("%s's response can't be used.", host)
 	}
 	return sentence("%s rejected the token request.", host)
@@ -149,7 +149,7 @@ func (d *doctor) remedy(r reason, advised string) string {
 		return "Check that the program has the environment variables that the host set, unchanged, and that no proxy or service mesh intercepts the request."
 	case reasonEnvironment:
 		return "Unset the variables if they are left over, set all of them if one is missing, or select the host with --source."
-	case reasonAnswer:
+	case reasonUnusableResponse:
 		return "Find what intercepts the request, such as a proxy."
 	}
 	return ""

@@ -145,7 +145,7 @@ func TestTroubleshootingAnchors(t *testing.T) {
 		not-azure imds-blocked foreign-response proxy host-down arc-agent-stopped host-failing throttled timeout
 		no-identity identity-not-assigned several-identities identity-deleted wrong-resource resource-not-found
 		denied access-denied arc-key-permission key-unreadable key-missing arc-key-challenge agent-disconnected
-		request-failed platform-variables environment options answer`), anchors)
+		request-failed platform-variables environment options unusable-response`), anchors)
 	for _, m := range regexp.MustCompile(`\]\(#([^)]*)\)`).FindAllStringSubmatch(page, -1) {
 		require.Contains(t, anchors, m[1])
 	}
