@@ -62,7 +62,7 @@ func TestArcExchange(t *testing.T) {
 	}
 }
 
-func TestArcEcho(t *testing.T) {
+func TestArcResponseIdentity(t *testing.T) {
 	asked := azhosttest.UserAssigned("a")
 	for _, test := range []struct {
 		name string
@@ -109,7 +109,7 @@ func TestOldArcAgentIgnoresSelectors(t *testing.T) {
 	require.ErrorContains(t, err, "too old to select")
 }
 
-func TestArcKeyTrouble(t *testing.T) {
+func TestArcKeyFailures(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		trouble  func(*azhosttest.Arc)
@@ -229,7 +229,7 @@ func TestArcStatuses(t *testing.T) {
 	}
 }
 
-func TestArcAgentRestartsBetweenTheRequests(t *testing.T) {
+func TestArcAgentRestartsDuringExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		restarted := false
@@ -251,7 +251,7 @@ func TestArcAgentRestartsBetweenTheRequests(t *testing.T) {
 	})
 }
 
-func TestArcAgentIsStopped(t *testing.T) {
+func TestArcAgentStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		a.Stop()
@@ -271,7 +271,7 @@ func TestArcAgentIsStopped(t *testing.T) {
 	})
 }
 
-func TestArcIdentityIsNotAssigned(t *testing.T) {
+func TestArcIdentityNotAssigned(t *testing.T) {
 	a := azhosttest.NewArc(t)
 	cred := onArc(t, a, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("11111111") })
 	_, err := token(t.Context(), cred)

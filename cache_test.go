@@ -29,7 +29,7 @@ func TestExpiredTokenIsNeverReturned(t *testing.T) {
 	})
 }
 
-func TestWallClockDecidesAfterSuspend(t *testing.T) {
+func TestExpiryAfterSuspend(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		now := time.Now()
@@ -42,9 +42,9 @@ func TestWallClockDecidesAfterSuspend(t *testing.T) {
 	})
 }
 
-// TestExpiryAfterSuspendWhileRefreshing: neither a refresh under way nor the pause after one that
+// TestExpiryAfterSuspendDuringRefresh: neither a refresh under way nor the pause after one that
 // failed lets a token be used after the wall clock says that it has expired.
-func TestExpiryAfterSuspendWhileRefreshing(t *testing.T) {
+func TestExpiryAfterSuspendDuringRefresh(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"under way": 2 * time.Minute, "failed": time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func TestThrowAwayResourcesAreSwept(t *testing.T) {
+func TestUnusedResourcesAreSwept(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, 24*time.Hour, time.Hour)
 		r.set(func() { r.life, r.refresh = time.Hour, 0 })
@@ -142,8 +142,8 @@ func TestCacheIsBounded(t *testing.T) {
 	})
 }
 
-// TestSweepSparesFlights: a herd stays one flight, and a failure remembered, whatever is swept.
-func TestSweepSparesFlights(t *testing.T) {
+// TestSweepKeepsFlights: a herd stays one flight, and a failure remembered, whatever is swept.
+func TestSweepKeepsFlights(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -203,8 +203,8 @@ func TestSweptEntry(t *testing.T) {
 	})
 }
 
-// TestFullCacheLosesATenth: of what could still be of use, a full cache gives up no more than that.
-func TestFullCacheLosesATenth(t *testing.T) {
+// TestFullCacheEvictsTenth: of what could still be of use, a full cache gives up no more than that.
+func TestFullCacheEvictsTenth(t *testing.T) {
 	c := newCache(false)
 	now := c.at(time.Now())
 	for n := range maxEntries {
@@ -215,8 +215,8 @@ func TestFullCacheLosesATenth(t *testing.T) {
 	require.Len(t, c.entries, maxEntries*9/10+1)
 }
 
-// TestFullOfFlights: entries that cannot be removed are not looked at for every further one.
-func TestFullOfFlights(t *testing.T) {
+// TestCacheFullOfFlights: entries that cannot be removed are not looked at for every further one.
+func TestCacheFullOfFlights(t *testing.T) {
 	c := newCache(false)
 	now := c.at(time.Now())
 	sweeps := 0
@@ -236,8 +236,8 @@ func TestFullOfFlights(t *testing.T) {
 	require.Equal(t, maxEntries, c.limit)
 }
 
-// TestDropLooksAgain: what Invalidate was to drop may have been replaced or swept when its turn comes.
-func TestDropLooksAgain(t *testing.T) {
+// TestDropAfterConcurrentChange: what Invalidate was to drop may have been replaced or swept when its turn comes.
+func TestDropAfterConcurrentChange(t *testing.T) {
 	for name, change := range map[string]func(*cache){
 		"replaced": func(c *cache) {
 			e := c.entries["r"]

@@ -61,7 +61,7 @@ func TestEarlierFlightDoesNotOverwriteClaims(t *testing.T) {
 	})
 }
 
-func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
+func TestFailedRefreshKeepsClaimsToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.down, r.takes = errors.New("down"), time.Minute })
@@ -80,9 +80,9 @@ func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
 	})
 }
 
-// TestRefreshUnderWayDoesNotBringBackADroppedToken: the host wasn't told of it. So the next call starts a
+// TestInvalidateDuringRefresh: the host wasn't told of it. So the next call starts a
 // request that tells it, whichever of the two ends first.
-func TestRefreshUnderWayDoesNotBringBackADroppedToken(t *testing.T) {
+func TestInvalidateDuringRefresh(t *testing.T) {
 	for _, refresh := range []time.Duration{500 * time.Millisecond, 10 * time.Second} {
 		t.Run(refresh.String(), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestRefreshUnderWayDoesNotBringBackADroppedToken(t *testing.T) {
 	}
 }
 
-func TestRefusedTokenComesBack(t *testing.T) {
+func TestHostReturnsRejectedToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
@@ -182,7 +182,7 @@ func TestClaimsWinOverRefreshes(t *testing.T) {
 	}
 }
 
-func TestLaterFlightReplacesTokenOfClaims(t *testing.T) {
+func TestLaterFlightReplacesClaimsToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		_, err := r.want(t.Context(), "r", "revoked")
@@ -216,8 +216,8 @@ func TestOlderClaimsDoNotOverwriteNewer(t *testing.T) {
 	})
 }
 
-// TestOvertakenTokenReplacesAnExpiredOne: what cannot be known better is better than nothing.
-func TestOvertakenTokenReplacesAnExpiredOne(t *testing.T) {
+// TestOvertakenTokenReplacesExpired: what cannot be known better is better than nothing.
+func TestOvertakenTokenReplacesExpired(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -236,7 +236,7 @@ func TestOvertakenTokenReplacesAnExpiredOne(t *testing.T) {
 	})
 }
 
-func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
+func TestFailedClaimsKeepToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.down = errors.New("down") })
@@ -251,7 +251,7 @@ func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
 	})
 }
 
-func TestFailedClaimsDoNotPileUp(t *testing.T) {
+func TestFailedClaimsDoNotAccumulate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -264,9 +264,9 @@ func TestFailedClaimsDoNotPileUp(t *testing.T) {
 	})
 }
 
-// TestLeavingWhileAnotherTokenIsValid: a caller whose flight is still running when its context ends gets
+// TestCanceledCallerGetsValidToken: a caller whose flight is still running when its context ends gets
 // the token that other claims have brought.
-func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
+func TestCanceledCallerGetsValidToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -292,9 +292,9 @@ func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
 	})
 }
 
-// TestFailureOfAnOlderRefreshDelaysNothing: that it is still remembered does not keep a token of claims
+// TestOlderRefreshFailureDelaysNothing: that it is still remembered does not keep a token of claims
 // from being renewed in time.
-func TestFailureOfAnOlderRefreshDelaysNothing(t *testing.T) {
+func TestOlderRefreshFailureDelaysNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes, r.down = 4400*time.Millisecond, errors.New("down") })

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestColdHerdIsOneFlight(t *testing.T) {
+func TestColdCallersShareFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		var herd sync.WaitGroup
@@ -33,7 +33,7 @@ func TestColdHerdIsOneFlight(t *testing.T) {
 	})
 }
 
-func TestResourcesFlySideBySide(t *testing.T) {
+func TestResourcesInParallel(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Second })
@@ -51,7 +51,7 @@ func TestResourcesFlySideBySide(t *testing.T) {
 	})
 }
 
-func TestCallersLeaveByTheirOwnContext(t *testing.T) {
+func TestCallersCancelSeparately(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -109,8 +109,8 @@ func TestAttemptOutlivesItsCallers(t *testing.T) {
 	})
 }
 
-// TestNoAttemptFollowsTheLastCaller: neither after an attempt that fails nor in a pause.
-func TestNoAttemptFollowsTheLastCaller(t *testing.T) {
+// TestNoAttemptAfterLastCaller: neither after an attempt that fails nor in a pause.
+func TestNoAttemptAfterLastCaller(t *testing.T) {
 	for name, test := range map[string]struct{ takes, pause time.Duration }{
 		"during the attempt": {time.Minute, 0},
 		"in the pause":       {time.Second, time.Minute},
@@ -155,7 +155,7 @@ func TestNoAttemptFollowsTheLastCaller(t *testing.T) {
 	}
 }
 
-func TestCancelledCallerStartsNothing(t *testing.T) {
+func TestCanceledCallerStartsNoFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -173,8 +173,8 @@ func TestCancelledCallerStartsNothing(t *testing.T) {
 	})
 }
 
-// TestCanceledCallerLearnsTheRememberedFailure: it may be why it was canceled.
-func TestCanceledCallerLearnsTheRememberedFailure(t *testing.T) {
+// TestCanceledCallerGetsRememberedFailure: it may be why it was canceled.
+func TestCanceledCallerGetsRememberedFailure(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCache(false)
@@ -192,8 +192,8 @@ func TestCanceledCallerLearnsTheRememberedFailure(t *testing.T) {
 	})
 }
 
-// TestLeavingTheQueueIsNoFailure: the host was not asked.
-func TestLeavingTheQueueIsNoFailure(t *testing.T) {
+// TestCanceledInQueue: the host was not asked.
+func TestCanceledInQueue(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCache(false)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -208,7 +208,7 @@ func TestLeavingTheQueueIsNoFailure(t *testing.T) {
 	})
 }
 
-func TestCallersOfAnExpiredTokenJoinTheRefresh(t *testing.T) {
+func TestCallersJoinRefreshAfterExpiry(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes = 2 * time.Minute })
@@ -226,7 +226,7 @@ func TestCallersOfAnExpiredTokenJoinTheRefresh(t *testing.T) {
 	})
 }
 
-func TestFlightHasADeadline(t *testing.T) {
+func TestFlightDeadline(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Hour })
@@ -237,7 +237,7 @@ func TestFlightHasADeadline(t *testing.T) {
 	})
 }
 
-func TestFailureIsSharedAndBrieflyRemembered(t *testing.T) {
+func TestFailureIsSharedAndRemembered(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -286,7 +286,7 @@ func TestSuccessClearsRememberedFailures(t *testing.T) {
 	})
 }
 
-func TestPanicStrandsNobody(t *testing.T) {
+func TestPanicReleasesCallers(t *testing.T) {
 	for name, fetch := range map[string]func(context.Context, string) (azcore.AccessToken, error){
 		"panic":  func(context.Context, string) (azcore.AccessToken, error) { panic("policy bug") },
 		"goexit": func(context.Context, string) (azcore.AccessToken, error) { runtime.Goexit(); panic("unreachable") },
@@ -367,9 +367,9 @@ func TestStuckRefresh(t *testing.T) {
 	})
 }
 
-// TestOwnDeadlineIsAFailure: a flight that ends by its deadline is followed by a pause and
+// TestFlightDeadlineIsFailure: a flight that ends by its deadline is followed by a pause and
 // remembered like any other failure, however many calls come at that moment.
-func TestOwnDeadlineIsAFailure(t *testing.T) {
+func TestFlightDeadlineIsFailure(t *testing.T) {
 	slow := func(ctx context.Context, _ string) (azcore.AccessToken, error) {
 		<-ctx.Done()
 		time.Sleep(time.Second) // to wind up
@@ -407,7 +407,7 @@ func TestOwnDeadlineIsAFailure(t *testing.T) {
 	})
 }
 
-func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
+func TestFlightDeadlineError(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
@@ -419,9 +419,9 @@ func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 	})
 }
 
-// TestLateTokenOfALeftFlight: a request that ends with a token although its last caller had left, before
+// TestLateTokenOfAbandonedFlight: a request that ends with a token although its last caller had left, before
 // any attempt, as one of a policy that answers by itself may, does not replace the token of its successor.
-func TestLateTokenOfALeftFlight(t *testing.T) {
+func TestLateTokenOfAbandonedFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

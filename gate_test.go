@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPauseReachesTheQueue: an attempt that already waits for its turn waits for the end of a pause
+// TestPauseDelaysQueue: an attempt that already waits for its turn waits for the end of a pause
 // that the host asks for meanwhile.
-func TestPauseReachesTheQueue(t *testing.T) {
+func TestPauseDelaysQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(true)
 		start := time.Now()
@@ -36,8 +36,8 @@ func TestPauseReachesTheQueue(t *testing.T) {
 	})
 }
 
-// TestLongerPauseStands: a host that asks for a minute and then for a second gets its minute.
-func TestLongerPauseStands(t *testing.T) {
+// TestLongerPauseWins: a host that asks for a minute and then for a second gets its minute.
+func TestLongerPauseWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(false)
 		start := time.Now()
@@ -50,8 +50,8 @@ func TestLongerPauseStands(t *testing.T) {
 	})
 }
 
-// TestTurnEndsWithItsContext: and its place goes to the next in the queue, with its second.
-func TestTurnEndsWithItsContext(t *testing.T) {
+// TestCanceledTurn: and its place goes to the next in the queue, with its second.
+func TestCanceledTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(true)
 		g.pauseFor(time.Hour, throttled429)

@@ -63,8 +63,8 @@ func TestHealth(t *testing.T) {
 	})
 }
 
-// TestHealthMakesNoError: UnavailableError may log, and a probe asks for the health every few seconds.
-func TestHealthMakesNoError(t *testing.T) {
+// TestHealthDoesNotCallUnavailableError: UnavailableError may log, and a probe asks for the health every few seconds.
+func TestHealthDoesNotCallUnavailableError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made, observed := 0, make(chan azhost.Event, 1)
 		cred := onVM(t, always(refusedDial), func(o *azhost.ManagedIdentityCredentialOptions) {

@@ -53,7 +53,7 @@ func TestIMDSRequest(t *testing.T) {
 	}
 }
 
-func TestIMDSAnswersThatAreNoToken(t *testing.T) {
+func TestIMDSInvalidResponses(t *testing.T) {
 	const good = `"access_token":"secret.canary","expires_in":"3600"`
 	for _, test := range []struct {
 		name, body, want string
@@ -87,7 +87,7 @@ func TestIMDSAnswersThatAreNoToken(t *testing.T) {
 	}
 }
 
-func TestIMDSEcho(t *testing.T) {
+func TestIMDSResponseIdentity(t *testing.T) {
 	const id = "/subscriptions/s/resourceGroups/G/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
 	for _, test := range []struct {
 		name, echo string
@@ -116,7 +116,7 @@ func TestIMDSEcho(t *testing.T) {
 	}
 }
 
-func TestIMDSRefusals(t *testing.T) {
+func TestIMDSRejections(t *testing.T) {
 	const imds = "Server: IMDS/150.870.65.1854"
 	notFound := `{"error":"invalid_request","error_description":"Identity not found"}`
 	for _, test := range []struct {
@@ -160,7 +160,7 @@ func TestIMDSRefusals(t *testing.T) {
 	}
 }
 
-func TestFailingIMDSIsWaitedFor(t *testing.T) {
+func TestFailingIMDSIsRetried(t *testing.T) {
 	for _, status := range []int{404, 410, 429, 500, 502, 503, 504, 511} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestFailingIMDSIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestIMDSThatKeepsFailing(t *testing.T) {
+func TestIMDSKeepsFailing(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		last func(*http.Request) (*http.Response, error)
@@ -311,7 +311,7 @@ func TestNotOnAzure(t *testing.T) {
 	}
 }
 
-func TestEndpointInAnErrorIsLiteral(t *testing.T) {
+func TestEndpointInError(t *testing.T) {
 	const endpoint = "http://127.0.0.1:1/a%20b%25s"
 	for name, w := range map[string]*wire{"unavailable": always(refusedDial), "failed": always(answer(403, "", "Server: IMDS/1.0"))} {
 		_, err := token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = endpoint }))
@@ -326,7 +326,7 @@ var refusals = map[string]bool{
 	"JSON of something else": true, "an empty 200": true, "Docker Desktop, in English": true, "Docker Desktop, in Norwegian": true,
 }
 
-func TestRefusalsOfAKnownIMDSAreFinal(t *testing.T) {
+func TestKnownIMDSRejectionsAreFinal(t *testing.T) {
 	for _, test := range impostors {
 		if !refusals[test.name] {
 			continue
@@ -340,10 +340,10 @@ func TestRefusalsOfAKnownIMDSAreFinal(t *testing.T) {
 	}
 }
 
-func TestKnownIMDSIsWaitedFor(t *testing.T) {
+func TestKnownIMDSIsRetried(t *testing.T) {
 	for _, test := range impostors {
 		if refusals[test.name] {
-			continue // TestRefusalsOfAKnownIMDSAreFinal
+			continue // TestKnownIMDSRejectionsAreFinal
 		}
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -385,7 +385,7 @@ func TestIMDSRestarts(t *testing.T) {
 	})
 }
 
-func TestKnownIMDSThatVanishesIsAFailure(t *testing.T) {
+func TestKnownIMDSDisappears(t *testing.T) {
 	for _, test := range impostors {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -409,7 +409,7 @@ func TestKnownIMDSThatVanishesIsAFailure(t *testing.T) {
 	}
 }
 
-func TestSlowAnswerIsWaitedFor(t *testing.T) {
+func TestSlowIMDS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
 			select {
@@ -424,7 +424,7 @@ func TestSlowAnswerIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestContextEndsEveryWait(t *testing.T) {
+func TestContextEndsWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cred := onVM(t, always(answer(410, "")), known)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

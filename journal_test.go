@@ -26,7 +26,7 @@ func (h handler) Handle(context.Context, slog.Record) error { h.do(); return nil
 func (h handler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func logging(do func()) *slog.Logger                        { return slog.New(handler{slog.DiscardHandler, do}) }
 
-func TestSlowHandlerHoldsUpNobody(t *testing.T) {
+func TestSlowHandlerDoesNotBlockCallers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Second })
@@ -51,7 +51,7 @@ func TestSlowHandlerHoldsUpNobody(t *testing.T) {
 	})
 }
 
-func TestHandlerMayWantAToken(t *testing.T) {
+func TestHandlerCallsGetToken(t *testing.T) {
 	for name, down := range map[string]error{"success": nil, "failure": errors.New("down")} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestHandlerMayWantAToken(t *testing.T) {
 	}
 }
 
-// TestStarterLeaves: the flight is logged once, with the starter's logger.
-func TestStarterLeaves(t *testing.T) {
+// TestFirstCallerIsCanceled: the flight is logged once, with the starter's logger.
+func TestFirstCallerIsCanceled(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -98,7 +98,7 @@ func TestStarterLeaves(t *testing.T) {
 	})
 }
 
-func TestPanickingHandlerOfARefresh(t *testing.T) {
+func TestHandlerPanicsDuringRefresh(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		time.Sleep(55 * time.Minute)

@@ -50,9 +50,9 @@ func the(lines []line, message string) []line {
 	return found
 }
 
-// TestLogHasEveryAttempt: with number, status or error, request IDs and pause, at Debug. Durations are
+// TestAttemptsAreLogged: with number, status or error, request IDs and pause, at Debug. Durations are
 // strings, because JSON would make nanoseconds of them.
-func TestLogHasEveryAttempt(t *testing.T) {
+func TestAttemptsAreLogged(t *testing.T) {
 	inBubble(t, "on a VM", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		ids := map[string]bool{}
@@ -143,8 +143,8 @@ func TestLogHasEveryAttempt(t *testing.T) {
 	}
 }
 
-// TestPauseIsLoggedOnlyBeforeAnotherAttempt: the last line has none, whatever ends the attempts.
-func TestPauseIsLoggedOnlyBeforeAnotherAttempt(t *testing.T) {
+// TestLastAttemptHasNoPause: the last line has none, whatever ends the attempts.
+func TestLastAttemptHasNoPause(t *testing.T) {
 	for name, test := range map[string]struct {
 		host     func(*http.Request) (*http.Response, error)
 		deadline time.Duration
@@ -175,8 +175,8 @@ func TestPauseIsLoggedOnlyBeforeAnotherAttempt(t *testing.T) {
 	}
 }
 
-// TestEntrasTrailerIsInTheLog: support searches by it. It is different each time, so no error has it.
-func TestEntrasTrailerIsInTheLog(t *testing.T) {
+// TestEntraTrailerIsLogged: support searches by it. It is different each time, so no error has it.
+func TestEntraTrailerIsLogged(t *testing.T) {
 	const trailer = "Trace ID: 11111111-0000-0000-0000-000000000000 Correlation ID: 22222222-0000-0000-0000-000000000000 Timestamp: 2026-11-25 10:00:00Z"
 	for name, test := range map[string]struct{ body, want string }{
 		"JSON":        {`{"error":"invalid_request","error_description":"AADSTS700016: Not found.\r\n` + strings.ReplaceAll(trailer, "0 C", `0\r\nC`) + `"}`, trailer},
@@ -210,8 +210,8 @@ func parseTime(t *testing.T, v any) time.Time {
 	return at
 }
 
-// TestOutcomeWithoutACallerIsLogged: at Warn, with the error that no one gets.
-func TestOutcomeWithoutACallerIsLogged(t *testing.T) {
+// TestOutcomeWithoutCallerIsLogged: at Warn, with the error that no one gets.
+func TestOutcomeWithoutCallerIsLogged(t *testing.T) {
 	inBubble(t, "the caller has left", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
@@ -279,9 +279,9 @@ func TestIdentityIsLogged(t *testing.T) {
 	}
 }
 
-// TestAzureSDKsOwnSwitch: AZURE_SDK_GO_LOGGING=all writes to standard error what no Logger gets, beside
+// TestAzureSDKLogging: AZURE_SDK_GO_LOGGING=all writes to standard error what no Logger gets, beside
 // azcore's own lines. azcore reads it when a program starts, so this runs itself again.
-func TestAzureSDKsOwnSwitch(t *testing.T) {
+func TestAzureSDKLogging(t *testing.T) {
 	const variable = "AZHOST_TEST_SWITCH"
 	if os.Getenv(variable) != "" {
 		synctest.Test(t, func(t *testing.T) {

@@ -60,9 +60,9 @@ func numberOf(t *testing.T, token azcore.AccessToken) (n int64, claims bool) {
 	return n, claims
 }
 
-// TestParallelCallersSeeNoOlderToken: while the token is renewed all the time, no caller gets one that is
+// TestParallelCallersGetNoOlderToken: while the token is renewed all the time, no caller gets one that is
 // older than one it has seen, there is one request at a time, and none that is not due.
-func TestParallelCallersSeeNoOlderToken(t *testing.T) {
+func TestParallelCallersGetNoOlderToken(t *testing.T) {
 	c := newCache(false)
 	h := &counter{refresh: 200 * time.Microsecond, delay: 200 * time.Microsecond}
 	by := h.requester(false)

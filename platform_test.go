@@ -72,7 +72,7 @@ func TestPlatformRequests(t *testing.T) {
 	}
 }
 
-func TestAzureMLWithoutADefaultIdentity(t *testing.T) {
+func TestAzureMLWithoutDefaultIdentity(t *testing.T) {
 	cred, err := onPlatform(t, azhost.SourceAzureML, always(func(req *http.Request) (*http.Response, error) {
 		require.True(t, req.URL.Query().Has("clientid"))
 		require.Empty(t, req.URL.Query().Get("clientid"))
@@ -110,8 +110,8 @@ func TestVariablesAreReadForEveryAttempt(t *testing.T) {
 	})
 }
 
-// TestErrorNamesTheEndpointThatWasAsked: not the one that the variable named at the beginning.
-func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
+// TestErrorNamesCurrentEndpoint: not the one that the variable named at the beginning.
+func TestErrorNamesCurrentEndpoint(t *testing.T) {
 	for name, w := range map[string]*wire{
 		"answer": always(answer(400, "")), "no answer": always(refusedDial), "redirect": always(answer(302, "")),
 	} {
@@ -126,7 +126,7 @@ func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
 	}
 }
 
-func TestVariablesThatVanish(t *testing.T) {
+func TestVariableIsUnset(t *testing.T) {
 	for name, want := range map[string]string{
 		"IDENTITY_HEADER":   "IDENTITY_HEADER is not set. App Service sets it",
 		"IDENTITY_ENDPOINT": "IDENTITY_ENDPOINT is not set. App Service sets it",
@@ -163,7 +163,7 @@ func TestEndpointOption(t *testing.T) {
 	require.ErrorContains(t, err, "GET http://127.0.0.1:9/token: ", "the error names the endpoint that was asked")
 }
 
-func TestPlatformRefusals(t *testing.T) {
+func TestPlatformRejections(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		source azhost.Source
@@ -225,8 +225,8 @@ func TestPlatformsAreRetried(t *testing.T) {
 	}
 }
 
-// TestPlatformSecretIsNotWritten covers what TestNoSecretIsWritten does for the Arc agent's key.
-func TestPlatformSecretIsNotWritten(t *testing.T) {
+// TestPlatformSecretIsNotLeaked covers what TestSecretsAreNotLeaked does for the Arc agent's key.
+func TestPlatformSecretIsNotLeaked(t *testing.T) {
 	for name, body := range map[string]string{
 		"AppService": `{"error":"canary-secret"}`, "AzureML": `{"error":{"code":"x","message":"canary\u002dsecret"}}`,
 	} {
@@ -249,7 +249,7 @@ func TestPlatformSecretIsNotWritten(t *testing.T) {
 	}
 }
 
-func TestPlatformsRefuseAtConstruction(t *testing.T) {
+func TestPlatformConstructorErrors(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		source azhost.Source
@@ -278,8 +278,8 @@ func TestPlatformsRefuseAtConstruction(t *testing.T) {
 	}
 }
 
-// TestWrongEnvironment: one leftover variable must not stop a program whose chain would go on.
-func TestWrongEnvironment(t *testing.T) {
+// TestInvalidEnvironment: one leftover variable must not stop a program whose chain would go on.
+func TestInvalidEnvironment(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		source azhost.Source // "" detects
@@ -318,8 +318,8 @@ func TestWrongEnvironment(t *testing.T) {
 	}
 }
 
-// TestBlanksAroundVariables: env files leave a newline at the end.
-func TestBlanksAroundVariables(t *testing.T) {
+// TestVariablesAreTrimmed: env files leave a newline at the end.
+func TestVariablesAreTrimmed(t *testing.T) {
 	setHost(t, azhost.SourceAppService)
 	t.Setenv("IDENTITY_ENDPOINT", " http://localhost:4141/msi/token\n")
 	t.Setenv("IDENTITY_HEADER", "x\r\n")
@@ -335,8 +335,8 @@ func TestBlanksAroundVariables(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestEndpointInTheOpenIsLogged: over plain HTTP, others on the network can read the tokens.
-func TestEndpointInTheOpenIsLogged(t *testing.T) {
+// TestPlainHTTPEndpointIsLogged: over plain HTTP, others on the network can read the tokens.
+func TestPlainHTTPEndpointIsLogged(t *testing.T) {
 	for endpoint, warned := range map[string]bool{
 		"http://localhost/token": false, "http://127.0.0.1/token": false, "http://[::1]/token": false,
 		"http://169.254.129.2:8081/token": false, "http://100.64.100.2:41580/MSI/token/": false, "http://[fe80::1]/token": false, "https://10.0.0.4/token": false,
@@ -358,9 +358,9 @@ func TestEndpointInTheOpenIsLogged(t *testing.T) {
 	}
 }
 
-// TestPlatformsOverTheWire: found by its variables alone, each platform gives a token for each
+// TestPlatformsOverLoopback: found by its variables alone, each platform gives a token for each
 // identity that it lets a program choose.
-func TestPlatformsOverTheWire(t *testing.T) {
+func TestPlatformsOverLoopback(t *testing.T) {
 	type fake interface {
 		Setenv(testing.TB)
 		SetIdentities(...azhosttest.Identity)

@@ -71,9 +71,9 @@ func (h secretive) open(t *testing.T, secret string, w *wire, set ...func(*azhos
 // sealed is a secret that no answer has.
 const sealed = "n0-such-w0rd"
 
-// TestSecretThatIsAWordOfTheAnswer: what is parsed is never redacted, so the outcome is that of a
+// TestSecretOccursInResponse: what is parsed is never redacted, so the outcome is that of a
 // secret that no answer has.
-func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
+func TestSecretOccursInResponse(t *testing.T) {
 	type outcome struct {
 		Token    string
 		Expires  int64
@@ -173,8 +173,8 @@ func randomAnswer(random *rand.Rand) (status int, body string, headers func() []
 	}
 }
 
-// TestSecretThatIsAnAge: the header is read after the redaction.
-func TestSecretThatIsAnAge(t *testing.T) {
+// TestSecretEqualsAge: the header is read after the redaction.
+func TestSecretEqualsAge(t *testing.T) {
 	for _, h := range secretives {
 		inBubble(t, h.name, h.env("72"), func(t *testing.T) {
 			now := time.Now()
@@ -185,9 +185,9 @@ func TestSecretThatIsAnAge(t *testing.T) {
 	}
 }
 
-// TestEmulatorsSecretIsItsToken: lowkey-vault and assumed-identity give out the token "dummy" for the
+// TestSecretEqualsToken: lowkey-vault and assumed-identity give out the token "dummy" for the
 // header "dummy".
-func TestEmulatorsSecretIsItsToken(t *testing.T) {
+func TestSecretEqualsToken(t *testing.T) {
 	for _, h := range secretives {
 		for n, secret := range shortSecrets {
 			if strings.ContainsAny(secret, "\"\\ ") {
@@ -204,8 +204,8 @@ func TestEmulatorsSecretIsItsToken(t *testing.T) {
 	}
 }
 
-// TestSecretIsNeverWritten, however an answer repeats it.
-func TestSecretIsNeverWritten(t *testing.T) {
+// TestSecretIsRedacted, however an answer repeats it.
+func TestSecretIsRedacted(t *testing.T) {
 	const plain = "canary-secret"
 	var written safeBuffer
 	azlog.SetListener(func(_ azlog.Event, text string) { fmt.Fprintln(&written, text) })
@@ -256,8 +256,8 @@ func TestSecretIsNeverWritten(t *testing.T) {
 	}
 }
 
-// TestSecretIsNeverWrittenInAnyForm that a reader could undo.
-func TestSecretIsNeverWrittenInAnyForm(t *testing.T) {
+// TestEncodedSecretIsRedacted that a reader could undo.
+func TestEncodedSecretIsRedacted(t *testing.T) {
 	const secret = `k3y+Value/With="Quote"&<Amp>\end`
 	escapedTwice, err := json.Marshal(map[string]string{"e": strconv.Quote(secret)})
 	require.NoError(t, err)
@@ -336,8 +336,8 @@ func rawHost(t *testing.T, secret, response string) *azhost.ManagedIdentityCrede
 	return credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
 }
 
-// TestSecretOfAMalformedResponse: net/http quotes what it can't parse.
-func TestSecretOfAMalformedResponse(t *testing.T) {
+// TestSecretInMalformedResponse: net/http quotes what it can't parse.
+func TestSecretInMalformedResponse(t *testing.T) {
 	const secret = `k3y"with\quotes`
 	_, err := token(t.Context(), rawHost(t, secret, secret+" 400 Bad\r\n\r\n"))
 	require.ErrorContains(t, err, "[removed]")
@@ -368,9 +368,9 @@ func TestSecretOutsideTheBody(t *testing.T) {
 	}
 }
 
-// TestSecretThatIsAWordOfTheText: the response is read first, so that the error and the log differ from those
+// TestSecretOccursInText: the response is read first, so that the error and the log differ from those
 // with another secret only where the secret is written.
-func TestSecretThatIsAWordOfTheText(t *testing.T) {
+func TestSecretOccursInText(t *testing.T) {
 	const (
 		id   = "01234567-89ab-cdef-0123-456789abcdef"
 		body = `{"statusCode":400,"message":"No luck, Sam. Trace ID: ` + id + ` Correlation ID: ` + id + ` Timestamp: 2026-01-02 03:04:05Z","correlationId":"corr-1"}`
@@ -395,9 +395,9 @@ func TestSecretThatIsAWordOfTheText(t *testing.T) {
 	}
 }
 
-// TestNoSecretIsWritten drives both hosts through successes and failures with everything that
+// TestSecretsAreNotLeaked drives both hosts through successes and failures with everything that
 // writes switched on, and searches what was written for keys and tokens.
-func TestNoSecretIsWritten(t *testing.T) {
+func TestSecretsAreNotLeaked(t *testing.T) {
 	var written safeBuffer
 	azlog.SetListener(func(_ azlog.Event, text string) { fmt.Fprintln(&written, text) })
 	t.Cleanup(func() { azlog.SetListener(nil) })

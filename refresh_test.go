@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStaleTokenIsRenewedBehindItsCallers(t *testing.T) {
+func TestStaleTokenIsRefreshedInBackground(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes = time.Minute })
@@ -37,7 +37,7 @@ func TestStaleTokenIsRenewedBehindItsCallers(t *testing.T) {
 	})
 }
 
-func TestRefreshOnIsTheSameOnEveryHit(t *testing.T) {
+func TestRefreshOnIsStable(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.life = 24 * time.Hour })
@@ -56,7 +56,7 @@ func TestRefreshOnIsTheSameOnEveryHit(t *testing.T) {
 	})
 }
 
-func TestRefreshSurvivesAnOutage(t *testing.T) {
+func TestRefreshDuringOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, 24*time.Hour, 12*time.Hour)
 		r.set(func() { r.down = errors.New("down") })
@@ -105,7 +105,7 @@ func TestPauseAfterFailedRefresh(t *testing.T) {
 	})
 }
 
-func TestRefreshOutlivesTheCallerThatTriggeredIt(t *testing.T) {
+func TestRefreshOutlivesCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes = time.Minute })
@@ -137,7 +137,7 @@ func TestRefreshJoinsForegroundFlight(t *testing.T) {
 	})
 }
 
-func TestPausesBeginAnewAfterASuccess(t *testing.T) {
+func TestPausesResetAfterSuccess(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, 10*time.Hour, time.Hour)
 		step := func(d time.Duration, requests int) { // d later a call finds its token due, and that is the n-th request
@@ -249,8 +249,8 @@ func TestDyingToken(t *testing.T) {
 	}
 }
 
-// TestRefreshThatFailsTooLate: an expired token is not reported as still valid.
-func TestRefreshThatFailsTooLate(t *testing.T) {
+// TestRefreshFailsAfterExpiry: an expired token is not reported as still valid.
+func TestRefreshFailsAfterExpiry(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes, r.down = 2*time.Minute, errors.New("down") })
@@ -263,8 +263,8 @@ func TestRefreshThatFailsTooLate(t *testing.T) {
 	})
 }
 
-// TestLeavingAStuckFlight: its late caller does not take the flight along that has replaced it.
-func TestLeavingAStuckFlight(t *testing.T) {
+// TestCanceledCallerOfStuckFlight: its late caller does not take the flight along that has replaced it.
+func TestCanceledCallerOfStuckFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })

@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEarlierExpiryCounts: of two fields that disagree, unless the Date header, or a past expires_on
+// TestEarlierExpiryWins: of two fields that disagree, unless the Date header, or a past expires_on
 // without one, shows that the two clocks do. Then the log says so.
-func TestEarlierExpiryCounts(t *testing.T) {
+func TestEarlierExpiryWins(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		in, on        time.Duration // expires_in, and expires_on from now
@@ -78,9 +78,9 @@ func TestResourceIsSentUnchanged(t *testing.T) {
 	}
 }
 
-// TestAgeOfACachedAnswer: the times of an answer count from when the host sent it, which is its Age before
+// TestAgeHeader: the times of an answer count from when the host sent it, which is its Age before
 // it arrived. The Date of an old answer is no sign of a wrong clock.
-func TestAgeOfACachedAnswer(t *testing.T) {
+func TestAgeHeader(t *testing.T) {
 	const age = 2 * time.Hour
 	for name, test := range map[string]struct {
 		on, in  time.Duration // from when the host sent the answer; 0 leaves the field out
@@ -133,9 +133,9 @@ func TestAgeOfACachedAnswer(t *testing.T) {
 	}
 }
 
-// TestStaleTokenOfAGoBetween: a program in between repeats a cached answer, whose expires_in was true
+// TestIntermediaryReturnsStaleToken: a program in between repeats a cached answer, whose expires_in was true
 // once. The token counts as expired when it is, in whatever form the fields come.
-func TestStaleTokenOfAGoBetween(t *testing.T) {
+func TestIntermediaryReturnsStaleToken(t *testing.T) {
 	unix := func(at time.Time) string { return fmt.Sprint(at.Unix()) }
 	for name, on := range map[string]func(time.Time) string{
 		"a string":                func(at time.Time) string { return `"` + unix(at) + `"` },

@@ -101,8 +101,8 @@ func TestPinOfNewConnections(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestPinLeavesTheCallersClientAlone: neither its checks nor its redirects change.
-func TestPinLeavesTheCallersClientAlone(t *testing.T) {
+// TestPinDoesNotModifyClient: neither its checks nor its redirects change.
+func TestPinDoesNotModifyClient(t *testing.T) {
 	server := fabric(t, fabricToken)
 	transport := &http.Transport{}
 	client := &http.Client{Transport: transport}
@@ -126,7 +126,7 @@ func TestServiceFabricRedirect(t *testing.T) {
 	}
 }
 
-func TestServiceFabricRefusals(t *testing.T) {
+func TestServiceFabricRejections(t *testing.T) {
 	for code, want := range map[string]string{
 		"ManagedIdentityNotFound": "Check that the application's manifest binds an identity",
 		"SecretHeaderNotFound":    "Check that IDENTITY_HEADER is",
@@ -146,7 +146,7 @@ func TestServiceFabricRefusals(t *testing.T) {
 	}
 }
 
-func TestServiceFabricRefusesAtConstruction(t *testing.T) {
+func TestServiceFabricConstructorErrors(t *testing.T) {
 	dial := func(context.Context, string, string) (net.Conn, error) { panic("never") }
 	for _, test := range []struct {
 		name   string

@@ -59,9 +59,9 @@ func TestSharedCacheOutlivesItsCredentials(t *testing.T) {
 	}
 }
 
-// TestAtMostAThousandIdentities: the useless ones go first, then any, and a credential whose cache has
+// TestAtMostThousandIdentities: the useless ones go first, then any, and a credential whose cache has
 // gone goes on with it.
-func TestAtMostAThousandIdentities(t *testing.T) {
+func TestAtMostThousandIdentities(t *testing.T) {
 	endpoint := "http://127.0.0.1:1/" + rand.Text() // nothing is sent there
 	build := func(n int) *ManagedIdentityCredential {
 		cred, err := NewManagedIdentityCredential(&ManagedIdentityCredentialOptions{
@@ -138,9 +138,9 @@ func TestUselessCache(t *testing.T) {
 	})
 }
 
-// TestWhatIsNotShared: credentials that may get another token, or by another way, have caches of
+// TestSeparateCaches: credentials that may get another token, or by another way, have caches of
 // their own.
-func TestWhatIsNotShared(t *testing.T) {
+func TestSeparateCaches(t *testing.T) {
 	for _, name := range []string{"IDENTITY_HEADER", "MSI_SECRET"} {
 		t.Setenv(name, "secret")
 	}

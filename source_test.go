@@ -48,7 +48,7 @@ func TestDetection(t *testing.T) {
 	}
 }
 
-func TestHalfSetVariablesAreInTheError(t *testing.T) {
+func TestErrorNamesHalfSetVariables(t *testing.T) {
 	for _, name := range hostVariables {
 		t.Setenv(name, "")
 	}
@@ -69,7 +69,7 @@ func TestSourcePinsTheHost(t *testing.T) {
 	}
 }
 
-func TestConstructorRefuses(t *testing.T) {
+func TestConstructorErrors(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		options azhost.ManagedIdentityCredentialOptions

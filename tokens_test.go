@@ -89,8 +89,8 @@ func TestTokensYieldsEachRenewal(t *testing.T) {
 	})
 }
 
-// TestTokensOfAnIdleProgram: a call after 25 h finds a token that has long to live.
-func TestTokensOfAnIdleProgram(t *testing.T) {
+// TestTokensInIdleProgram: a call after 25 h finds a token that has long to live.
+func TestTokensInIdleProgram(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.life = 24 * time.Hour })
@@ -104,8 +104,8 @@ func TestTokensOfAnIdleProgram(t *testing.T) {
 	})
 }
 
-// TestTokensWithASlowLoop: a loop that was away for longer than a token lives gets a fresh one next.
-func TestTokensWithASlowLoop(t *testing.T) {
+// TestTokensWithSlowLoop: a loop that was away for longer than a token lives gets a fresh one next.
+func TestTokensWithSlowLoop(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		n := 0
@@ -121,8 +121,8 @@ func TestTokensWithASlowLoop(t *testing.T) {
 	})
 }
 
-// TestTokensWithoutAHost: every failed attempt is yielded once, after the pauses of refreshes.
-func TestTokensWithoutAHost(t *testing.T) {
+// TestTokensWithoutHost: every failed attempt is yielded once, after the pauses of refreshes.
+func TestTokensWithoutHost(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -156,8 +156,8 @@ func TestTokensWithoutAHost(t *testing.T) {
 	})
 }
 
-// TestTokensThroughAnOutage: a refresh that fails is no error while the token is valid.
-func TestTokensThroughAnOutage(t *testing.T) {
+// TestTokensDuringOutage: a refresh that fails is no error while the token is valid.
+func TestTokensDuringOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		s := r.stream(t, "")
@@ -269,9 +269,9 @@ func TestTokensAfterSuspend(t *testing.T) {
 	})
 }
 
-// TestTokensLeavesNothing: neither a goroutine, which the bubble would miss, nor an entry that is never
+// TestTokensCleansUp: neither a goroutine, which the bubble would miss, nor an entry that is never
 // swept.
-func TestTokensLeavesNothing(t *testing.T) {
+func TestTokensCleansUp(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -291,8 +291,8 @@ func TestTokensLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestTokensThatCannotBe: a stream without a context or a resource yields that once.
-func TestTokensThatCannotBe(t *testing.T) {
+// TestTokensInvalidCalls: a stream without a context or a resource yields that once.
+func TestTokensInvalidCalls(t *testing.T) {
 	r := newRig()
 	var none context.Context
 	for name, test := range map[string]struct {

@@ -91,9 +91,9 @@ func TestTimeoutWhileConnecting(t *testing.T) {
 	}
 }
 
-// TestHandshakesEnd: net/http goes on with a handshake whose request has been given up, so without
+// TestHandshakeTimeout: net/http goes on with a handshake whose request has been given up, so without
 // a timeout a silent host would collect connections.
-func TestHandshakesEnd(t *testing.T) {
+func TestHandshakeTimeout(t *testing.T) {
 	for name, test := range map[string]struct {
 		base *http.Client
 		want time.Duration

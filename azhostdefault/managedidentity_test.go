@@ -151,7 +151,7 @@ func TestOneRequestForAllCallers(t *testing.T) {
 
 // Code that matches azidentity's error finds it with the response, before and after a managed
 // identity has been selected.
-func TestFailureIsAzidentitysToo(t *testing.T) {
+func TestErrorMatchesAzidentity(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	var o azhostdefault.DefaultAzureCredentialOptions
 	o.Transport = vm

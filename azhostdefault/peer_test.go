@@ -53,7 +53,7 @@ func (r rig) same(t *testing.T, o azidentity.DefaultAzureCredentialOptions, opts
 	}
 	want := r.try(t, newPeer, o, opts)
 	if alone := strings.EqualFold(os.Getenv("AZURE_TOKEN_CREDENTIALS"), "ManagedIdentityCredential"); alone && r.host == nil {
-		want.Failed = false // see TestAloneOffAzure
+		want.Failed = false // see TestOnlyManagedIdentityOffAzure
 	}
 	want.Events = append(want.Events, r.ran(t)...)
 	got := r.try(t, newOwn, o, opts)
@@ -270,7 +270,7 @@ func TestSameForEveryOption(t *testing.T) {
 }
 
 // A service principal that Entra refuses ends the search: the managed identity isn't asked.
-func TestSameWhenEntraRefuses(t *testing.T) {
+func TestSameWhenEntraRejects(t *testing.T) {
 	for _, selected := range values("AZURE_TOKEN_CREDENTIALS", "prod", "EnvironmentCredential", "WorkloadIdentityCredential") {
 		for _, configured := range []setting{
 			{"AZURE_CLIENT_SECRET": "wrong"},
@@ -318,7 +318,7 @@ func TestSameOnOtherHosts(t *testing.T) {
 
 // azidentity retries a managed identity that is the only selection, and calls its absence a
 // failure; azhost calls it unavailable in every selection, so that an outer chain moves on.
-func TestAloneOffAzure(t *testing.T) {
+func TestOnlyManagedIdentityOffAzure(t *testing.T) {
 	t.Setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
 	r := newRig(t, machines["off Azure"])
 	opts := policy.TokenRequestOptions{Scopes: []string{newScope()}}

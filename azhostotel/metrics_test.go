@@ -85,7 +85,7 @@ var imds = attribute.String("azhost.source", "IMDS")
 
 // One request of each kind is one count and one duration: a first token, a refresh that succeeds,
 // a refresh that fails, and a call that fails.
-func TestRequestsAreCountedByWhatTheyCameTo(t *testing.T) {
+func TestRequestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)
 		vm.SetLatency(3 * time.Second)
@@ -148,7 +148,7 @@ func cachedToken(t *testing.T, cred *azhost.ManagedIdentityCredential) string {
 
 // The gauge falls with time, is 0 in an outage without a valid token, recovers, and ends with a token
 // that no one asks for.
-func TestRemaining(t *testing.T) {
+func TestRemainingGauge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)
 		cred := r.newCredential(vm.InMemory())
@@ -176,7 +176,7 @@ func TestRemaining(t *testing.T) {
 	})
 }
 
-func TestUnregisteredCredentialIsNotReported(t *testing.T) {
+func TestUnregister(t *testing.T) {
 	r, vm := newRig(t), azhosttest.NewVM(t)
 	cred := r.newCredential(vm.InMemory())
 	registration, err := r.metrics.Register(cred)
@@ -188,7 +188,7 @@ func TestUnregisteredCredentialIsNotReported(t *testing.T) {
 }
 
 // Credentials for several identities are told apart by an attribute of the caller's.
-func TestIdentitiesAreToldApart(t *testing.T) {
+func TestIdentityAttribute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)
 		vm.SetIdentities(azhosttest.UserAssigned("reports"), azhosttest.UserAssigned("orders"))
@@ -239,7 +239,7 @@ func TestErrorType(t *testing.T) {
 	}
 }
 
-func TestNilProviderIsTheGlobalOne(t *testing.T) {
+func TestNilProviderUsesGlobal(t *testing.T) {
 	before := otel.GetMeterProvider()
 	defer otel.SetMeterProvider(before)
 	r := &rig{t: t, reader: sdk.NewManualReader()}

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAzureMLAnswersAsAzureMLDoes(t *testing.T) {
+func TestAzureMLResponses(t *testing.T) {
 	t.Parallel()
 	a, b, system := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b"), azhosttest.SystemAssigned()
 	all := []azhosttest.Identity{a, system, b}
@@ -66,7 +66,7 @@ func TestAzureMLAnswersAsAzureMLDoes(t *testing.T) {
 	}
 }
 
-func TestEnvironmentOfAzureML(t *testing.T) {
+func TestAzureMLEnvironment(t *testing.T) {
 	t.Setenv("DEFAULT_IDENTITY_CLIENT_ID", "of another host")
 	a, b := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b")
 	ml := azhosttest.NewAzureML(t)

@@ -82,7 +82,7 @@ func TestFaultsOverBothTransports(t *testing.T) {
 	}
 }
 
-func TestDeniedLooksLikeTheProxyAgent(t *testing.T) {
+func TestDeniedMatchesProxyAgent(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{vm}} {
@@ -159,7 +159,7 @@ func TestFailRate(t *testing.T) {
 	require.Empty(t, failures(1, 1))
 }
 
-func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
+func TestThrottleCountsConcurrentRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(0, 5)
@@ -202,7 +202,7 @@ func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestLatencyEndsWithTheContext(t *testing.T) {
+func TestLatencyEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(0, 1)
@@ -227,7 +227,7 @@ func TestLatencyEndsWithTheContext(t *testing.T) {
 	})
 }
 
-func TestDroppedInMemoryIsAReadError(t *testing.T) {
+func TestDroppedInMemory(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Fail(azhosttest.Fault{Drop: true})

@@ -63,7 +63,7 @@ func getToken(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) (string,
 	return tk.Token, err
 }
 
-func TestVMAnswersAsIMDSDoes(t *testing.T) {
+func TestVMResponses(t *testing.T) {
 	t.Parallel()
 	a, b := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b")
 	const good = "api-version=2018-02-01&resource=https://r"
@@ -123,7 +123,7 @@ func TestVMAnswersAsIMDSDoes(t *testing.T) {
 
 func text(v any) string { s, _ := v.(string); return s }
 
-func TestArcAnswersAsTheAgentDoes(t *testing.T) {
+func TestArcResponses(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	a.SetIdentities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
@@ -290,7 +290,7 @@ func TestTokens(t *testing.T) {
 	require.ErrorContains(t, err, "AADSTS50001")
 }
 
-func TestSetenvOfAnArcServerWithAKnownKeyDirectory(t *testing.T) {
+func TestArcSetenv(t *testing.T) {
 	t.Setenv("IDENTITY_HEADER", "of another host")
 	a, err := azhosttest.ListenArc("127.0.0.1:0", t.TempDir())
 	require.NoError(t, err)
@@ -305,7 +305,7 @@ func TestSetenvOfAnArcServerWithAKnownKeyDirectory(t *testing.T) {
 	a.RequireResource(t, "https://r")
 }
 
-func TestSetenvFailsWhereVariablesDoNotLeadToTheFake(t *testing.T) {
+func TestSetenvUnsupported(t *testing.T) {
 	listening, err := azhosttest.ListenArc("127.0.0.1:0", "")
 	require.NoError(t, err)
 	defer listening.Close()

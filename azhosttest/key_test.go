@@ -51,7 +51,7 @@ func content(t *testing.T, path string) string {
 	return string(b)
 }
 
-func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
+func TestKeyLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		for _, test := range []struct {
@@ -86,7 +86,7 @@ func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
 	})
 }
 
-func TestEveryChallengeHasAKeyOfItsOwn(t *testing.T) {
+func TestKeyPerChallenge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		first, second := named(t, a), named(t, a)
@@ -157,7 +157,7 @@ func TestKeyUnreadable(t *testing.T) {
 	a.RequireRequests(t, 2)
 }
 
-func TestChallengeIsReplaced(t *testing.T) {
+func TestSetChallenge(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	var path string
@@ -174,7 +174,7 @@ func TestChallengeIsReplaced(t *testing.T) {
 	named(t, a)
 }
 
-func TestKeyDirectoryIsMadeAndKept(t *testing.T) {
+func TestKeyDirectory(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "new", "keys")
 	a, err := azhosttest.ListenArc("127.0.0.1:0", dir)
@@ -255,7 +255,7 @@ func TestArcSelectors(t *testing.T) {
 	}
 }
 
-func TestTwoExchangesAtOnce(t *testing.T) {
+func TestConcurrentExchanges(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	errs := make(chan error, 20)

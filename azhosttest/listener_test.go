@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEndpointIsOneForAll(t *testing.T) {
+func TestConcurrentEndpoint(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	endpoints := make([]string, 50)
@@ -37,7 +37,7 @@ func TestEndpointIsOneForAll(t *testing.T) {
 	require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+/[a-z2-7]{10}/metadata/identity/oauth2/token$`, vm.Endpoint())
 }
 
-func TestStopAndStartKeepTheAddress(t *testing.T) {
+func TestStopAndStart(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Stop() // before it has ever listened
@@ -69,7 +69,7 @@ func TestStopAndStartKeepTheAddress(t *testing.T) {
 	require.ErrorContains(t, err, "refused")
 }
 
-func TestListenEverywhere(t *testing.T) {
+func TestListenAddresses(t *testing.T) {
 	t.Parallel()
 	a, err := azhosttest.ListenArc(":0", t.TempDir())
 	require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestListenEverywhere(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestCloseLeavesNothingRunning(t *testing.T) {
+func TestCloseStopsGoroutines(t *testing.T) {
 	// Not parallel: it looks for goroutines of the package in the whole process.
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	require.Zero(t, vm.Requests()[0].Status)
 }
 
-func TestStopFromACallback(t *testing.T) {
+func TestStopFromCallback(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.OnRequest(func(azhosttest.Request) { vm.Stop() })
@@ -151,13 +151,13 @@ func TestStoppedAndSilentInMemory(t *testing.T) {
 	})
 }
 
-func TestEnvironmentOfAVM(t *testing.T) {
+func TestVMEnvironment(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	require.Equal(t, vm.Endpoint(), vm.Environment()["AZURE_POD_IDENTITY_AUTHORITY_HOST"]+"/metadata/identity/oauth2/token")
 }
 
-func TestOptionsAreNewEachTime(t *testing.T) {
+func TestOptionsAreCopies(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	for name, options := range map[string]func() *azhost.ManagedIdentityCredentialOptions{"loopback": a.Options, "memory": a.InMemory} {
@@ -171,7 +171,7 @@ func TestOptionsAreNewEachTime(t *testing.T) {
 	require.Empty(t, azhosttest.NewVM(t).Options().ArcKeyDirectory)
 }
 
-func TestCredentialsOfOneHostShareTheirTokens(t *testing.T) {
+func TestCredentialsShareTokens(t *testing.T) {
 	t.Parallel()
 	get := func(o *azhost.ManagedIdentityCredentialOptions) string {
 		cred, err := azhost.NewManagedIdentityCredential(o)
@@ -207,7 +207,7 @@ func TestHostsHaveDifferentPaths(t *testing.T) {
 	}
 }
 
-func TestAPortThatTheCallerChoseHasTheRealPath(t *testing.T) {
+func TestFixedPortHasRealPath(t *testing.T) {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	require.NoError(t, err)
 	address := strings.Split(vm.Endpoint(), "/")[2]
@@ -218,7 +218,7 @@ func TestAPortThatTheCallerChoseHasTheRealPath(t *testing.T) {
 	require.Equal(t, "http://"+address+"/metadata/identity/oauth2/token", vm.Endpoint())
 }
 
-func TestHostIsAHandler(t *testing.T) {
+func TestServeHTTP(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	server := httptest.NewServer(vm) // as a test does that needs TLS

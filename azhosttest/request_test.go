@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLogOfRequests(t *testing.T) {
+func TestRequestLog(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	seen := make(chan azhosttest.Request, 2)
@@ -97,7 +97,7 @@ func TestAssertions(t *testing.T) {
 	}
 }
 
-func TestTokensAreCounted(t *testing.T) {
+func TestTokenCount(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	_, err := getToken(t, a.InMemory())
@@ -115,7 +115,7 @@ func TestTokensAreCounted(t *testing.T) {
 	vm.RequireTokens(t, 3) // the fault is not one, the cut answer and the repeated token are
 }
 
-func TestVMRefusesInBothTransports(t *testing.T) {
+func TestVMRejectsInvalidRequests(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.UserAssigned("a")
 	for _, test := range []struct {
@@ -157,7 +157,7 @@ func TestVMRefusesInBothTransports(t *testing.T) {
 	}
 }
 
-func TestConfigurationIsPublished(t *testing.T) {
+func TestOpenIDConfiguration(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	tenant := azhosttest.SystemAssigned().TenantID
@@ -193,7 +193,7 @@ func TestConfigurationIsPublished(t *testing.T) {
 	require.Equal(t, 404, status)
 }
 
-func TestKeySetIsPublishedAndNotLogged(t *testing.T) {
+func TestKeySet(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) { return azhosttest.Updating(), true })

@@ -58,7 +58,7 @@ func askFabric(t *testing.T, client *http.Client, f *azhosttest.ServiceFabric, q
 	return resp.StatusCode, fields, nil
 }
 
-func TestServiceFabricAnswersAsServiceFabricDoes(t *testing.T) {
+func TestServiceFabricResponses(t *testing.T) {
 	t.Parallel()
 	a, b, system := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b"), azhosttest.SystemAssigned()
 	const good = "api-version=2019-07-01-preview&resource=https://r"
@@ -114,7 +114,7 @@ func TestServiceFabricAnswersAsServiceFabricDoes(t *testing.T) {
 	}
 }
 
-func TestCertificateOfServiceFabric(t *testing.T) {
+func TestServiceFabricCertificate(t *testing.T) {
 	f := azhosttest.NewServiceFabric(t)
 	f.Setenv(t)
 	require.Regexp(t, `^[0-9A-F]{40}$`, f.Thumbprint())
@@ -140,7 +140,7 @@ func TestCertificateOfServiceFabric(t *testing.T) {
 	require.Equal(t, 200, status)
 }
 
-func TestServiceFabricIsNotInMemory(t *testing.T) {
+func TestServiceFabricInMemory(t *testing.T) {
 	t.Parallel()
 	f := &failing{TB: t}
 	require.Equal(t, azhost.SourceServiceFabric, azhosttest.NewServiceFabric(f).InMemory().Source)
@@ -152,7 +152,7 @@ func TestServiceFabricIsNotInMemory(t *testing.T) {
 	require.Equal(t, listening.Endpoint(), listening.InMemory().Endpoint)
 }
 
-func TestServiceFabricFails(t *testing.T) {
+func TestServiceFabricFaults(t *testing.T) {
 	t.Parallel()
 	f := azhosttest.NewServiceFabric(t)
 	f.Fail(azhosttest.Fault{Drop: true}, azhosttest.Fault{Cut: true}, azhosttest.Fault{Status: 429, Body: "{}"})
@@ -177,7 +177,7 @@ func TestServiceFabricFails(t *testing.T) {
 }
 
 // Every host throttles in its own form.
-func TestThrottlingHasTheFormOfTheHost(t *testing.T) {
+func TestThrottledResponses(t *testing.T) {
 	t.Parallel()
 	app, ml := azhosttest.NewAppService(t), azhosttest.NewAzureML(t)
 	app.Throttle(1, 0)

@@ -79,7 +79,7 @@ func TestSameToken(t *testing.T) {
 	})
 }
 
-func TestClaimsAreHonest(t *testing.T) {
+func TestTokenClaims(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.UserAssigned("a")
 	for _, test := range []struct {
@@ -128,7 +128,7 @@ func TestIdentitiesAreStableAndDistinct(t *testing.T) {
 	require.Empty(t, azhosttest.SystemAssigned().ResourceID)
 }
 
-func TestVerifyRefuses(t *testing.T) {
+func TestVerifyRejects(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	own := newTokenInMemory(t, vm, good)
@@ -166,7 +166,7 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotJSONIsSaid(t *testing.T) {
+func TestUnsupportedJSON(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*azhosttest.VM){
 		"claims": func(vm *azhosttest.VM) { vm.SetClaims(map[string]any{"f": func() {}}) },
@@ -181,7 +181,7 @@ func TestWhatIsNotJSONIsSaid(t *testing.T) {
 	}
 }
 
-func TestAnswerShapes(t *testing.T) {
+func TestResponseFields(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.SetRefreshIn(time.Hour)

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestArcOfPeers compares what azidentity's and MSAL's tests assert about the Arc agent.
-func TestArcOfPeers(t *testing.T) { inNamespace(t, "agent_on_disk", testArcOfPeers) }
+// TestPeersArc compares what azidentity's and MSAL's tests assert about the Arc agent.
+func TestPeersArc(t *testing.T) { inNamespace(t, "agent_on_disk", testArcOfPeers) }
 
 func testArcOfPeers(t *testing.T) {
 	require.NoError(t, os.MkdirAll(keyDirectory, 0o755))

@@ -70,7 +70,7 @@ var behaviors = []behavior{
 	{place: "Cloud Shell", name: "expires_on in a hundred years", answers: always(200, `{"access_token":"T","expires_on":4102444800}`), peer: "token after 1", azhost: "failed after 1", stated: departures + "more than ten years away"},
 }
 
-func TestBehaviorsOfAzidentity(t *testing.T) {
+func TestAzidentityBehaviors(t *testing.T) {
 	all := behaviors
 	for _, status := range []int{404, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511} {
 		all = append(all, behavior{place: "VM", name: fmt.Sprint(status), retries: 1, answers: always(status, ""), peer: "failed after 2"},
@@ -82,7 +82,7 @@ func TestBehaviorsOfAzidentity(t *testing.T) {
 			switch {
 			case place == "Azure Arc": // TestArc, where there are key files
 				continue
-			case place == "Service Fabric" && kind == "": // TestServiceFabricOfPeers, over a socket
+			case place == "Service Fabric" && kind == "": // TestPeersServiceFabric, over a socket
 				continue
 			case place == "Service Fabric", place == "Cloud Shell" && kind != "", place == "Azure ML" && kind != "" && kind != "client":
 				b.peer = "constructor"
@@ -116,7 +116,7 @@ func on(t *testing.T, host policy.Transporter, make maker, kind string) azcore.T
 	return cred
 }
 
-func TestScopesOfPeers(t *testing.T) {
+func TestPeersScopes(t *testing.T) {
 	both(t, "VM", always(200, good), func(t *testing.T, library string, host *script, make maker) {
 		cred := on(t, host, make, "")
 		for _, scopes := range [][]string{nil, {}, {"a", "b"}} {
@@ -139,7 +139,7 @@ func TestScopesOfPeers(t *testing.T) {
 }
 
 // Errors contain the response's status and text once. So do the errors of a chain.
-func TestErrorQuotesTheResponseOnce(t *testing.T) {
+func TestErrorQuotesResponseOnce(t *testing.T) {
 	both(t, "VM", always(418, "no tokens here"), func(t *testing.T, library string, host *script, make maker) {
 		cred := on(t, host, make, "")
 		_, err := get(cred)
@@ -157,7 +157,7 @@ func TestErrorQuotesTheResponseOnce(t *testing.T) {
 
 // After a 400 for the system-assigned identity, a chain continues each time. azhost sends the next request
 // after about a second.
-func TestFailureIsTheSameEachTime(t *testing.T) {
+func TestRepeatedFailures(t *testing.T) {
 	both(t, "VM", always(400, "something went wrong"), func(t *testing.T, library string, host *script, make maker) {
 		cred, scopes := on(t, host, make, ""), policy.TokenRequestOptions{Scopes: []string{newResource()}}
 		for range 3 {
@@ -172,7 +172,7 @@ func TestFailureIsTheSameEachTime(t *testing.T) {
 }
 
 // Requests have the same headers, except for those that the page names.
-func TestHeadersOfPeers(t *testing.T) {
+func TestPeersHeaders(t *testing.T) {
 	for place, ours := range map[string]map[string]bool{
 		"VM": {"X-Client-Sku": false, "X-Client-Ver": false}, "App Service": {"Metadata": true, "X-Ms-Client-Request-Id": true}, "Azure ML": {"X-Ms-Client-Request-Id": true}, "Cloud Shell": {"X-Ms-Client-Request-Id": true},
 	} {
@@ -201,7 +201,7 @@ func TestHeadersOfPeers(t *testing.T) {
 
 // Both libraries log the host and the identity at construction: azidentity to azcore's listener, azhost to
 // its Logger.
-func TestLogsOfPeers(t *testing.T) {
+func TestPeersLogs(t *testing.T) {
 	at(t, nil)
 	var lines []string
 	azlog.SetListener(func(e azlog.Event, line string) {

@@ -79,7 +79,7 @@ func unreached(errno syscall.Errno) func(*azhosttest.VM) *azhost.ManagedIdentity
 	}
 }
 
-func TestChainMovesOn(t *testing.T) {
+func TestChainContinues(t *testing.T) {
 	const docker = "connecting to 169.254.169.254:80: connecting to 169.254.169.254:80: dial tcp 169.254.169.254:80: "
 	for _, test := range []struct {
 		name   string
@@ -131,7 +131,7 @@ func TestChainMovesOn(t *testing.T) {
 }
 
 // The same over real sockets, through the library's own transport.
-func TestChainMovesOnOverLoopback(t *testing.T) {
+func TestChainContinuesOverLoopback(t *testing.T) {
 	t.Parallel()
 	vm, agent := azhosttest.NewVM(t), azhosttest.NewArc(t)
 	vm.Stop()
@@ -146,7 +146,7 @@ func TestChainMovesOnOverLoopback(t *testing.T) {
 	}
 }
 
-func TestChainStays(t *testing.T) {
+func TestChainStops(t *testing.T) {
 	type options = *azhost.ManagedIdentityCredentialOptions
 	always := func(fault azhosttest.Fault) func(*azhosttest.VM, options) {
 		return func(vm *azhosttest.VM, _ options) {
@@ -215,7 +215,7 @@ func TestChainStays(t *testing.T) {
 	}
 }
 
-func TestChainOfTheUnavailable(t *testing.T) {
+func TestChainAllUnavailable(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Stop()
@@ -228,7 +228,7 @@ func TestChainOfTheUnavailable(t *testing.T) {
 }
 
 // Without UnavailableError nothing tells azidentity to move on.
-func TestChainWithoutTheOption(t *testing.T) {
+func TestChainWithoutUnavailableError(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Stop()

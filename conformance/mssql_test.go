@@ -150,7 +150,7 @@ type passing struct{}
 func (passing) Do(req *policy.Request) (*http.Response, error) { return req.Next() }
 
 // The driver's own connector, with azidentity, takes the fakes of this file for what they play.
-func TestDriversOwnConnector(t *testing.T) {
+func TestDriverConnector(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)
 	server := newDatabase(t, app)

@@ -129,7 +129,7 @@ func TestAppService(t *testing.T) {
 	}
 }
 
-func TestAppServiceRotates(t *testing.T) {
+func TestAppServiceRotation(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)
 	o := azidentity.ManagedIdentityCredentialOptions{}
@@ -165,7 +165,7 @@ func TestServiceFabric(t *testing.T) {
 	}
 }
 
-func TestServiceFabricWithAnotherCertificate(t *testing.T) {
+func TestServiceFabricWrongCertificate(t *testing.T) {
 	fabric := azhosttest.NewServiceFabric(t)
 	fabric.Setenv(t)
 	fabric.UseWrongCertificate(true)

@@ -103,7 +103,7 @@ func (s *script) Do(req *http.Request) (*http.Response, error) {
 	query.Del("resource") // each test has its own
 	line := fmt.Sprintf("%s %s://%s%s?%s", req.Method, req.URL.Scheme, req.URL.Host, req.URL.Path, query.Encode())
 	for _, name := range []string{"Metadata", "X-Identity-Header", "Secret", "Authorization", "Content-Type"} {
-		// azhost sends Metadata to App Service too; see TestHeadersOfPeers.
+		// azhost sends Metadata to App Service too; see TestPeersHeaders.
 		if value := req.Header.Get(name); value != "" && (name != "Metadata" || req.Header.Get("X-Identity-Header") == "") {
 			line += " " + name + ": " + value
 		}

@@ -53,7 +53,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestServiceFabricOfPeers(t *testing.T) {
+func TestPeersServiceFabric(t *testing.T) {
 	const atGetToken = departures + "`GetToken` returns a `CredentialUnavailableError` that names the variable"
 	client := func(change func(*http.Transport)) policy.Transporter {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{}}
@@ -137,7 +137,7 @@ func TestServiceFabricOfPeers(t *testing.T) {
 }
 
 // Redirects are not followed, so the secret is not sent elsewhere.
-func TestServiceFabricRedirectOfPeers(t *testing.T) {
+func TestPeersServiceFabricRedirect(t *testing.T) {
 	var followed atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
 	defer target.Close()
@@ -158,7 +158,7 @@ func TestServiceFabricRedirectOfPeers(t *testing.T) {
 }
 
 // azidentity keeps its first endpoint. azhost reads the variables again.
-func TestServiceFabricMoves(t *testing.T) {
+func TestServiceFabricEndpointChanges(t *testing.T) {
 	for library, want := range map[string][2]int32{"azidentity": {1, 0}, "azhost": {0, 1}} {
 		make := map[string]maker{"azidentity": newAzidentity, "azhost": newAzhost}[library]
 		_, first := node(t, grant)

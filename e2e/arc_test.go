@@ -79,7 +79,7 @@ func TestArcAgentRestarts(t *testing.T) {
 	})
 }
 
-func TestLocalhostIsThisMachine(t *testing.T) {
+func TestLocalhostIsNotResolved(t *testing.T) {
 	t.Parallel()
 	const elsewhere = "192.0.2.1"
 	m := newMachine(t)

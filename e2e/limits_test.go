@@ -15,7 +15,7 @@ import (
 // of requests at once matter.
 var limits = []string{"-per-second", "20", "-at-once", "5", "-latency", "20ms"}
 
-func TestHerdKeepsWithinLimits(t *testing.T) {
+func TestConcurrentCallersStayWithinLimits(t *testing.T) {
 	t.Parallel()
 	const goroutines, resources = 1000, 20
 	m := newMachine(t)

@@ -45,7 +45,7 @@ func TestOffAzure(t *testing.T) {
 	})
 }
 
-func TestSomethingElseHasTheAddress(t *testing.T) {
+func TestForeignResponses(t *testing.T) {
 	t.Parallel()
 	text := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
 	html := http.Header{"Content-Type": {"text/html"}}

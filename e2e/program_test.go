@@ -82,7 +82,7 @@ func (p *program) requireUnavailable(within time.Duration) line.Call {
 	return call
 }
 
-func TestProgramsRefuseTheMachinesOwnNetwork(t *testing.T) {
+func TestProgramsRequireNamespace(t *testing.T) {
 	t.Parallel()
 	here, err := netns.Current()
 	require.NoError(t, err)

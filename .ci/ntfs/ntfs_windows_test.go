@@ -35,7 +35,7 @@ func run(t *testing.T, name string, arguments ...string) {
 	require.NoError(t, err, "%s: %s", name, out)
 }
 
-func TestLinksAreRefused(t *testing.T) {
+func TestLinksAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		link func(t *testing.T, path, file, dir string)

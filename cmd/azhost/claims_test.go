@@ -35,7 +35,7 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-func TestClaimsOfWhatIsNoToken(t *testing.T) {
+func TestClaimsOfInvalidTokens(t *testing.T) {
 	for name, token := range map[string]string{
 		"empty": "", "two parts": "a.b", "not base64": "a.?.c", "not JSON": "a.YQ.c", "null": "a.bnVsbA.c", "an array": "a.W10.c",
 	} {

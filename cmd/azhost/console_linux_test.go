@@ -94,8 +94,8 @@ func refused(t *testing.T) string {
 
 var colors = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// TestInATerminal: width and colors come from the terminal that azhost runs in.
-func TestInATerminal(t *testing.T) {
+// TestTerminal: width and colors come from the terminal that azhost runs in.
+func TestTerminal(t *testing.T) {
 	noHost(t)
 	endpoint := refused(t)
 	doctor := []string{"doctor", "--source", "AppService", "--endpoint", endpoint}
@@ -132,8 +132,8 @@ func TestInATerminal(t *testing.T) {
 	}
 }
 
-// TestInAPipe: lines are as long as they are, or as long as COLUMNS says.
-func TestInAPipe(t *testing.T) {
+// TestPipe: lines are as long as they are, or as long as COLUMNS says.
+func TestPipe(t *testing.T) {
 	noHost(t)
 	args := []string{"doctor", "--source", "AppService", "--endpoint", refused(t)}
 	t.Setenv("IDENTITY_HEADER", "x")

@@ -234,7 +234,7 @@ func examined(t *testing.T, got result) (r report) {
 	return r
 }
 
-func TestDoctorInJSON(t *testing.T) {
+func TestDoctorJSON(t *testing.T) {
 	noHost(t)
 	got := do(t.Context(), wire(refuse), nil, "doctor", "--json")
 	require.Equal(t, exitUnavailable, got.code)

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTokenInAFile(t *testing.T) {
+func TestTokenFile(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
 	dir := t.TempDir()
@@ -46,8 +46,8 @@ func TestTokenInAFile(t *testing.T) {
 	require.ErrorIs(t, writeFile(filepath.Join(dir, "none", "token"), ""), fs.ErrNotExist)
 }
 
-// TestTokenWatches: two days, in which the host is down for a while.
-func TestTokenWatches(t *testing.T) {
+// TestTokenWatch: two days, in which the host is down for a while.
+func TestTokenWatch(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -80,7 +80,7 @@ func TestTokenWatches(t *testing.T) {
 	})
 }
 
-func TestTokenWatchNeedsAFirstToken(t *testing.T) {
+func TestTokenWatchNeedsFirstToken(t *testing.T) {
 	noHost(t)
 	file := filepath.Join(t.TempDir(), "token")
 	got := do(t.Context(), wire(refuse), nil, "token", "vault", "--out", file, "--watch")
@@ -88,8 +88,8 @@ func TestTokenWatchNeedsAFirstToken(t *testing.T) {
 	require.NoFileExists(t, file)
 }
 
-// TestTokenWatchEndsWhenItCannotWrite: a service manager then starts it again.
-func TestTokenWatchEndsWhenItCannotWrite(t *testing.T) {
+// TestTokenWatchWriteFails: a service manager then starts it again.
+func TestTokenWatchWriteFails(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

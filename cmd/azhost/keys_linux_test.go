@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDoctorNamesWhatRefuses runs azhost as a user who may not read the agent's keys.
-func TestDoctorNamesWhatRefuses(t *testing.T) {
+// TestDoctorKeyPermissions runs azhost as a user who may not read the agent's keys.
+func TestDoctorKeyPermissions(t *testing.T) {
 	noHost(t)
 	arc := azhosttest.NewArc(t)
 	closed := filepath.Dir(arc.KeyDirectory()) // as if it were /var/opt/azcmagent

@@ -35,8 +35,8 @@ func TestDoctorOverLoopback(t *testing.T) {
 	require.Regexp(t, `(?m)^  endpoint .+: no response after `, got.stdout)
 }
 
-// TestDoctorKnowsGoProxies runs a process, because Go reads the proxy variables once.
-func TestDoctorKnowsGoProxies(t *testing.T) {
+// TestDoctorProxyVariables runs a process, because Go reads the proxy variables once.
+func TestDoctorProxyVariables(t *testing.T) {
 	noHost(t)
 	for name, test := range map[string]struct {
 		env  []string
@@ -72,9 +72,9 @@ func TestDoctorFollowsNoRedirect(t *testing.T) {
 	vm.RequireRequests(t, 2) // the probe and the request for a token
 }
 
-// TestDoctorIsBounded: a host that doesn't respond costs half of the time for the token, and a quarter
+// TestDoctorTimeLimits: a host that doesn't respond costs half of the time for the token, and a quarter
 // for the probe. The other quarter is the Arc agent's.
-func TestDoctorIsBounded(t *testing.T) {
+func TestDoctorTimeLimits(t *testing.T) {
 	noHost(t)
 	for name, slow := range map[string]func(*azhosttest.VM){
 		"nothing connects": func(vm *azhosttest.VM) { vm.Silence(true) },

@@ -93,8 +93,8 @@ func TestReasonsOfErrors(t *testing.T) {
 	}
 }
 
-// TestReasonsAreSections: what a report links to exists.
-func TestReasonsAreSections(t *testing.T) {
+// TestReasonsHaveSections: what a report links to exists.
+func TestReasonsHaveSections(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "TROUBLESHOOTING.md"))
 	require.NoError(t, err)
 	for _, r := range reasons() {

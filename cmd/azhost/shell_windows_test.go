@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCmdRunsTheForm: cmd.exe sets the variables that azhost prints. They are in a script of their
+// TestCmdForm: cmd.exe sets the variables that azhost prints. They are in a script of their
 // own here: the help page's line runs them one by one, which Wine's cmd.exe can't.
-func TestCmdRunsTheForm(t *testing.T) {
+func TestCmdForm(t *testing.T) {
 	noHost(t)
 	host := azhosttest.NewAppService(t)
 	host.Setenv(t)
@@ -39,8 +39,8 @@ func runScript(t *testing.T, text string) []string {
 	return strings.Fields(string(out))
 }
 
-// TestCmdRunsTheIntroduction: what "azhost fake --shell cmd" prints is a script.
-func TestCmdRunsTheIntroduction(t *testing.T) {
+// TestCmdIntroduction: what "azhost fake --shell cmd" prints is a script.
+func TestCmdIntroduction(t *testing.T) {
 	noHost(t)
 	host := azhosttest.NewAppService(t)
 	text := fakeKinds()[2].introduction(host, []azhosttest.Identity{azhosttest.SystemAssigned()}, "cmd")

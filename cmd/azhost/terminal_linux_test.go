@@ -27,8 +27,8 @@ func inPipe(t *testing.T, env []string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// TestTokenInATerminal: a token and its forms are the same everywhere, so that they can be copied.
-func TestTokenInATerminal(t *testing.T) {
+// TestTokenInTerminal: a token and its forms are the same everywhere, so that they can be copied.
+func TestTokenInTerminal(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
 	for _, form := range formNames() {
@@ -44,8 +44,8 @@ func TestTokenInATerminal(t *testing.T) {
 	}
 }
 
-// TestFailuresInATerminal: a message is wrapped to the terminal's width, and in a pipe it is a line.
-func TestFailuresInATerminal(t *testing.T) {
+// TestFailuresInTerminal: a message is wrapped to the terminal's width, and in a pipe it is a line.
+func TestFailuresInTerminal(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
 	vm.SetIdentities()
@@ -82,8 +82,8 @@ func TestFailuresInATerminal(t *testing.T) {
 	requireGolden(t, "failures", golden.String())
 }
 
-// TestFakeInATerminal: what a fake shows is for a shell to read, so no width changes it.
-func TestFakeInATerminal(t *testing.T) {
+// TestFakeInTerminal: what a fake shows is for a shell to read, so no width changes it.
+func TestFakeInTerminal(t *testing.T) {
 	noHost(t)
 	keys := t.TempDir()
 	for _, kind := range fakeNames() {

@@ -22,7 +22,7 @@ import (
 
 const vault = "https://vault.azure.net"
 
-func TestTokenIsTheHosts(t *testing.T) {
+func TestTokenOutput(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	got := do(t.Context(), wire(vm.Do), nil, "token", "--resource", vault, "--source", "IMDS")
 	claims, err := vm.Verify(strings.TrimSuffix(got.stdout, "\n"))
@@ -37,7 +37,7 @@ func TestTokenIsTheHosts(t *testing.T) {
 	require.True(t, expires.After(time.Now().Add(23*time.Hour)))
 }
 
-func TestTokenSelectsTheIdentity(t *testing.T) {
+func TestTokenIdentity(t *testing.T) {
 	id := azhosttest.UserAssigned("reports")
 	for flag, value := range map[string]string{"--client-id": id.ClientID, "--object-id": id.ObjectID, "--resource-id": id.ResourceID} {
 		t.Run(flag, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestTokenExitStatuses(t *testing.T) {
 	}
 }
 
-func TestInterruptEndsTheWait(t *testing.T) {
+func TestTokenInterrupted(t *testing.T) {
 	noHost(t)
 	for signal, want := range map[os.Signal]result{
 		os.Interrupt:    {exitInterrupted, "", "azhost token: interrupted\n"},
@@ -152,7 +152,7 @@ func TestLongWaitsShowProgressOnATerminal(t *testing.T) {
 	}
 }
 
-func TestNamesOfResources(t *testing.T) {
+func TestResourceNames(t *testing.T) {
 	for _, r := range resources() {
 		for i, cloud := range cloudNames() {
 			got, err := resolveResource(r.name, cloud)

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDoctorWatches: a reboot of the machine, as its agent shows it.
-func TestDoctorWatches(t *testing.T) {
+// TestDoctorWatch: a reboot of the machine, as its agent shows it.
+func TestDoctorWatch(t *testing.T) {
 	noHost(t)
 	for name, args := range map[string][]string{"text": nil, "json": {"--json"}} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func requireNoValues(t *testing.T, record string, ids ...azhosttest.Identity) {
 	}
 }
 
-func TestRecordOfVM(t *testing.T) {
+func TestVMRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		user := azhosttest.UserAssigned("reports")
@@ -69,7 +69,7 @@ func TestRecordOfVM(t *testing.T) {
 	})
 }
 
-func TestRecordOfArc(t *testing.T) {
+func TestArcRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arc := azhosttest.NewArc(t)
 		arc.AllowResources(known)
@@ -86,7 +86,7 @@ func TestRecordOfArc(t *testing.T) {
 	})
 }
 
-func TestRecordOfAppService(t *testing.T) {
+func TestAppServiceRecord(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.AllowResources(known)
 	app.Setenv(t)
@@ -102,8 +102,8 @@ func TestRecordOfAppService(t *testing.T) {
 	})
 }
 
-// TestBrokenPromises: each row is a host on which one promise can't hold.
-func TestBrokenPromises(t *testing.T) {
+// TestFailedChecks: each row is a host on which one promise can't hold.
+func TestFailedChecks(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		host func(vm *azhosttest.VM)
@@ -150,8 +150,8 @@ func TestUnassignedIdentity(t *testing.T) {
 	})
 }
 
-// TestWrongVariables: a credential that can't be made is in the record, too.
-func TestWrongVariables(t *testing.T) {
+// TestInvalidVariables: a credential that can't be made is in the record, too.
+func TestInvalidVariables(t *testing.T) {
 	var out, texts strings.Builder
 	c := &checker{errors: &texts, options: func() *azhost.ManagedIdentityCredentialOptions {
 		return &azhost.ManagedIdentityCredentialOptions{Source: "Nowhere"}

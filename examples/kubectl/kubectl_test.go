@@ -115,8 +115,8 @@ func TestKubectlSignsIn(t *testing.T) {
 	require.Contains(t, out, "exit code 3")
 }
 
-// TestHelpPageHasTheUser: the help page quotes the example.
-func TestHelpPageHasTheUser(t *testing.T) {
+// TestHelpPageMatchesExample: the help page quotes the example.
+func TestHelpPageMatchesExample(t *testing.T) {
 	example, err := os.ReadFile("kubeconfig.yaml")
 	require.NoError(t, err)
 	_, users, found := strings.Cut(string(example), "users:\n")

@@ -155,7 +155,7 @@ func TestExpiry(t *testing.T) {
 }
 
 // A herd of requests at a cold start costs one request for a token, whatever IMDS's limits.
-func TestHerd(t *testing.T) {
+func TestConcurrentRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)

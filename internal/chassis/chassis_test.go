@@ -12,7 +12,7 @@ import (
 )
 
 // A mistyped digit would go unnoticed on every machine but an Azure VM.
-func TestAzureTagSpellsItsName(t *testing.T) {
+func TestAzureTagIsASCII(t *testing.T) {
 	digits := strings.ReplaceAll(azureTag, "-", "")
 	var name []byte
 	for i := 0; i < len(digits); i += 2 {

@@ -118,9 +118,9 @@ func TestReadHardLink(t *testing.T) {
 	require.Equal(t, "key", key)
 }
 
-// TestReadWhileTheFileIsReplaced: whatever takes the file's place while it is checked and read, a
+// TestReadWhileReplaced: whatever takes the file's place while it is checked and read, a
 // link's target is never read.
-func TestReadWhileTheFileIsReplaced(t *testing.T) {
+func TestReadWhileReplaced(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	write(t, outside, "shadow", secret)
 	write(t, dir, "a.key", "key")
@@ -160,8 +160,8 @@ func TestReadWhileTheFileIsReplaced(t *testing.T) {
 	require.NotZero(t, links)
 }
 
-// TestKeyIsReplacedAfterItWasOpened: what was checked is what is read.
-func TestKeyIsReplacedAfterItWasOpened(t *testing.T) {
+// TestReplacedAfterOpen: what was checked is what is read.
+func TestReplacedAfterOpen(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.key", "key")
 	write(t, dir, "b.key", secret)

@@ -143,9 +143,9 @@ func TestReadLockedKey(t *testing.T) {
 	require.Equal(t, secret, key)
 }
 
-// TestKeyIsDeletedWhileItIsRead: the agent deletes a key once it has been redeemed, and must be
+// TestDeletedWhileRead: the agent deletes a key once it has been redeemed, and must be
 // able to while another exchange reads it.
-func TestKeyIsDeletedWhileItIsRead(t *testing.T) {
+func TestDeletedWhileRead(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.key", "key")
 	f, err := open(filepath.Join(dir, "a.key"))

@@ -166,8 +166,8 @@ func TestNameErrorIsBounded(t *testing.T) {
 	require.Less(t, len(err.Error()), 100)
 }
 
-// TestNameErrorIsTheSame: the agent's next key has another name.
-func TestNameErrorIsTheSame(t *testing.T) {
+// TestNameErrorIsStable: the agent's next key has another name.
+func TestNameErrorIsStable(t *testing.T) {
 	for _, format := range []string{"@.key", "/etc/@.key", unixDir + "/@.txt", unixDir + "/.@.key", unixDir + "/@ .key"} {
 		_, first := name(false, strings.Replace(format, "@", "a", 1), []string{unixDir})
 		_, second := name(false, strings.Replace(format, "@", "b", 1), []string{unixDir})

@@ -55,12 +55,12 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-func TestRefusalOfADirectoryThatCannotBeListed(t *testing.T) {
+func TestRefusalOfUnlistableDirectory(t *testing.T) {
 	dir := t.TempDir()
 	require.Regexp(t, "^"+dir+` \(mode 0[0-7]{3}, owner .+\) denies access to uid `, Refusal(dir))
 }
 
-func TestRefusalOfAMissingFile(t *testing.T) {
+func TestRefusalOfMissingFile(t *testing.T) {
 	dir := t.TempDir()
 	require.Contains(t, Refusal(filepath.Join(dir, "a.key")), "the key file in "+dir+" denies access to uid ")
 }
@@ -71,7 +71,7 @@ func TestInUserNamespace(t *testing.T) {
 	require.True(t, inUserNamespace("         0       1000          1\n         1     100000      65536\n"))
 }
 
-func TestNameOfAnIDWithoutOne(t *testing.T) {
+func TestNameOfUnknownID(t *testing.T) {
 	require.Equal(t, "1999999990", userName(1999999990))
 	require.Equal(t, "1999999990", groupName(1999999990))
 }

@@ -212,7 +212,7 @@ func TestParseEarlierExpiry(t *testing.T) {
 	}
 }
 
-func TestParseDateOnTheEdge(t *testing.T) {
+func TestParseDateLimits(t *testing.T) {
 	body := []byte(token(fmt.Sprintf(`"expires_on":%d`, testNow.Unix()+3600)))
 	for _, test := range []struct{ skew, want time.Duration }{
 		{maxSkew, 0}, {maxSkew + 1, maxSkew + 1}, {-maxSkew, 0}, {-maxSkew - 1, -maxSkew - 1},

@@ -64,7 +64,7 @@ func TestParseHosts(t *testing.T) {
 	}
 }
 
-func TestParseRefusesBody(t *testing.T) {
+func TestParseRejectsBody(t *testing.T) {
 	const syntax = "the response is not valid JSON"
 	for _, row := range []struct{ name, body, want string }{
 		{"nothing", "", "the response is empty"},
@@ -89,7 +89,7 @@ func TestParseRefusesBody(t *testing.T) {
 	}
 }
 
-func TestParseRefusesDeepNesting(t *testing.T) {
+func TestParseRejectsDeepNesting(t *testing.T) {
 	deep := []byte(strings.Repeat(`{"access_token":`, 60_000) + `""` + strings.Repeat("}", 60_000))
 	_, err := Parse(deep, testNow, time.Time{})
 	require.ErrorContains(t, err, "the response is not valid JSON")

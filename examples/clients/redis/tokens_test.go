@@ -88,7 +88,7 @@ func TestLiveConnectionAlwaysHasAValidToken(t *testing.T) {
 	}
 }
 
-func TestOutageIsWaitedOut(t *testing.T) {
+func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, _ := start(t, vm)
@@ -102,7 +102,7 @@ func TestOutageIsWaitedOut(t *testing.T) {
 	})
 }
 
-func TestUnsubscribedConnectionIsLeftAlone(t *testing.T) {
+func TestUnsubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, unsubscribe := start(t, vm)

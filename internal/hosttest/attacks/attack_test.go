@@ -165,8 +165,8 @@ func TestAttacksLeaveNothing(t *testing.T) {
 		10*time.Second, 10*time.Millisecond, "files or sockets were left behind")
 }
 
-// TestAnswerThatTrickles: each attempt ends with its deadline, and the whole with the flight's.
-func TestAnswerThatTrickles(t *testing.T) {
+// TestSlowResponse: each attempt ends with its deadline, and the whole with the flight's.
+func TestSlowResponse(t *testing.T) {
 	for _, source := range []azhost.Source{azhost.SourceIMDS, azhost.SourceAzureArc} {
 		t.Run(string(source), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -199,8 +199,8 @@ func (b trickle) Read(p []byte) (int, error) {
 	}
 }
 
-// TestGzipIsNotUnpacked: an answer with a proof costs no more than one without.
-func TestGzipIsNotUnpacked(t *testing.T) {
+// TestGzipIsNotDecompressed: an answer with a proof costs no more than one without.
+func TestGzipIsNotDecompressed(t *testing.T) {
 	dir := t.TempDir()
 	key := filepath.Join(dir, "k.key")
 	require.NoError(t, os.WriteFile(key, []byte("key"), 0o600))
@@ -220,8 +220,8 @@ func TestGzipIsNotUnpacked(t *testing.T) {
 	require.Equal(t, []string{"", ""}, asked)
 }
 
-// TestMalformedResponseIsQuotedInPart: net/http quotes all of what it can't read.
-func TestMalformedResponseIsQuotedInPart(t *testing.T) {
+// TestMalformedResponseIsTruncated: net/http quotes all of what it can't read.
+func TestMalformedResponseIsTruncated(t *testing.T) {
 	for name, raw := range map[string]string{
 		"no HTTP":     strings.Repeat("\x01", 20000) + "\r\n\r\n",
 		"a status":    "HTTP/1.1 " + strings.Repeat("z", 20000) + "\r\n\r\n",

@@ -54,9 +54,9 @@ func openFiles(t *testing.T) int {
 	return len(open)
 }
 
-// TestFormerHolderOfThePortGetsNoKey: it still holds a connection, and relays the challenge of the agent,
+// TestPreviousListenerGetsNoKey: it still holds a connection, and relays the challenge of the agent,
 // which has started since. The key goes to the program that listens now.
-func TestFormerHolderOfThePortGetsNoKey(t *testing.T) {
+func TestPreviousListenerGetsNoKey(t *testing.T) {
 	for name, client := range map[string]*http.Client{"default": nil, "a caller's": {Transport: &http.Transport{}}} {
 		t.Run(name, func(t *testing.T) {
 			keys := t.TempDir()

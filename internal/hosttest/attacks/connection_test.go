@@ -22,9 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSecretIsSentOnceOnANewConnection: the host's connection breaks when the secret has arrived. On a
+// TestSecretUsesNewConnection: the host's connection breaks when the secret has arrived. On a
 // used connection net/http would send the secret again, to whatever listens by then.
-func TestSecretIsSentOnceOnANewConnection(t *testing.T) {
+func TestSecretUsesNewConnection(t *testing.T) {
 	keys := t.TempDir()
 	key := filepath.Join(keys, "k.key")
 	require.NoError(t, os.WriteFile(key, []byte("canary-secret"), 0o600))
@@ -83,8 +83,8 @@ func TestSecretIsSentOnceOnANewConnection(t *testing.T) {
 	}
 }
 
-// TestLocalhostAsksNoResolver: control of name resolution is not enough to get the key.
-func TestLocalhostAsksNoResolver(t *testing.T) {
+// TestLocalhostUsesNoResolver: control of name resolution is not enough to get the key.
+func TestLocalhostUsesNoResolver(t *testing.T) {
 	a := newAttacker(t, says(""))
 	_, port, err := net.SplitHostPort(a.listener.Addr().String())
 	require.NoError(t, err)
@@ -130,8 +130,8 @@ func TestLocalhostAsksNoResolver(t *testing.T) {
 	}
 }
 
-// TestTLSDialerGetsLocalhostAsAnAddress: a dialer of the caller's that also does TLS asks no resolver.
-func TestTLSDialerGetsLocalhostAsAnAddress(t *testing.T) {
+// TestTLSDialerGetsLoopbackAddress: a dialer of the caller's that also does TLS asks no resolver.
+func TestTLSDialerGetsLoopbackAddress(t *testing.T) {
 	var dialled string
 	dial := func(_, address string) (net.Conn, error) {
 		dialled = address
@@ -155,8 +155,8 @@ func TestTLSDialerGetsLocalhostAsAnAddress(t *testing.T) {
 	}
 }
 
-// TestCallersTransportIsLeftAlone: azhost changes a copy.
-func TestCallersTransportIsLeftAlone(t *testing.T) {
+// TestTransportIsNotModified: azhost changes a copy.
+func TestTransportIsNotModified(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		resp, _ := goodToken(req)
 		_, _ = io.Copy(w, resp.Body)
@@ -177,7 +177,7 @@ func TestCallersTransportIsLeftAlone(t *testing.T) {
 	require.Nil(t, transport.DialContext)
 }
 
-func TestRedirectIsRefused(t *testing.T) {
+func TestRedirectIsNotFollowed(t *testing.T) {
 	var followed atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { followed.Add(1) }))
 	defer elsewhere.Close()

@@ -57,10 +57,10 @@ func (tr *tracer) provider() tracing.Provider {
 	}, nil)
 }
 
-// TestFlightTakesNothingFromAClient: the context of an azcore client's operation holds its span, its
+// TestFlightIgnoresClientContext: the context of an azcore client's operation holds its span, its
 // retry options, the headers of its requests and the place for its response. A request for a token that
 // outlives the operation uses none of them, which the race detector would see.
-func TestFlightTakesNothingFromAClient(t *testing.T) {
+func TestFlightIgnoresClientContext(t *testing.T) {
 	for name, stale := range map[string]bool{"a token that is stale": true, "a first caller that leaves": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

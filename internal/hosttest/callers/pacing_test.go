@@ -66,9 +66,9 @@ func TestRequestsArePaced(t *testing.T) {
 	}
 }
 
-// TestWaitForATurnEndsWithTheContext: those who leave the queue make no request, and the others wait no longer
+// TestCanceledWhilePaced: those who leave the queue make no request, and the others wait no longer
 // for them.
-func TestWaitForATurnEndsWithTheContext(t *testing.T) {
+func TestCanceledWhilePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
@@ -88,9 +88,9 @@ func TestWaitForATurnEndsWithTheContext(t *testing.T) {
 	})
 }
 
-// TestPatienceIsSpentOnce: after a whole schedule, each call makes one attempt for five minutes, whatever
+// TestOneRetrySchedulePerOutage: after a whole schedule, each call makes one attempt for five minutes, whatever
 // its resource or identity, or until the host is back.
-func TestPatienceIsSpentOnce(t *testing.T) {
+func TestOneRetrySchedulePerOutage(t *testing.T) {
 	failing := answer(500, "", "Server: IMDS/1.0")
 	for _, test := range []struct {
 		name        string

@@ -64,8 +64,8 @@ func TestContainerInstancesWaitForIMDS(t *testing.T) {
 	}
 }
 
-// TestPinnedIMDSIsWaitedFor: with Source, the caller says that this is Azure.
-func TestPinnedIMDSIsWaitedFor(t *testing.T) {
+// TestIMDSSourceIsRetried: with Source, the caller says that this is Azure.
+func TestIMDSSourceIsRetried(t *testing.T) {
 	for name, meanwhile := range map[string]func(*http.Request) (*http.Response, error){
 		"packets dropped": droppedDial, "connection refused": refusedDial, "connection reset": reset, "updating": answer(410, ""),
 		"request timeout": answer(408, ""), "not found": answer(404, ""), "throttled": answer(429, "busy"), "a proxy's error": answer(511, "<html>"),
@@ -85,8 +85,8 @@ func TestPinnedIMDSIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestForeignResponseOffAzureIsUnavailableAtOnce: a chain moves on, whatever the status says.
-func TestForeignResponseOffAzureIsUnavailableAtOnce(t *testing.T) {
+// TestForeignResponseOffAzure: a chain moves on, whatever the status says.
+func TestForeignResponseOffAzure(t *testing.T) {
 	bodies := map[string]string{"HTML": "<html><body>Sign in</body></html>", "text": "upstream connect error", "empty": "", "JSON": `{"message":"Not Found"}`}
 	for _, status := range []int{200, 301, 400, 401, 403, 404, 405, 407, 408, 410, 421, 429, 500, 502, 503, 504, 511} {
 		for kind, body := range bodies {
@@ -115,9 +115,9 @@ func TestForeignResponseOffAzureIsUnavailableAtOnce(t *testing.T) {
 	}
 }
 
-// TestScheduleIsSpentOnceInFiveMinutes: while IMDS is gone for good, each call makes one attempt, for five minutes
+// TestOneRetryScheduleInFiveMinutes: while IMDS is gone for good, each call makes one attempt, for five minutes
 // or until something answers.
-func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
+func TestOneRetryScheduleInFiveMinutes(t *testing.T) {
 	for name, gone := range map[string]func(*http.Request) (*http.Response, error){
 		"packets dropped": droppedDial, "connection refused": refusedDial, "connection reset": reset, "updating": answer(410, ""), "failing": answer(500, "no"),
 	} {
@@ -162,9 +162,9 @@ func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
 	}
 }
 
-// TestSidecarThatComesLate: Container Apps start it after the program, and the variables prove that it
+// TestLateSidecar: Container Apps start it after the program, and the variables prove that it
 // comes.
-func TestSidecarThatComesLate(t *testing.T) {
+func TestLateSidecar(t *testing.T) {
 	for source, env := range platforms {
 		if source == azhost.SourceServiceFabric {
 			continue // whose pinned connection takes a socket
@@ -185,8 +185,8 @@ func TestSidecarThatComesLate(t *testing.T) {
 	}
 }
 
-// TestStoppedArcAgentLetsAChainMoveOnInSeconds, unlike the other known hosts.
-func TestStoppedArcAgentLetsAChainMoveOnInSeconds(t *testing.T) {
+// TestStoppedArcAgentIsUnavailable, unlike the other known hosts.
+func TestStoppedArcAgentIsUnavailable(t *testing.T) {
 	inBubble(t, "connection refused", nil, func(t *testing.T) {
 		start := time.Now()
 		w := always(refusedDial)
@@ -198,9 +198,9 @@ func TestStoppedArcAgentLetsAChainMoveOnInSeconds(t *testing.T) {
 	})
 }
 
-// TestSlowHostAndImpatientCallers: the host takes longer than every caller waits, one after the other.
+// TestSlowHostWithShortTimeouts: the host takes longer than every caller waits, one after the other.
 // A request that was sent is worth its answer, so the next caller finds the token.
-func TestSlowHostAndImpatientCallers(t *testing.T) {
+func TestSlowHostWithShortTimeouts(t *testing.T) {
 	type fake interface {
 		InMemory() *azhost.ManagedIdentityCredentialOptions
 		SetLatency(time.Duration)
@@ -242,8 +242,8 @@ func TestSlowHostAndImpatientCallers(t *testing.T) {
 	}
 }
 
-// TestManyResourcesAtOnceAreNotThrottled: they are paced by rate, too, and take about five seconds.
-func TestManyResourcesAtOnceAreNotThrottled(t *testing.T) {
+// TestManyResourcesAreNotThrottled: they are paced by rate, too, and take about five seconds.
+func TestManyResourcesAreNotThrottled(t *testing.T) {
 	for _, test := range []struct {
 		credentials, resources int
 		latency                time.Duration
@@ -291,8 +291,8 @@ func identities(n int) []azhosttest.Identity {
 	return ids
 }
 
-// TestExhaustedProcessIsNotOffAzure: a chain must not move on because this process has no files left.
-func TestExhaustedProcessIsNotOffAzure(t *testing.T) {
+// TestExhaustedProcessIsNotUnavailable: a chain must not move on because this process has no files left.
+func TestExhaustedProcessIsNotUnavailable(t *testing.T) {
 	for _, errno := range []syscall.Errno{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EADDRNOTAVAIL,
 		10024, 10048, 10055, // Windows: WSAEMFILE, WSAEADDRINUSE, WSAENOBUFS
@@ -314,9 +314,9 @@ func TestExhaustedProcessIsNotOffAzure(t *testing.T) {
 	})
 }
 
-// TestPatientCredentialJoinsNoImpatientRequest: a credential with Source waits for IMDS, whatever another one
+// TestSourceUsesSeparateRequest: a credential with Source waits for IMDS, whatever another one
 // with the same Transport is doing.
-func TestPatientCredentialJoinsNoImpatientRequest(t *testing.T) {
+func TestSourceUsesSeparateRequest(t *testing.T) {
 	inBubble(t, "", nil, func(t *testing.T) {
 		start := time.Now()
 		imds := always(func(req *http.Request) (*http.Response, error) {

@@ -19,10 +19,10 @@ import (
 
 // This file has what users report about tokens that are requested too often.
 
-// TestCredentialPerUseIsOneRequest: go-mssqldb makes a credential for every connection, Vault and
+// TestCredentialPerUse: go-mssqldb makes a credential for every connection, Vault and
 // Prometheus for every use. The cache outlives them, with the default transport and with one shared
 // client, and serves them while the host is down.
-func TestCredentialPerUseIsOneRequest(t *testing.T) {
+func TestCredentialPerUse(t *testing.T) {
 	client := &http.Client{}
 	for name, newHost := range map[string]func(t *testing.T) (host *azhosttest.Host, o azhost.ManagedIdentityCredentialOptions, requests int){
 		"a VM": func(t *testing.T) (*azhosttest.Host, azhost.ManagedIdentityCredentialOptions, int) {
@@ -82,9 +82,9 @@ func TestCredentialPerUseIsOneRequest(t *testing.T) {
 	}
 }
 
-// TestServiceThatRefusesTheToken: without claims, hundreds of calls get the same refused token, unless
+// TestServiceRejectsToken: without claims, hundreds of calls get the same refused token, unless
 // the program says so.
-func TestServiceThatRefusesTheToken(t *testing.T) {
+func TestServiceRejectsToken(t *testing.T) {
 	type fake interface {
 		InMemory() *azhost.ManagedIdentityCredentialOptions
 		Requests() []azhosttest.Request

@@ -33,7 +33,7 @@ func herd(t *testing.T, cred *azhost.ManagedIdentityCredential, resources int) {
 	callers.Wait()
 }
 
-func TestHerdIsOneRequest(t *testing.T) {
+func TestConcurrentCallersShareRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.SetLatency(10 * time.Millisecond)
@@ -44,7 +44,7 @@ func TestHerdIsOneRequest(t *testing.T) {
 	})
 }
 
-func TestArcHerdIsOneExchange(t *testing.T) {
+func TestConcurrentArcCallersShareExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		a.SetLatency(10 * time.Millisecond)
@@ -53,7 +53,7 @@ func TestArcHerdIsOneExchange(t *testing.T) {
 	})
 }
 
-func TestHerdUnderIMDSLimits(t *testing.T) {
+func TestConcurrentCallersUnderIMDSLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
@@ -68,8 +68,8 @@ func TestHerdUnderIMDSLimits(t *testing.T) {
 	})
 }
 
-// TestFourRequestsAtOnce: not fewer than four go out side by side, and not more.
-func TestFourRequestsAtOnce(t *testing.T) {
+// TestFourConcurrentRequests: not fewer than four go out side by side, and not more.
+func TestFourConcurrentRequests(t *testing.T) {
 	for resources, took := range map[int]time.Duration{4: time.Second, 5: 2 * time.Second, 8: 2 * time.Second} {
 		t.Run(fmt.Sprint(resources), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestFourRequestsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAtMostFourRequestsAtOnce(t *testing.T) {
+func TestAtMostFourConcurrentRequests(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	vm.Throttle(0, 4)
 	vm.SetLatency(20 * time.Millisecond)
@@ -104,8 +104,8 @@ func TestAtMostFourRequestsAtOnce(t *testing.T) {
 	}
 }
 
-// TestWaitForASlotEnds: a request that waits for its turn is given up with its last caller.
-func TestWaitForASlotEnds(t *testing.T) {
+// TestCanceledWaitForSlot: a request that waits for its turn is given up with its last caller.
+func TestCanceledWaitForSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		imds := always(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(time.Minute)
@@ -125,9 +125,9 @@ func TestWaitForASlotEnds(t *testing.T) {
 	})
 }
 
-// TestQueueInBearerPolicyFailsTogether: azcore's own policy lets one request at a time ask the
+// TestBearerPolicyQueueFailsTogether: azcore's own policy lets one request at a time ask the
 // credential, and after a failure the next. With azidentity 20 of them take 20 times as long as one.
-func TestQueueInBearerPolicyFailsTogether(t *testing.T) {
+func TestBearerPolicyQueueFailsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		imds := always(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(300 * time.Millisecond)

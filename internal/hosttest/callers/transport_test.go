@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTransportThatAsks: a Transport or policy that asks its own credential with the context of the
+// TestTransportCallsGetToken: a Transport or policy that asks its own credential with the context of the
 // request gets an error at once, and the request goes on.
-func TestTransportThatAsks(t *testing.T) {
+func TestTransportCallsGetToken(t *testing.T) {
 	for _, scope := range []string{vault, "https://storage.azure.com"} {
 		for _, where := range []string{"Transport", "PerCallPolicies", "PerRetryPolicies"} {
 			t.Run(where+" asks for "+scope, func(t *testing.T) {
@@ -50,8 +50,8 @@ func TestTransportThatAsks(t *testing.T) {
 	}
 }
 
-// TestPolicyThatAsksAnotherCredential: it waits for no request of its own.
-func TestPolicyThatAsksAnotherCredential(t *testing.T) {
+// TestPolicyUsesAnotherCredential: it waits for no request of its own.
+func TestPolicyUsesAnotherCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		other := onVM(t, always(goodToken))
 		imds := always(goodToken)
@@ -79,10 +79,10 @@ func withPolicy(where string, f policyFunc) func(*azhost.ManagedIdentityCredenti
 	}
 }
 
-// TestTransportThatWaitsForItself: with a context of its own no one can tell who asks, so the request
+// TestTransportDeadlock: with a context of its own no one can tell who asks, so the request
 // waits for itself until its time is over. Other resources get their tokens, and so does this one when
 // the Transport no longer asks.
-func TestTransportThatWaitsForItself(t *testing.T) {
+func TestTransportDeadlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cred *azhost.ManagedIdentityCredential
 		asks := true
@@ -117,9 +117,9 @@ func TestTransportThatWaitsForItself(t *testing.T) {
 	})
 }
 
-// TestTransportThatAsksForAnother: with a context of its own a Transport may ask for the token of
+// TestTransportRequestsAnotherResource: with a context of its own a Transport may ask for the token of
 // another resource, as a proxy that needs one does.
-func TestTransportThatAsksForAnother(t *testing.T) {
+func TestTransportRequestsAnotherResource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cred *azhost.ManagedIdentityCredential
 		imds := always(func(req *http.Request) (*http.Response, error) {
@@ -136,9 +136,9 @@ func TestTransportThatAsksForAnother(t *testing.T) {
 	})
 }
 
-// TestTransportThatNeverReturns: its callers get an error that says so, and four of them don't keep
+// TestTransportNeverReturns: its callers get an error that says so, and four of them don't keep
 // the endpoint from everyone else, whatever the TryTimeout.
-func TestTransportThatNeverReturns(t *testing.T) {
+func TestTransportNeverReturns(t *testing.T) {
 	for name, tryTimeout := range map[string]time.Duration{"default": 0, "a day": 24 * time.Hour, "none": -1, "the longest": 1<<63 - 1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -305,9 +305,9 @@ func TestErrorOfAnotherCredential(t *testing.T) {
 	}
 }
 
-// TestTransportThatAsksForAnotherIdentity: it holds a slot of the endpoint, and four of them would wait for
+// TestTransportRequestsAnotherIdentity: it holds a slot of the endpoint, and four of them would wait for
 // one another.
-func TestTransportThatAsksForAnotherIdentity(t *testing.T) {
+func TestTransportRequestsAnotherIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var other *azhost.ManagedIdentityCredential
 		imds := always(func(req *http.Request) (*http.Response, error) {

@@ -27,9 +27,9 @@ import (
 
 // This file has what users report about errors that hide their cause, or that are never the same.
 
-// TestDeadlineDoesNotHideTheCause: the callers leave before the schedule is over, and learn what the
+// TestDeadlineErrorHasCause: the callers leave before the schedule is over, and learn what the
 // last attempt came to: by text, RawResponse and wrapped error.
-func TestDeadlineBeforeTheFirstResponseNamesTheHost(t *testing.T) {
+func TestDeadlineErrorNamesHost(t *testing.T) {
 	inBubble(t, "leftover variable", map[string]string{"MSI_ENDPOINT": "http://127.0.0.1:50342/token?secret=1"}, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -39,7 +39,7 @@ func TestDeadlineBeforeTheFirstResponseNamesTheHost(t *testing.T) {
 	})
 }
 
-func TestDeadlineDoesNotHideTheCause(t *testing.T) {
+func TestDeadlineErrorHasCause(t *testing.T) {
 	bye := errors.New("shutting down")
 	for _, cause := range []struct {
 		name   string
@@ -99,8 +99,8 @@ func TestDeadlineDoesNotHideTheCause(t *testing.T) {
 	}
 }
 
-// TestHostThatTakesRequestsAndIsSilent: past a minute, the error says so.
-func TestHostThatTakesRequestsAndIsSilent(t *testing.T) {
+// TestSilentHost: past a minute, the error says so.
+func TestSilentHost(t *testing.T) {
 	const silent = "the request was accepted, but there was no response in time"
 	for name, test := range map[string]struct {
 		adjust func(*azhost.ManagedIdentityCredentialOptions)
@@ -134,9 +134,9 @@ func TestHostThatTakesRequestsAndIsSilent(t *testing.T) {
 	})
 }
 
-// TestSameFailureHasTheSameText: controllers write it to a status, and reconcile when that changes.
+// TestErrorTextIsStable: controllers write it to a status, and reconcile when that changes.
 // TestTroubleshooting does the same for every message.
-func TestSameFailureHasTheSameText(t *testing.T) {
+func TestErrorTextIsStable(t *testing.T) {
 	var n atomic.Int32
 	id := func() string { return fmt.Sprintf("%08d-0000-4000-8000-000000000000", n.Add(1)) }
 	ids := func(body string, headers ...string) func(*http.Request) (*http.Response, error) {
@@ -212,8 +212,8 @@ func TestSameFailureHasTheSameText(t *testing.T) {
 	})
 }
 
-// TestEveryIDIsInTheLog: what an error lacks is in the log, wherever a host or a proxy writes it.
-func TestEveryIDIsInTheLog(t *testing.T) {
+// TestIDsAreLogged: what an error lacks is in the log, wherever a host or a proxy writes it.
+func TestIDsAreLogged(t *testing.T) {
 	const id = "11111111-0000-0000-0000-000000000000"
 	for name, test := range map[string]struct{ body, header, want string }{
 		"correlation_id":      {`{"error":"x","error_description":"No","correlation_id":"ID"}`, "", "correlation_id=ID"},
@@ -243,8 +243,8 @@ func TestEveryIDIsInTheLog(t *testing.T) {
 	}
 }
 
-// TestRequestIDsAreInTheLog: Azure's support asks for them. They are not in the error.
-func TestRequestIDsAreInTheLog(t *testing.T) {
+// TestRequestIDsAreLogged: Azure's support asks for them. They are not in the error.
+func TestRequestIDsAreLogged(t *testing.T) {
 	const request, correlation = "11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000"
 	for _, test := range []struct {
 		name   string

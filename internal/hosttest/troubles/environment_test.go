@@ -19,8 +19,8 @@ import (
 
 // This file has what users report about variables and options that come from files and templates.
 
-// TestVariableWithBlanksAroundIt: env files leave line ends behind.
-func TestVariableWithBlanksAroundIt(t *testing.T) {
+// TestWhiteSpaceAroundVariables: env files leave line ends behind.
+func TestWhiteSpaceAroundVariables(t *testing.T) {
 	for name, around := range map[string][2]string{
 		"line end": {"", "\n"}, "Windows line end": {"", "\r\n"}, "tabs": {"\t", "\t"}, "spaces": {"  ", " "}, "no-break spaces": {"\u00a0", "\u00a0"},
 	} {
@@ -57,9 +57,9 @@ func TestVariableWithBlanksAroundIt(t *testing.T) {
 	}
 }
 
-// TestWrongVariableIsNamedAtOnce: by GetToken, because one leftover variable must not stop a program
+// TestErrorNamesInvalidVariable: by GetToken, because one leftover variable must not stop a program
 // whose chain would go on.
-func TestWrongVariableIsNamedAtOnce(t *testing.T) {
+func TestErrorNamesInvalidVariable(t *testing.T) {
 	for name, test := range map[string]struct {
 		env      map[string]string
 		variable string
@@ -101,8 +101,8 @@ func TestWrongVariableIsNamedAtOnce(t *testing.T) {
 	}
 }
 
-// TestErrorSaysWhichVariableDecided: a leftover one sends the program to another host.
-func TestErrorSaysWhichVariableDecided(t *testing.T) {
+// TestErrorNamesDecidingVariable: a leftover one sends the program to another host.
+func TestErrorNamesDecidingVariable(t *testing.T) {
 	reasons := map[azhost.Source]string{
 		azhost.SourceCloudShell: "MSI_ENDPOINT is set and MSI_SECRET is not",
 		azhost.SourceAzureML:    "MSI_ENDPOINT and MSI_SECRET are set",
@@ -135,8 +135,8 @@ func TestErrorSaysWhichVariableDecided(t *testing.T) {
 	}
 }
 
-// TestPlatformsOwnNetworkIsNoWarning: sidecars listen in 100.64.0.0/10, which leads nowhere else.
-func TestPlatformsOwnNetworkIsNoWarning(t *testing.T) {
+// TestNoWarningForPlatformNetwork: sidecars listen in 100.64.0.0/10, which leads nowhere else.
+func TestNoWarningForPlatformNetwork(t *testing.T) {
 	for endpoint, warned := range map[string]bool{
 		"http://100.64.100.2:41580/MSI/token/": false,
 		"http://100.127.255.254/token":         false,
@@ -162,8 +162,8 @@ func TestPlatformsOwnNetworkIsNoWarning(t *testing.T) {
 	}
 }
 
-// TestArcEndpointWithoutItsPath: the error shows the whole URL as it should be.
-func TestArcEndpointWithoutItsPath(t *testing.T) {
+// TestArcEndpointWithoutPath: the error shows the whole URL as it should be.
+func TestArcEndpointWithoutPath(t *testing.T) {
 	const whole = "http://localhost:40342/metadata/identity/oauth2/token"
 	for _, endpoint := range []string{"http://localhost:40342", "http://localhost:40342/", "http://127.0.0.1:40342", "http://[::1]:40342//"} {
 		inBubble(t, endpoint, map[string]string{"IDENTITY_ENDPOINT": endpoint, "IMDS_ENDPOINT": "http://localhost:40342"}, func(t *testing.T) {
@@ -180,8 +180,8 @@ func TestArcEndpointWithoutItsPath(t *testing.T) {
 	}
 }
 
-// TestIDThatCannotBeOne is the constructor's error; any other word is allowed, because tests use words.
-func TestIDThatCannotBeOne(t *testing.T) {
+// TestInvalidID is the constructor's error; any other word is allowed, because tests use words.
+func TestInvalidID(t *testing.T) {
 	const guid = "00000000-0000-0000-0000-000000000001"
 	const resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
 	for name, id := range map[string]azhost.ManagedIDKind{

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestErrorSaysWhatDeniesAccessToTheKey: which element of its path, with mode, owner and group, and who
+// TestKeyPermissionError: which element of its path, with mode, owner and group, and who
 // asks. "Run as root" helps no one whose directory is closed, or who is root in a container already.
-func TestErrorSaysWhatDeniesAccessToTheKey(t *testing.T) {
+func TestKeyPermissionError(t *testing.T) {
 	if !asOrdinaryUser(t) {
 		return
 	}
@@ -58,8 +58,8 @@ func TestErrorSaysWhatDeniesAccessToTheKey(t *testing.T) {
 	}
 }
 
-// TestArcKeyIsUnreadable runs itself again as an ordinary user if it is root, whom no mode keeps out.
-func TestArcKeyIsUnreadable(t *testing.T) {
+// TestArcKeyUnreadable runs itself again as an ordinary user if it is root, whom no mode keeps out.
+func TestArcKeyUnreadable(t *testing.T) {
 	const variable = "AZHOST_TEST_KEY_DIRECTORY"
 	dir := os.Getenv(variable)
 	if dir == "" {
@@ -81,11 +81,11 @@ func TestArcKeyIsUnreadable(t *testing.T) {
 		require.NoError(t, os.Chmod(open, 0o755))
 	}
 	// By its own path the test binary is out of an ordinary user's reach.
-	again := exec.Command("/proc/self/exe", "-test.run=^TestArcKeyIsUnreadable$", "-test.v")
+	again := exec.Command("/proc/self/exe", "-test.run=^TestArcKeyUnreadable$", "-test.v")
 	again.Env = append(os.Environ(), variable+"="+dir)
 	again.Dir = "/"
 	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := again.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "--- PASS: TestArcKeyIsUnreadable")
+	require.Contains(t, string(out), "--- PASS: TestArcKeyUnreadable")
 }

@@ -79,8 +79,8 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 	})
 }
 
-// TestRefusalIsFinalAndQuoted: sidecars and proxies that answer for IMDS refuse in plain text.
-func TestRefusalIsFinalAndQuoted(t *testing.T) {
+// TestRejectionIsFinalAndQuoted: sidecars and proxies that answer for IMDS refuse in plain text.
+func TestRejectionIsFinalAndQuoted(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"workload identity's proxy", "failed to acquire token: service account azure.workload.identity/client-id is missing", "service account azure.workload.identity/client-id is missing"},
 		{"NMI", "no azure identity found for request clientID \n", "no azure identity found for request clientID"},
@@ -114,11 +114,11 @@ func TestRefusalIsFinalAndQuoted(t *testing.T) {
 	}
 }
 
-// TestRefusalIsFinalOnEveryHost, at the first response.
-func TestRefusalIsFinalOnEveryHost(t *testing.T) {
+// TestRejectionIsFinalOnEveryHost, at the first response.
+func TestRejectionIsFinalOnEveryHost(t *testing.T) {
 	for source, env := range platforms {
 		if source == azhost.SourceServiceFabric {
-			continue // TestServiceFabricRefusals, over a socket
+			continue // TestServiceFabricRejections, over a socket
 		}
 		for _, status := range []int{400, 401, 403, 404, 405, 407} {
 			inBubble(t, fmt.Sprint(source, " ", status), env, func(t *testing.T) {
@@ -143,8 +143,8 @@ func TestRefusalIsFinalOnEveryHost(t *testing.T) {
 	}
 }
 
-// TestRefusalThatComesSlowly: its body takes more than the minute of an attempt.
-func TestRefusalThatComesSlowly(t *testing.T) {
+// TestSlowRejection: its body takes more than the minute of an attempt.
+func TestSlowRejection(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 405} {
 		inBubble(t, fmt.Sprint(status), nil, func(t *testing.T) {
 			w := always(func(req *http.Request) (*http.Response, error) {
@@ -202,8 +202,8 @@ func TestAdviceFitsTheErrorCode(t *testing.T) {
 	}
 }
 
-// TestArcIdentityIsNotAssignedHoweverTheAgentSaysSo: by 404, or by 400 with a code.
-func TestArcIdentityIsNotAssignedHoweverTheAgentSaysSo(t *testing.T) {
+// TestArcIdentityNotAssigned: by 404, or by 400 with a code.
+func TestArcIdentityNotAssigned(t *testing.T) {
 	a := azhosttest.UserAssigned("a")
 	for name, id := range map[string]azhost.ManagedIDKind{
 		"client ID": azhost.ClientID(a.ClientID), "object ID": azhost.ObjectID(a.ObjectID), "resource ID": azhost.ResourceID(a.ResourceID),
@@ -227,8 +227,8 @@ func TestArcIdentityIsNotAssignedHoweverTheAgentSaysSo(t *testing.T) {
 	}
 }
 
-// TestUnavailableHasTheResponse: RawResponse, and the text of a body that isn't JSON.
-func TestUnavailableHasTheResponse(t *testing.T) {
+// TestUnavailableErrorHasResponse: RawResponse, and the text of a body that isn't JSON.
+func TestUnavailableErrorHasResponse(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		status int

@@ -35,9 +35,9 @@ func TestEveryServerErrorIsRetried(t *testing.T) {
 	}
 }
 
-// TestStatusAndTextAreInEveryErrorAboutAResponse: whatever is wrong with the response, the error has its
+// TestErrorHasStatusAndText: whatever is wrong with the response, the error has its
 // status and its text, and RawResponse is this response.
-func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
+func TestErrorHasStatusAndText(t *testing.T) {
 	keys := t.TempDir()
 	key := filepath.Join(keys, "k.key")
 	require.NoError(t, os.WriteFile(key, []byte("key"), 0o600))
@@ -106,9 +106,9 @@ func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
 	}
 }
 
-// TestMissingKeyIsTriedAgainBeforeTheTimeIsOver: a caller's TryTimeout that ends in the pause between two
+// TestMissingKeyError: a caller's TryTimeout that ends in the pause between two
 // exchanges doesn't hide why the first one failed.
-func TestMissingKeyIsTriedAgainBeforeTheTimeIsOver(t *testing.T) {
+func TestMissingKeyError(t *testing.T) {
 	keys := t.TempDir()
 	for name, test := range map[string]struct {
 		second func(*http.Request) (*http.Response, error)

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTextIsTheSame: what hosts and proxies write into their texts is different each time. The rest is quoted.
-func TestTextIsTheSame(t *testing.T) {
+// TestVaryingTextIsRemoved: what hosts and proxies write into their texts is different each time. The rest is quoted.
+func TestVaryingTextIsRemoved(t *testing.T) {
 	const (
 		own     = `{"error":"x","error_description":"%s"}`
 		foreign = "<p>%s</p>"
@@ -122,8 +122,8 @@ func TestTextInAnotherEncoding(t *testing.T) {
 	}
 }
 
-// TestTokenIsInNoError, in whatever form something between passes it on, with whatever status.
-func TestTokenIsInNoError(t *testing.T) {
+// TestErrorsOmitToken, in whatever form something between passes it on, with whatever status.
+func TestErrorsOmitToken(t *testing.T) {
 	const token1 = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJjYW5hcnkifQ.c2ln"
 	for name, body := range map[string]string{
 		"a form":                   "access_token=" + token1 + "&token_type=Bearer",
@@ -159,8 +159,8 @@ func TestTokenIsInNoError(t *testing.T) {
 	}
 }
 
-// TestTransportThatReturnsAnotherRequest: the secret is that of the request that azhost has sent.
-func TestTransportThatReturnsAnotherRequest(t *testing.T) {
+// TestTransportReturnsAnotherRequest: the secret is that of the request that azhost has sent.
+func TestTransportReturnsAnotherRequest(t *testing.T) {
 	inBubble(t, "without the secret", platforms[azhost.SourceAppService], func(t *testing.T) {
 		cred := credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = transporter(func(req *http.Request) (*http.Response, error) {
@@ -176,9 +176,9 @@ func TestTransportThatReturnsAnotherRequest(t *testing.T) {
 	})
 }
 
-// TestSocketOfAProxyIsMissing: a Unix socket that doesn't exist is no missing key, for which the agent
+// TestMissingProxySocket: a Unix socket that doesn't exist is no missing key, for which the agent
 // would be challenged again at once.
-func TestSocketOfAProxyIsMissing(t *testing.T) {
+func TestMissingProxySocket(t *testing.T) {
 	inBubble(t, "on Arc", nil, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		requests := 0
