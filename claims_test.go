@@ -29,7 +29,7 @@ func TestClaims(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		require.Equal(t, "r#1", r.token(t).Token, "others go on meanwhile")
+		require.Equal(t, "r#1", r.token(t).Token, "other callers don't wait")
 		callers.Wait()
 		require.Equal(t, 2, r.count(), "calls with the same claims share a flight")
 		require.Equal(t, "r#2", r.token(t).Token, "the result replaces the cached token")
@@ -66,7 +66,7 @@ func TestFailedRefreshKeepsClaimsToken(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.down, r.takes = errors.New("down"), time.Minute })
 		time.Sleep(55 * time.Minute)
-		r.token(t) // a refresh takes off, and will fail
+		r.token(t) // starts a refresh, which will fail
 		synctest.Wait()
 		r.set(func() { r.down, r.takes = nil, time.Second })
 		_, err := r.want(t.Context(), "r", "revoked")
@@ -74,14 +74,15 @@ func TestFailedRefreshKeepsClaimsToken(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, "r#3", r.token(t).Token)
 		synctest.Wait()
-		require.Equal(t, 3, r.count(), "a token of ten minutes was renewed")
+		require.Equal(t, 3, r.count(), "a token that is ten minutes old was renewed")
 		require.NotContains(t, r.logged.String(), "the cached token is still valid")
 		require.Contains(t, r.logged.String(), "token request failed, but another one has returned a token")
 	})
 }
 
-// TestInvalidateDuringRefresh: the host wasn't told of it. So the next call starts a
-// request that tells it, whichever of the two ends first.
+// TestInvalidateDuringRefresh checks that a refresh that began before Invalidate doesn't restore the
+// dropped token. The next call starts a request that names the token to the host, whichever of the two ends
+// first.
 func TestInvalidateDuringRefresh(t *testing.T) {
 	for _, refresh := range []time.Duration{500 * time.Millisecond, 10 * time.Second} {
 		t.Run(refresh.String(), func(t *testing.T) {
@@ -94,7 +95,7 @@ func TestInvalidateDuringRefresh(t *testing.T) {
 					}
 				})
 				time.Sleep(55 * time.Minute)
-				r.token(t) // a refresh takes off
+				r.token(t) // starts a refresh
 				synctest.Wait()
 				r.drop("r#1")
 				r.set(func() { r.fetch, r.takes = nil, time.Second })
@@ -124,7 +125,7 @@ func TestHostReturnsRejectedToken(t *testing.T) {
 			require.Equal(t, "the same", token.Token)
 		}
 		time.Sleep(55 * time.Minute)
-		r.token(t) // an ordinary refresh brings it once more
+		r.token(t) // an ordinary refresh returns it again
 		synctest.Wait()
 		_, err := r.want(t.Context(), "r", "revoked")
 		require.NoError(t, err)
@@ -135,12 +136,12 @@ func TestHostReturnsRejectedToken(t *testing.T) {
 	})
 }
 
-// TestClaimsWinOverRefreshes: whichever of the two took off first and whichever lands first, the
-// token that answers the claims stays, and a refresh that fails leaves it alone.
+// TestClaimsWinOverRefreshes checks that the token of a request with claims stays, in whatever order that
+// request and a refresh start and end, and that a failed refresh doesn't affect it.
 func TestClaimsWinOverRefreshes(t *testing.T) {
 	for name, test := range map[string]struct {
 		claimsAfter, refreshTakes time.Duration // the claims flight takes a minute
-		down                      error         // what the refresh comes to
+		down                      error         // the refresh's error
 	}{
 		"refresh inside claims":         {-10 * time.Second, 10 * time.Second, nil},
 		"failed refresh inside claims":  {-10 * time.Second, 10 * time.Second, errors.New("down")},
@@ -171,7 +172,7 @@ func TestClaimsWinOverRefreshes(t *testing.T) {
 					require.Equal(t, "r#1", r.token(t).Token)
 				})
 				all.Wait()
-				time.Sleep(time.Hour - time.Since(start)) // all have landed
+				time.Sleep(time.Hour - time.Since(start)) // all have ended
 				require.Equal(t, "of claims", r.token(t).Token)
 				time.Sleep(30 * time.Minute)
 				require.Equal(t, "of claims", r.token(t).Token)
@@ -216,7 +217,7 @@ func TestOlderClaimsDoNotOverwriteNewer(t *testing.T) {
 	})
 }
 
-// TestOvertakenTokenReplacesExpired: what cannot be known better is better than nothing.
+// TestOvertakenTokenReplacesExpired checks that the token of an older request replaces an expired token.
 func TestOvertakenTokenReplacesExpired(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -264,8 +265,8 @@ func TestFailedClaimsDoNotAccumulate(t *testing.T) {
 	})
 }
 
-// TestCanceledCallerGetsValidToken: a caller whose flight is still running when its context ends gets
-// the token that other claims have brought.
+// TestCanceledCallerGetsValidToken checks that a caller whose context ends before its flight gets the token
+// of another request with claims.
 func TestCanceledCallerGetsValidToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -282,7 +283,7 @@ func TestCanceledCallerGetsValidToken(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			_, err := r.want(ctx, "r", "older")
-			require.ErrorIs(t, err, context.DeadlineExceeded, "claims are answered by their own flight alone")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "a call with claims got the token of another flight")
 		})
 		synctest.Wait()
 		r.set(func() { r.takes = time.Second })
@@ -292,8 +293,8 @@ func TestCanceledCallerGetsValidToken(t *testing.T) {
 	})
 }
 
-// TestOlderRefreshFailureDelaysNothing: that it is still remembered does not keep a token of claims
-// from being renewed in time.
+// TestOlderRefreshFailureDelaysNothing checks that the remembered failure of an older refresh doesn't delay
+// the renewal of a token that was acquired with claims.
 func TestOlderRefreshFailureDelaysNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)

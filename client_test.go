@@ -50,7 +50,7 @@ func TestClientOptions(t *testing.T) {
 	o.PerCallPolicies = []policy.Policy{count}
 	o.PerRetryPolicies = []policy.Policy{count}
 	o.Telemetry.ApplicationID = "my-app"
-	o.APIVersion = "1999-01-01" // the host's business
+	o.APIVersion = "1999-01-01" // has no effect
 	o.Retry.MaxRetries = -1
 	cred, err := azhost.NewManagedIdentityCredential(o)
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func (c *counter) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// TestOptionsAreCopied: what happens to them after construction has no effect.
+// TestOptionsAreCopied checks that changing the slices of the options after construction has no effect.
 func TestOptionsAreCopied(t *testing.T) {
 	wrong := policyFunc(func(*policy.Request) (*http.Response, error) { panic("not this credential's") })
 	inBubble(t, "changed after construction", nil, func(t *testing.T) {

@@ -146,8 +146,8 @@ func cachedToken(t *testing.T, cred *azhost.ManagedIdentityCredential) string {
 	return token.Token
 }
 
-// The gauge falls with time, is 0 in an outage without a valid token, recovers, and ends with a token
-// that no one asks for.
+// The gauge falls with time, is 0 in an outage without a valid token, recovers, and disappears when the
+// token is no longer used.
 func TestRemainingGauge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)
@@ -155,7 +155,7 @@ func TestRemainingGauge(t *testing.T) {
 		_, err := r.metrics.Register(cred)
 		require.NoError(t, err)
 		series := set(imds, attribute.String("azhost.resource", vault))
-		require.Empty(t, r.remaining(), "nothing was asked for")
+		require.Empty(t, r.remaining(), "no token was requested")
 
 		require.NoError(t, getToken(t.Context(), cred))
 		require.Equal(t, map[attribute.Set]float64{series: 24 * 3600}, r.remaining())
@@ -187,7 +187,7 @@ func TestUnregister(t *testing.T) {
 	require.Empty(t, r.remaining())
 }
 
-// Credentials for several identities are told apart by an attribute of the caller's.
+// The caller's attribute distinguishes credentials for several identities.
 func TestIdentityAttribute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)

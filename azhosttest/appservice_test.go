@@ -27,9 +27,9 @@ func TestAppServiceResponses(t *testing.T) {
 		name       string
 		identities []azhosttest.Identity
 		query      string
-		header     string // "" is the right one
+		header     string // "" for the valid one
 		status     int
-		want       string // in the message, or the object ID
+		want       string // part of the message, or the object ID
 	}{
 		{"system-assigned", both, good, "", 200, system.ObjectID},
 		{"by client ID", both, good + "&client_id=" + b.ClientID, "", 200, b.ObjectID},
@@ -107,7 +107,7 @@ func TestAppServiceRotateHeader(t *testing.T) {
 	require.NotEqual(t, old, azhosttest.NewAppService(t).Environment()["IDENTITY_HEADER"], "every host has a different secret")
 }
 
-// Setenv before a bubble leaves nothing in the bubble at which its time would stand still.
+// Setenv before a bubble starts nothing inside it that would stop its clock.
 func TestSetenvBeforeBubble(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)

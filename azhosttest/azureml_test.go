@@ -22,9 +22,9 @@ func TestAzureMLResponses(t *testing.T) {
 		name       string
 		identities []azhosttest.Identity
 		query      string
-		secret     string // "" is the right one
+		secret     string // "" for the valid one
 		status     int
-		want       string // in the message, or the object ID
+		want       string // part of the message, or the object ID
 	}{
 		{"system-assigned", all, good + "&clientid=", "", 200, system.ObjectID},
 		{"by client ID", all, good + "&clientid=" + b.ClientID, "", 200, b.ObjectID},
@@ -60,7 +60,7 @@ func TestAzureMLResponses(t *testing.T) {
 			claims, err := ml.Verify(text(fields["access_token"]))
 			require.NoError(t, err)
 			require.Equal(t, test.want, claims["oid"])
-			require.InDelta(t, time.Now().Add(24*time.Hour).Unix(), fields["expires_on"], 60, "a number")
+			require.InDelta(t, time.Now().Add(24*time.Hour).Unix(), fields["expires_on"], 60, "not a number")
 			require.NotContains(t, fields, "expires_in")
 		})
 	}

@@ -45,7 +45,7 @@ func TestCloudShellResponses(t *testing.T) {
 			shell.SetIdentities(test.identities...)
 			shell.AllowResources("https://r")
 			for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{shell}} {
-				// What the URL says is of no interest.
+				// Cloud Shell ignores the URL's query.
 				req, err := http.NewRequestWithContext(t.Context(), test.method, shell.Endpoint()+"?resource=https://x", strings.NewReader(test.body))
 				require.NoError(t, err)
 				req.Header.Set("Metadata", test.metadata)

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// get asks an endpoint as a client without this library would.
+// get sends a request as a client without azhost would.
 func get(t *testing.T, endpoint, query string, header ...string) (int, http.Header, map[string]any) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, endpoint+"?"+query, nil)
@@ -40,7 +40,7 @@ func get(t *testing.T, endpoint, query string, header ...string) (int, http.Head
 	return resp.StatusCode, resp.Header, fields
 }
 
-// unshared returns a credential that shares no cache.
+// unshared returns a credential with a separate cache.
 func unshared(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	if client, ok := o.Transport.(*http.Client); ok {
@@ -73,7 +73,7 @@ func TestVMResponses(t *testing.T) {
 		query      string
 		header     string
 		status     int
-		want       string // in the error, or the object ID
+		want       string // part of the error, or the object ID
 	}{
 		{"system-assigned", []azhosttest.Identity{a, azhosttest.SystemAssigned()}, good, "Metadata: true", 200, azhosttest.SystemAssigned().ObjectID},
 		{"the only user-assigned", []azhosttest.Identity{a}, good, "Metadata: true", 200, a.ObjectID},
@@ -145,7 +145,7 @@ func TestArcResponses(t *testing.T) {
 	require.NoError(t, err)
 	require.NoFileExists(t, path)
 	status, _, _ = get(t, a.Endpoint(), query, "Metadata: true", "Authorization: Basic "+key)
-	require.Equal(t, 401, status, "a key is good for one request")
+	require.Equal(t, 401, status, "a key is valid for one request")
 
 	_, key = challenge()
 	a.Restart()

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// named asks the agent without a key and returns the path in its challenge.
+// named sends a request without a key and returns the path in the agent's challenge.
 func named(t *testing.T, a *azhosttest.Arc) string {
 	t.Helper()
 	resp, err := do(t, memory{a}, t.Context(), good)
@@ -32,7 +32,7 @@ func named(t *testing.T, a *azhosttest.Arc) string {
 	return path
 }
 
-// prove asks with a key and returns the status.
+// prove sends a request with a key and returns the status.
 func prove(t *testing.T, a *azhosttest.Arc, key string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.InMemory().Endpoint+good, nil)
@@ -67,7 +67,7 @@ func TestKeyLifetime(t *testing.T) {
 			{"past another limit", time.Second, time.Second + time.Nanosecond, nil, 401},
 			{"after a restart", time.Minute, 0, (*azhosttest.Arc).Restart, 401},
 			{"refused", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
-			{"refused no more", time.Minute, 0, nil, 200},
+			{"accepted again", time.Minute, 0, nil, 200},
 		} {
 			a.SetKeyLifetime(test.life)
 			path := named(t, a)
@@ -163,7 +163,7 @@ func TestSetChallenge(t *testing.T) {
 	var path string
 	a.SetChallenge(func(keyPath string) []string {
 		path = keyPath
-		a.RequestCount() // a callback may ask the host
+		a.RequestCount() // a callback may call the host's methods
 		return []string{"Negotiate x", `Basic realm="` + keyPath + `"`}
 	})
 	resp, err := do(t, memory{a}, t.Context(), good)
@@ -215,10 +215,10 @@ func TestArcSelectors(t *testing.T) {
 		{"object ID", []azhosttest.Identity{system, a}, false, "&object_id=" + a.ObjectID, 200, a.ObjectID, "object_id"},
 		{"resource ID", []azhosttest.Identity{system, a}, false, "&msi_res_id=" + a.ResourceID, 200, a.ObjectID, "msi_res_id"},
 		{"the other spelling is ignored", []azhosttest.Identity{system, a}, false, "&mi_res_id=" + a.ResourceID, 200, system.ObjectID, ""},
-		{"an old agent ignores all", []azhosttest.Identity{system, a}, true, "&client_id=" + a.ClientID, 200, system.ObjectID, ""},
+		{"an old agent ignores selectors", []azhosttest.Identity{system, a}, true, "&client_id=" + a.ClientID, 200, system.ObjectID, ""},
 		{"unknown", []azhosttest.Identity{system, a}, false, "&client_id=x", 404, "", ""},
 		{"blank", []azhosttest.Identity{system, a}, false, "&msi_res_id=", 404, "", ""},
-		{"no fallback to the only one", []azhosttest.Identity{a}, false, "", 404, "", ""},
+		{"no fallback to the only identity", []azhosttest.Identity{a}, false, "", 404, "", ""},
 		{"two", []azhosttest.Identity{system, a}, false, "&client_id=x&object_id=y", 400, "", ""},
 		{"old api-version", []azhosttest.Identity{system}, false, "&api-version=2019-08-01", 400, "", ""},
 		{"no date", []azhosttest.Identity{system}, false, "&api-version=latest", 400, "", ""},

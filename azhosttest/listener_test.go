@@ -44,7 +44,7 @@ func TestStopAndStart(t *testing.T) {
 	endpoint := vm.Endpoint()
 	_, err := http.Get(endpoint)
 	require.ErrorContains(t, err, "refused")
-	for range 2 { // the second is of no effect
+	for range 2 { // the second Start has no effect
 		require.NoError(t, vm.Start())
 		status, _, _ := get(t, endpoint, "x=y")
 		require.Equal(t, 400, status)
@@ -83,7 +83,7 @@ func TestListenAddresses(t *testing.T) {
 }
 
 func TestCloseStopsGoroutines(t *testing.T) {
-	// Not parallel: it looks for goroutines of the package in the whole process.
+	// Not parallel, because it checks the whole process for goroutines of the package.
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	require.NoError(t, err)
 	arrived := make(chan struct{})
@@ -93,7 +93,7 @@ func TestCloseStopsGoroutines(t *testing.T) {
 	})
 	ended := make(chan error)
 	go func() {
-		// While a body is unread, net/http does not notice that the client has left.
+		// net/http doesn't notice that the client has disconnected while a body is unread.
 		resp, err := http.Post(vm.Endpoint(), "text/plain", strings.NewReader("unread"))
 		if err == nil {
 			err = errors.Join(errors.New(resp.Status), resp.Body.Close())
@@ -103,7 +103,7 @@ func TestCloseStopsGoroutines(t *testing.T) {
 	<-arrived
 	vm.Close()
 	require.Error(t, <-ended)
-	// net/http reports a connection as closed from within the aborted handler's own unwinding.
+	// net/http reports a closed connection while the aborted handler is still unwinding.
 	stacks := make([]byte, 1<<20)
 	require.Eventually(t, func() bool {
 		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "azhosttest.(*Host).ServeHTTP")
@@ -116,7 +116,7 @@ func TestStopFromCallback(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	vm.OnRequest(func(azhosttest.Request) { vm.Stop() })
 	resp, err := http.Get(vm.Endpoint())
-	if err == nil { // the answer may be faster
+	if err == nil { // the response may arrive first
 		require.NoError(t, resp.Body.Close())
 	}
 	_, err = http.Get(vm.Endpoint())
@@ -221,7 +221,7 @@ func TestFixedPortHasRealPath(t *testing.T) {
 func TestServeHTTP(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	server := httptest.NewServer(vm) // as a test does that needs TLS
+	server := httptest.NewServer(vm) // for tests that need TLS
 	defer server.Close()
 	status, _, fields := get(t, server.URL+"/metadata/identity/oauth2/token", good[1:], "Metadata: true")
 	require.Equal(t, 200, status)

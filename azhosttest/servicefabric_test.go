@@ -21,12 +21,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pinless returns a client that believes any certificate.
+// pinless returns a client that accepts any certificate.
 func pinless() *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 }
 
-// pinned returns a client that believes the certificate with that thumbprint only.
+// pinned returns a client that accepts only the certificate with that thumbprint.
 func pinned(thumbprint string) *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
 		InsecureSkipVerify: true,
@@ -66,9 +66,9 @@ func TestServiceFabricResponses(t *testing.T) {
 		name       string
 		identities []azhosttest.Identity
 		query      string
-		secret     string // "" is none, "own" the right one
+		secret     string // "" for none, "own" for the valid one
 		status     int
-		want       string // the code, or the object ID
+		want       string // the error's code, or the object ID
 	}{
 		{"system-assigned", []azhosttest.Identity{a, system}, good, "own", 200, system.ObjectID},
 		{"user-assigned", []azhosttest.Identity{b, a}, good, "own", 200, b.ObjectID},
@@ -176,7 +176,7 @@ func TestServiceFabricFaults(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Every host throttles in its own form.
+// A response to a throttled request has the format of the host's other errors.
 func TestThrottledResponses(t *testing.T) {
 	t.Parallel()
 	app, ml := azhosttest.NewAppService(t), azhosttest.NewAzureML(t)

@@ -19,7 +19,7 @@ import (
 
 const good = "?api-version=2020-06-01&resource=https://r"
 
-// do asks a host without a socket.
+// do sends a request to a host without a socket.
 func do(t *testing.T, host http.RoundTripper, ctx context.Context, query string) (*http.Response, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:40342/metadata/identity/oauth2/token"+query, nil)
@@ -28,7 +28,7 @@ func do(t *testing.T, host http.RoundTripper, ctx context.Context, query string)
 	return host.RoundTrip(req)
 }
 
-// memory is a host as a RoundTripper.
+// memory makes a host a RoundTripper.
 type memory struct {
 	host interface {
 		Do(*http.Request) (*http.Response, error)
@@ -208,5 +208,5 @@ func TestResponseFields(t *testing.T) {
 	a.EditResponse(func(f map[string]any) { sent = maps.Clone(f) })
 	_, err = getToken(t, a.InMemory())
 	require.NoError(t, err)
-	require.NotContains(t, sent, "client_id", "an agent echoes a selector, and nothing else")
+	require.NotContains(t, sent, "client_id", "an agent returns only the selected ID")
 }

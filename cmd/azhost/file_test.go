@@ -39,14 +39,14 @@ func TestTokenFile(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 1, "a temporary file is left behind")
+	require.Len(t, left, 1, "a temporary file was left behind")
 
 	got = do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--out", filepath.Join(dir, "none", "token"))
 	require.Equal(t, exitFailed, got.code)
 	require.ErrorIs(t, writeFile(filepath.Join(dir, "none", "token"), ""), fs.ErrNotExist)
 }
 
-// TestTokenWatch: two days, in which the host is down for a while.
+// TestTokenWatch runs for two days, during which the host is down for a while.
 func TestTokenWatch(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -73,7 +73,7 @@ func TestTokenWatch(t *testing.T) {
 		require.NotEqual(t, first, read())
 		stop(interrupted{syscall.SIGTERM})
 		got := <-ended
-		require.Equal(t, exitOK, got.code, "SIGTERM is how services end")
+		require.Equal(t, exitOK, got.code, "SIGTERM ends a service successfully")
 		require.Empty(t, got.stdout)
 		require.NotContains(t, got.stderr, "eyJ")
 		require.Greater(t, strings.Count(got.stderr, "azhost token: wrote "), 2, got.stderr)
@@ -88,7 +88,7 @@ func TestTokenWatchNeedsFirstToken(t *testing.T) {
 	require.NoFileExists(t, file)
 }
 
-// TestTokenWatchWriteFails: a service manager then starts it again.
+// TestTokenWatchWriteFails checks that the command ends, so that a service manager restarts it.
 func TestTokenWatchWriteFails(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -48,7 +48,7 @@ func TestPagesNameTheOptions(t *testing.T) {
 		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 		c.create().flags(flags)
 		for _, name := range optionNames(flags) {
-			if name != "--resource" { // the operand is documented
+			if name != "--resource" { // documented as the argument
 				require.Regexp(t, "(?m)[ ,]"+name+"[ ,]", page(c.name), c.name)
 			}
 		}

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCmdForm: cmd.exe sets the variables that azhost prints. They are in a script of their
-// own here: the help page's line runs them one by one, which Wine's cmd.exe can't.
+// TestCmdForm checks that cmd.exe sets the variables that azhost prints. It runs them as a script, because
+// Wine's cmd.exe can't run them one by one, as the help page does.
 func TestCmdForm(t *testing.T) {
 	noHost(t)
 	host := azhosttest.NewAppService(t)
@@ -29,7 +29,7 @@ func TestCmdForm(t *testing.T) {
 	require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`, shown[1])
 }
 
-// runScript runs a script of cmd.exe, and returns the words that it shows.
+// runScript runs a script in cmd.exe and returns the words of its output.
 func runScript(t *testing.T, text string) []string {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "script.bat")
@@ -39,7 +39,7 @@ func runScript(t *testing.T, text string) []string {
 	return strings.Fields(string(out))
 }
 
-// TestCmdIntroduction: what "azhost fake --shell cmd" prints is a script.
+// TestCmdIntroduction runs the output of "azhost fake --shell cmd" as a script.
 func TestCmdIntroduction(t *testing.T) {
 	noHost(t)
 	host := azhosttest.NewAppService(t)

@@ -27,7 +27,7 @@ func inPipe(t *testing.T, env []string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// TestTokenInTerminal: a token and its forms are the same everywhere, so that they can be copied.
+// TestTokenInTerminal checks that tokens aren't wrapped in a terminal, so that they can be copied.
 func TestTokenInTerminal(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
@@ -44,7 +44,8 @@ func TestTokenInTerminal(t *testing.T) {
 	}
 }
 
-// TestFailuresInTerminal: a message is wrapped to the terminal's width, and in a pipe it is a line.
+// TestFailuresInTerminal checks that messages are wrapped to the terminal's width, and not wrapped in a
+// pipe.
 func TestFailuresInTerminal(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
@@ -82,7 +83,7 @@ func TestFailuresInTerminal(t *testing.T) {
 	requireGolden(t, "failures", golden.String())
 }
 
-// TestFakeInTerminal: what a fake shows is for a shell to read, so no width changes it.
+// TestFakeInTerminal checks that the output of a fake, which shells read, isn't wrapped.
 func TestFakeInTerminal(t *testing.T) {
 	noHost(t)
 	keys := t.TempDir()

@@ -75,14 +75,14 @@ func TestTokenExitStatuses(t *testing.T) {
 		stderr string
 	}{
 		{"a token", vm(), nil, nil, exitOK, ""},
-		{"nothing there", func(*testing.T) wire { return refuse }, nil, nil, exitUnavailable, "connection refused"},
+		{"no host", func(*testing.T) wire { return refuse }, nil, nil, exitUnavailable, "connection refused"},
 		{"an agent that is down", func(*testing.T) wire { return refuse }, nil, []string{"--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", os.TempDir()}, exitDown, "connection refused"},
-		{"a foreign response", vm(azhosttest.Portal()), nil, nil, exitUnavailable, "169.254.169.254"},
+		{"foreign response", vm(azhosttest.Portal()), nil, nil, exitUnavailable, "169.254.169.254"},
 		{"no identity", none, nil, nil, exitUnavailable, "identity"},
 		{"no such identity", vm(), nil, []string{"--client-id", "x"}, exitFailed, "identity"},
 		{"no such resource", vm(azhosttest.InvalidResource()), nil, nil, exitFailed, "resource"},
 		{"forbidden", vm(azhosttest.Fault{Status: 403, Body: `{"error":"a","error_description":"b"}`}), nil, nil, exitFailed, "403 Forbidden"},
-		{"no time left", vm(azhosttest.Fault{Delay: time.Hour}), nil, []string{"--timeout", "3s"}, exitFailed, "--timeout 3s"},
+		{"timeout", vm(azhosttest.Fault{Delay: time.Hour}), nil, []string{"--timeout", "3s"}, exitFailed, "--timeout 3s"},
 		{"an endpoint elsewhere in the environment", vm(),
 			map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4/x", "IMDS_ENDPOINT": "x"},
 			[]string{"--source", "", "--endpoint", ""}, exitFailed, "IDENTITY_ENDPOINT"},
@@ -134,7 +134,7 @@ func TestLongWaitsShowProgressOnATerminal(t *testing.T) {
 		latency  time.Duration
 		want     string
 	}{
-		{"terminal, just not long", true, progressAfter - 1, ""},
+		{"terminal, short", true, progressAfter - 1, ""},
 		{"terminal, long", true, progressAfter + 1, "azhost: waiting for IMDS (2s)\n"},
 		{"terminal, longer", true, progressAfter + progressEvery + 1, "azhost: waiting for IMDS (2s)\nazhost: waiting for IMDS (7s)\n"},
 		{"pipe, longer", false, progressAfter + progressEvery + 1, ""},
@@ -168,7 +168,7 @@ func TestResourceNames(t *testing.T) {
 	}
 }
 
-// TestTokenFresh: the host is told which token to replace.
+// TestTokenFresh checks that --fresh tells the host which token to replace.
 func TestTokenFresh(t *testing.T) {
 	noHost(t)
 	arc := azhosttest.NewArc(t)
@@ -194,7 +194,7 @@ func TestTokenFresh(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.stderr)
 	fabric.RequireRequests(t, 2)
 
-	// A failure is that of the first request.
+	// If the first request fails, there is no second one.
 	vm := azhosttest.NewVM(t)
 	vm.SetIdentities()
 	got = do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--fresh")
@@ -202,7 +202,8 @@ func TestTokenFresh(t *testing.T) {
 	vm.RequireRequests(t, 1)
 }
 
-// TestTokenTimeoutShowsTheLastResponse: what the host said tells more than that time ran out.
+// TestTokenTimeoutShowsTheLastResponse checks that the error has the host's last response, which explains
+// more than the timeout.
 func TestTokenTimeoutShowsTheLastResponse(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {

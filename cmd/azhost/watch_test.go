@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDoctorWatch: a reboot of the machine, as its agent shows it.
+// TestDoctorWatch watches the Arc agent during a reboot of the machine.
 func TestDoctorWatch(t *testing.T) {
 	noHost(t)
 	for name, args := range map[string][]string{"text": nil, "json": {"--json"}} {
