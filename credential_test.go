@@ -15,12 +15,12 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	azidentity "github.com/azhost/azhost" // a user's file of azidentity, with the import changed
+	azidentity "github.com/azhost/azhost" // as in a file that used azidentity
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
 
-// TestDropIn compiles and runs azidentity's own way of use.
+// TestDropIn compiles and runs code written for azidentity, with the import changed.
 func TestDropIn(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	vm.SetIdentities(azhosttest.UserAssigned("a"))
@@ -37,7 +37,7 @@ func TestDropIn(t *testing.T) {
 			},
 			ID: id,
 		}
-		opts.Source = azidentity.SourceIMDS // this machine may be another host; users need not
+		opts.Source = azidentity.SourceIMDS // this machine may be another host
 		cred, err := azidentity.NewManagedIdentityCredential(&opts)
 		require.NoError(t, err)
 		var asToken azcore.TokenCredential = cred
@@ -113,7 +113,7 @@ func TestGetTokenHitAllocatesNothing(t *testing.T) {
 	}))
 }
 
-// TestTracedHit: where somebody traces, each call is seen, a cached token or not.
+// TestTracedHit checks that a cached token has a span, too.
 func TestTracedHit(t *testing.T) {
 	var written safeBuffer
 	cred := onVM(t, always(goodToken), func(o *azidentity.ManagedIdentityCredentialOptions) { o.TracingProvider = spans(&written) })
@@ -165,8 +165,8 @@ func (r *reader) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// TestFlightIgnoresCallerContext: a flight belongs to no caller. What one caller's context says must not decide what
-// others get, nor be used when it has left.
+// TestFlightIgnoresCallerContext checks that a flight doesn't use values of a caller's context. Its result
+// is for other callers as well, and it may outlive the caller.
 func TestFlightIgnoresCallerContext(t *testing.T) {
 	values := new(reader)
 	var header http.Header

@@ -36,8 +36,8 @@ func TestConstructorAcceptsInvalidVariables(t *testing.T) {
 	}
 }
 
-// dapr's own tests make a credential with an ID while MSI_ENDPOINT has no URL. azidentity v1.8.2 accepts
-// that, and v1.15.0 takes it for a Cloud Shell, where no identity can be selected.
+// dapr's tests create a credential with an ID while MSI_ENDPOINT isn't a URL. azidentity v1.8.2 accepts
+// that. v1.15.0 detects Cloud Shell, where no identity can be selected.
 func TestIDWithInvalidVariable(t *testing.T) {
 	for name, wrong := range map[string]map[string]string{
 		"MSI_ENDPOINT":               {"MSI_ENDPOINT": "test"},

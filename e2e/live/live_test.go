@@ -29,7 +29,7 @@ func recorded(t *testing.T, h *azhosttest.Host, clientID string) (record, errors
 	return out.String(), texts.String(), err
 }
 
-// requireNoValues fails if the record has anything of the identities or of an answer's values.
+// requireNoValues fails if the record has an ID of an identity or a value of a response.
 func requireNoValues(t *testing.T, record string, ids ...azhosttest.Identity) {
 	t.Helper()
 	require.NotContains(t, record, "eyJ", "a token")
@@ -102,7 +102,7 @@ func TestAppServiceRecord(t *testing.T) {
 	})
 }
 
-// TestFailedChecks: each row is a host on which one promise can't hold.
+// TestFailedChecks runs on hosts that each fail one check.
 func TestFailedChecks(t *testing.T) {
 	for _, test := range []struct {
 		name string
@@ -121,7 +121,7 @@ func TestFailedChecks(t *testing.T) {
 		{"a retry in the herd", func(vm *azhosttest.VM) {
 			vm.Fail(azhosttest.Fault{}, azhosttest.Throttled(time.Second))
 		}, "| combines 100 concurrent calls into one request | **no** | 1 distinct | 2 |"},
-		{"any identity selected", func(vm *azhosttest.VM) {
+		{"the selected identity is ignored", func(vm *azhosttest.VM) {
 			vm.SetIdentities(azhosttest.Identity{ClientID: string(unknownClient), ObjectID: "o", TenantID: "t"})
 		}, "| refuses an identity that isn't assigned | **no** | a token | 1 |"},
 	} {
@@ -139,7 +139,7 @@ func TestFailedChecks(t *testing.T) {
 	}
 }
 
-// TestUnassignedIdentity: the identity that the flag selects must be there.
+// TestUnassignedIdentity checks that the identity in the flag must be assigned.
 func TestUnassignedIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -150,7 +150,7 @@ func TestUnassignedIdentity(t *testing.T) {
 	})
 }
 
-// TestInvalidVariables: a credential that can't be made is in the record, too.
+// TestInvalidVariables checks that the record has an error of the constructor.
 func TestInvalidVariables(t *testing.T) {
 	var out, texts strings.Builder
 	c := &checker{errors: &texts, options: func() *azhost.ManagedIdentityCredentialOptions {
@@ -161,7 +161,7 @@ func TestInvalidVariables(t *testing.T) {
 	require.NotEmpty(t, texts.String())
 }
 
-// TestCanceled: an interrupted run holds no promises.
+// TestCanceled checks that an interrupted run passes no check.
 func TestCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

@@ -22,7 +22,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd"
 )
 
-// TestMain makes this program kubectl when it is told so.
+// TestMain runs kubectl in the processes that tests start.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_KUBECTL") != "" {
 		if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A mistyped digit would go unnoticed on every machine but an Azure VM.
+// Only an Azure VM would show a mistyped digit otherwise.
 func TestAzureTagIsASCII(t *testing.T) {
 	digits := strings.ReplaceAll(azureTag, "-", "")
 	var name []byte
