@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// handler is a slog.Handler that does something else.
+// handler is a slog.Handler that calls do.
 type handler struct {
 	slog.Handler
 	do func()
@@ -72,7 +72,7 @@ func TestHandlerCallsGetToken(t *testing.T) {
 	}
 }
 
-// TestFirstCallerIsCanceled: the flight is logged once, with the starter's logger.
+// TestFirstCallerIsCanceled checks that the flight is logged once, with the first caller's logger.
 func TestFirstCallerIsCanceled(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -112,7 +112,7 @@ func TestHandlerPanicsDuringRefresh(t *testing.T) {
 	})
 }
 
-// TestAbandonedFlightIsLogged: what no caller waits for any more is still worth a line.
+// TestAbandonedFlightIsLogged checks that a flight that ends without callers is logged.
 func TestAbandonedFlightIsLogged(t *testing.T) {
 	const lost = `level=WARN msg="azhost: token request failed after its last caller had left"`
 	for name, test := range map[string]struct {

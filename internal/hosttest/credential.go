@@ -24,8 +24,8 @@ func Credential(t *testing.T, w policy.Transporter, adjust ...func(*azhost.Manag
 	return create(t, &azhost.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: w}}, adjust)
 }
 
-// OnVM returns a credential for a VM whose IMDS is w. Setting Endpoint keeps the firmware of the
-// machine that runs the tests out of them.
+// OnVM returns a credential for a VM whose IMDS is w. It sets Endpoint, so that tests don't depend on the
+// firmware of the machine that runs them.
 func OnVM(t *testing.T, w policy.Transporter, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	return create(t, &azhost.ManagedIdentityCredentialOptions{
@@ -35,7 +35,7 @@ func OnVM(t *testing.T, w policy.Transporter, adjust ...func(*azhost.ManagedIden
 	}, adjust)
 }
 
-// Known adjusts [OnVM] to a VM whose IMDS is worth waiting for before it has answered.
+// Known adjusts [OnVM] to a known VM, on which azhost waits for IMDS before its first response.
 func Known(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "" }
 
 // OnArc returns a credential for an Arc server, in memory.
@@ -44,7 +44,7 @@ func OnArc(t *testing.T, a *azhosttest.Arc, adjust ...func(*azhost.ManagedIdenti
 	return create(t, a.InMemory(), adjust)
 }
 
-// ArcOptions returns options for an Arc agent that is w.
+// ArcOptions returns options for an Arc server whose agent is w.
 func ArcOptions(w *Wire, keyDirectory string) *azhost.ManagedIdentityCredentialOptions {
 	o := &azhost.ManagedIdentityCredentialOptions{
 		Source: azhost.SourceAzureArc, Endpoint: "http://127.0.0.1:40342/metadata/identity/oauth2/token", ArcKeyDirectory: keyDirectory,
@@ -60,7 +60,7 @@ func OnPlatform(t *testing.T, source azhost.Source, w *Wire, adjust ...func(*azh
 	o := &azhost.ManagedIdentityCredentialOptions{}
 	o.Transport = w
 	if source == azhost.SourceServiceFabric {
-		o.Transport = nil // nothing else could be pinned
+		o.Transport = nil // Service Fabric requires an *http.Client
 	}
 	for _, f := range adjust {
 		f(o)
@@ -83,7 +83,7 @@ func Token(ctx context.Context, cred *azhost.ManagedIdentityCredential) (azcore.
 	return cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{Vault + "/.default"}})
 }
 
-// RequireUnavailable returns err as a CredentialUnavailableError, and fails the test if it is none.
+// RequireUnavailable returns err as a CredentialUnavailableError, and fails the test if it isn't one.
 func RequireUnavailable(t *testing.T, err error) *azhost.CredentialUnavailableError {
 	t.Helper()
 	var unavailable *azhost.CredentialUnavailableError
@@ -91,7 +91,7 @@ func RequireUnavailable(t *testing.T, err error) *azhost.CredentialUnavailableEr
 	return unavailable
 }
 
-// RequireFailed returns err as an AuthenticationFailedError, and fails the test if it is none.
+// RequireFailed returns err as an AuthenticationFailedError, and fails the test if it isn't one.
 func RequireFailed(t *testing.T, err error) *azhost.AuthenticationFailedError {
 	t.Helper()
 	var failed *azhost.AuthenticationFailedError

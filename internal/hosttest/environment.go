@@ -28,7 +28,7 @@ var Platforms = map[azhost.Source]map[string]string{
 	},
 }
 
-// SetHost makes the environment that of a platform, "" for none.
+// SetHost sets a platform's variables and clears those of other hosts. If source is "", it clears all.
 func SetHost(t *testing.T, source azhost.Source) {
 	t.Helper()
 	for _, name := range slices.Concat(HostVariables, []string{"DEFAULT_IDENTITY_CLIENT_ID"}) {
@@ -36,7 +36,8 @@ func SetHost(t *testing.T, source azhost.Source) {
 	}
 }
 
-// InBubble runs f with the environment env alone, on fake time, and lets what it leaves behind end.
+// InBubble runs f on fake time, with only the host variables in env, and waits for the goroutines that f
+// leaves behind.
 func InBubble(t *testing.T, name string, env map[string]string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {

@@ -45,12 +45,12 @@ func Thumbprint(server *httptest.Server) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// FabricToken answers with a token that lives for an hour.
+// FabricToken responds with a token that is valid for an hour.
 func FabricToken(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"access_token":"the.token","expires_on":%d,"token_type":"Bearer"}`, time.Now().Add(time.Hour).Unix())
 }
 
-// OnFabric returns a credential with a caller's client, or with none.
+// OnFabric returns a credential for Service Fabric. If client is nil, it uses the default transport.
 func OnFabric(t *testing.T, client *http.Client) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	o := &azhost.ManagedIdentityCredentialOptions{}

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Main runs the tests of a package that uses bubbles. Before them it reads random bytes: in FIPS mode,
-// Go collects entropy from the jitter of the clock, and a bubble's clock has none. One processor, because
-// two that read at the same time collect twice.
+// Main runs the tests of a package that uses bubbles. Before them it reads random bytes: in FIPS mode, Go
+// collects entropy from the jitter of the clock, and a bubble's clock has none. It does so on one
+// processor, because two concurrent readers would collect entropy twice.
 func Main(m *testing.M) {
 	rand.Text()
 	if fips140.Enabled() {

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// secret is what every refused file of these tests holds, and no error may.
+// secret is the content of every rejected file in these tests. No error may contain it.
 const secret = "s3cr3t-of-the-agent"
 
 func TestRead(t *testing.T) {
@@ -151,7 +151,7 @@ func TestReadFails(t *testing.T) {
 	require.Empty(t, key)
 }
 
-// unwrapped is the text of the innermost error.
+// unwrapped returns the text of the innermost error.
 func unwrapped(err error) string {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner

@@ -144,7 +144,7 @@ func TestName(t *testing.T) {
 			}
 			require.ErrorContains(t, err, test.err)
 			require.Empty(t, got)
-			require.NotRegexp(t, `[^ -~]`, err.Error(), "an error must not carry control characters to a terminal")
+			require.NotRegexp(t, `[^ -~]`, err.Error(), "the error has control characters, which could reach a terminal")
 		})
 	}
 }
@@ -166,7 +166,7 @@ func TestNameErrorIsBounded(t *testing.T) {
 	require.Less(t, len(err.Error()), 100)
 }
 
-// TestNameErrorIsStable: the agent's next key has another name.
+// TestNameErrorIsStable checks that the error omits the key's name, which differs each time.
 func TestNameErrorIsStable(t *testing.T) {
 	for _, format := range []string{"@.key", "/etc/@.key", unixDir + "/@.txt", unixDir + "/.@.key", unixDir + "/@ .key"} {
 		_, first := name(false, strings.Replace(format, "@", "a", 1), []string{unixDir})
