@@ -417,7 +417,7 @@ func TestSecretsAreNotLeaked(t *testing.T) {
 		{"key sent back", azhost.SourceAzureArc, answer(500, `{"error":"x","error_description":"not canary-key"}`, "x-ms-request-id: canary-key")},
 		{"key sent back, spelled in another way", azhost.SourceAzureArc, answer(500, `{"error":"x","error_description":"not canary\u002dke\u0079"}`)},
 		{"key for an identity", azhost.SourceAzureArc, answer(200, `{"access_token":"x","expires_in":"60","client_id":"canary-key"}`)},
-		{"key refused", azhost.SourceAzureArc, challenge},
+		{"key rejected", azhost.SourceAzureArc, challenge},
 		{"key in a redirect", azhost.SourceAzureArc, answer(302, "", "Location: http://127.0.0.1/canary-key")},
 	} {
 		t.Run(test.name, func(t *testing.T) {

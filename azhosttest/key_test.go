@@ -66,7 +66,7 @@ func TestKeyLifetime(t *testing.T) {
 			{"past the limit", time.Minute, time.Minute + time.Nanosecond, nil, 401},
 			{"past another limit", time.Second, time.Second + time.Nanosecond, nil, 401},
 			{"after a restart", time.Minute, 0, (*azhosttest.Arc).Restart, 401},
-			{"refused", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
+			{"rejected", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
 			{"accepted again", time.Minute, 0, nil, 200},
 		} {
 			a.SetKeyLifetime(test.life)
