@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesLinkToTests: every row of the threat model and of the comparison links to
-// tests, and they exist.
+// TestPagesLinkToTests checks that every row of the threat model and of the comparison links to tests that
+// exist.
 func TestPagesLinkToTests(t *testing.T) {
 	link := regexp.MustCompile(`\[([^\]]+)\]\((?:\.\./)?([\w/]+_test\.go)\)`)
 	name := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")

@@ -42,7 +42,7 @@ func TestPagesFitAScreen(t *testing.T) {
 	}
 }
 
-// TestPagesNameTheOptions: a page and its command have the same options.
+// TestPagesNameTheOptions checks that a page and its command have the same options.
 func TestPagesNameTheOptions(t *testing.T) {
 	for _, c := range commands() {
 		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)

@@ -83,7 +83,7 @@ func TestGoogleLibraryRunsAzhost(t *testing.T) {
 	require.ErrorContains(t, err, "400")
 }
 
-// TestHelpPageMatchesExample: the help page quotes the example.
+// TestHelpPageMatchesExample checks that the help page quotes the example.
 func TestHelpPageMatchesExample(t *testing.T) {
 	text, err := os.ReadFile("credentials.json")
 	require.NoError(t, err)

@@ -115,7 +115,7 @@ func TestKubectlSignsIn(t *testing.T) {
 	require.Contains(t, out, "exit code 3")
 }
 
-// TestHelpPageMatchesExample: the help page quotes the example.
+// TestHelpPageMatchesExample checks that the help page quotes the example.
 func TestHelpPageMatchesExample(t *testing.T) {
 	example, err := os.ReadFile("kubeconfig.yaml")
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// attacksHere are attacks with files and paths that Windows does not have.
+// attacksHere returns attacks with files and paths that Windows doesn't have.
 func attacksHere(t *testing.T, dir, outside string) []attack {
 	for name, target := range map[string]string{
 		"link.key": outside, "inside.key": "good.key", "zero.key": "/dev/zero", "environ.key": "/proc/self/environ",
