@@ -36,7 +36,7 @@ func TestPauseDelaysQueue(t *testing.T) {
 	})
 }
 
-// TestLongerPauseWins checks that a later, shorter pause doesn't shorten a pause.
+// TestLongerPauseWins checks that a later pause that ends earlier doesn't shorten the first one.
 func TestLongerPauseWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(false)

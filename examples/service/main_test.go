@@ -99,8 +99,9 @@ func TestUpdateAtStart(t *testing.T) {
 	})
 }
 
-// During an outage, requests succeed while the token is valid, and the health page shows the failures. Then
-// the service isn't ready, until it gets a token by itself after the outage.
+// During an outage, requests succeed while the token is valid, and the health page shows the failures. Once
+// the token has expired, the service isn't ready until a request in the background succeeds after the
+// outage.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Only an Azure VM would show a mistyped digit otherwise.
+// Without this test, only an Azure VM would show a mistyped digit.
 func TestAzureTagIsASCII(t *testing.T) {
 	digits := strings.ReplaceAll(azureTag, "-", "")
 	var name []byte
