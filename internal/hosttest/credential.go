@@ -18,14 +18,14 @@ import (
 // Vault is the resource that [Token] requests.
 const Vault = "https://vault.azure.net"
 
-// Credential returns a credential with options that adjust changes. Its host is w.
+// Credential returns a credential that sends its requests to w. adjust changes its options.
 func Credential(t *testing.T, w policy.Transporter, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	return create(t, &azhost.ManagedIdentityCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: w}}, adjust)
 }
 
-// OnVM returns a credential for a VM whose IMDS is w. It sets Endpoint, so that tests don't depend on the
-// firmware of the machine that runs them.
+// OnVM returns a credential for a VM whose IMDS is w. It sets Endpoint, so that azhost doesn't read the
+// firmware of the machine that runs the tests.
 func OnVM(t *testing.T, w policy.Transporter, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	return create(t, &azhost.ManagedIdentityCredentialOptions{
@@ -35,7 +35,7 @@ func OnVM(t *testing.T, w policy.Transporter, adjust ...func(*azhost.ManagedIden
 	}, adjust)
 }
 
-// Known adjusts [OnVM] to a known VM, on which azhost waits for IMDS before its first response.
+// Known adjusts [OnVM] to a VM that azhost knows to be on Azure, so that it retries before IMDS has responded.
 func Known(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "" }
 
 // OnArc returns a credential for an Arc server, in memory.
@@ -44,7 +44,7 @@ func OnArc(t *testing.T, a *azhosttest.Arc, adjust ...func(*azhost.ManagedIdenti
 	return create(t, a.InMemory(), adjust)
 }
 
-// ArcOptions returns options for an Arc server whose agent is w.
+// ArcOptions returns options for an Arc agent that is w.
 func ArcOptions(w *Wire, keyDirectory string) *azhost.ManagedIdentityCredentialOptions {
 	o := &azhost.ManagedIdentityCredentialOptions{
 		Source: azhost.SourceAzureArc, Endpoint: "http://127.0.0.1:40342/metadata/identity/oauth2/token", ArcKeyDirectory: keyDirectory,
@@ -53,14 +53,15 @@ func ArcOptions(w *Wire, keyDirectory string) *azhost.ManagedIdentityCredentialO
 	return o
 }
 
-// OnPlatform returns a credential for a platform whose endpoint is w, and the constructor's error.
+// OnPlatform sets the environment variables of source, and returns a credential whose requests go to w, or the
+// constructor's error.
 func OnPlatform(t *testing.T, source azhost.Source, w *Wire, adjust ...func(*azhost.ManagedIdentityCredentialOptions)) (*azhost.ManagedIdentityCredential, error) {
 	t.Helper()
 	SetHost(t, source)
 	o := &azhost.ManagedIdentityCredentialOptions{}
 	o.Transport = w
 	if source == azhost.SourceServiceFabric {
-		o.Transport = nil // Service Fabric requires an *http.Client
+		o.Transport = nil // azhost can check the certificate only with its own transport or an *http.Client
 	}
 	for _, f := range adjust {
 		f(o)
@@ -83,7 +84,7 @@ func Token(ctx context.Context, cred *azhost.ManagedIdentityCredential) (azcore.
 	return cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{Vault + "/.default"}})
 }
 
-// RequireUnavailable returns err as a CredentialUnavailableError, and fails the test if it isn't one.
+// RequireUnavailable returns the CredentialUnavailableError in err. It fails the test if there is none.
 func RequireUnavailable(t *testing.T, err error) *azhost.CredentialUnavailableError {
 	t.Helper()
 	var unavailable *azhost.CredentialUnavailableError
@@ -91,7 +92,7 @@ func RequireUnavailable(t *testing.T, err error) *azhost.CredentialUnavailableEr
 	return unavailable
 }
 
-// RequireFailed returns err as an AuthenticationFailedError, and fails the test if it isn't one.
+// RequireFailed returns the AuthenticationFailedError in err. It fails the test if there is none.
 func RequireFailed(t *testing.T, err error) *azhost.AuthenticationFailedError {
 	t.Helper()
 	var failed *azhost.AuthenticationFailedError

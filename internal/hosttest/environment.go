@@ -17,7 +17,7 @@ var HostVariables = []string{
 	"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET",
 }
 
-// Platforms are the variables with which each platform starts a program.
+// Platforms are the environment variables that each host sets for its programs.
 var Platforms = map[azhost.Source]map[string]string{
 	azhost.SourceAppService: {"IDENTITY_ENDPOINT": "http://localhost:4141/msi/token", "IDENTITY_HEADER": "canary-secret"},
 	azhost.SourceCloudShell: {"MSI_ENDPOINT": "http://localhost:50342/oauth2/token"},
@@ -28,7 +28,7 @@ var Platforms = map[azhost.Source]map[string]string{
 	},
 }
 
-// SetHost sets a platform's variables and clears those of other hosts. If source is "", it clears all.
+// SetHost sets the environment variables of a host in [Platforms], and clears those of all others. "" clears all.
 func SetHost(t *testing.T, source azhost.Source) {
 	t.Helper()
 	for _, name := range slices.Concat(HostVariables, []string{"DEFAULT_IDENTITY_CLIENT_ID"}) {
@@ -36,8 +36,8 @@ func SetHost(t *testing.T, source azhost.Source) {
 	}
 }
 
-// InBubble runs f on fake time, with only the host variables in env, and waits for the goroutines that f
-// leaves behind.
+// InBubble runs f as a subtest in a bubble, with only the variables in env. Then it waits until f's background
+// work has ended.
 func InBubble(t *testing.T, name string, env map[string]string, f func(t *testing.T)) {
 	t.Helper()
 	t.Run(name, func(t *testing.T) {

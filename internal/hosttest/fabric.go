@@ -50,7 +50,7 @@ func FabricToken(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"access_token":"the.token","expires_on":%d,"token_type":"Bearer"}`, time.Now().Add(time.Hour).Unix())
 }
 
-// OnFabric returns a credential for Service Fabric. If client is nil, it uses the default transport.
+// OnFabric returns a credential whose Transport is client, or nil if client is nil.
 func OnFabric(t *testing.T, client *http.Client) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	o := &azhost.ManagedIdentityCredentialOptions{}

@@ -1,9 +1,9 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package hosttest has fixtures for tests of azhost through its public API: hosts that are functions,
-// credentials for them, and their environments. Package azhosttest has the hosts' protocols. The
-// subdirectories have tests that don't belong to a single file of azhost.
+// Package hosttest has fixtures for tests that use only azhost's exported API: hosts whose responses a
+// function returns, credentials for them, and their environment variables. Unlike azhosttest, it doesn't
+// implement the hosts' protocols. Its folders contain tests that cover several files of azhost.
 package hosttest
 
 import (
@@ -18,13 +18,13 @@ import (
 	"time"
 )
 
-// Wire is a transport that passes each request to a function, with the request's number. The first is 1.
+// Wire is a transport that returns the response of Answer to the n-th request, counted from 1.
 type Wire struct {
 	Answer func(n int, req *http.Request) (*http.Response, error)
 	n      atomic.Int32
 }
 
-// Do responds to a request.
+// Do returns the response to a request.
 func (w *Wire) Do(req *http.Request) (*http.Response, error) {
 	resp, err := w.Answer(int(w.n.Add(1)), req)
 	if resp != nil {
@@ -36,12 +36,12 @@ func (w *Wire) Do(req *http.Request) (*http.Response, error) {
 // Requests returns the number of requests so far.
 func (w *Wire) Requests() int { return int(w.n.Load()) }
 
-// Always returns a wire that gives the same response to every request.
+// Always returns a wire that responds to every request in the same way.
 func Always(answer func(*http.Request) (*http.Response, error)) *Wire {
 	return &Wire{Answer: func(_ int, req *http.Request) (*http.Response, error) { return answer(req) }}
 }
 
-// LateBy returns a host that responds with meanwhile until d has passed, and then with tokens.
+// LateBy returns a host that works after d. Until then, it responds with meanwhile.
 func LateBy(d time.Duration, meanwhile func(*http.Request) (*http.Response, error)) *Wire {
 	start := time.Now()
 	return Always(func(req *http.Request) (*http.Response, error) {
@@ -52,7 +52,7 @@ func LateBy(d time.Duration, meanwhile func(*http.Request) (*http.Response, erro
 	})
 }
 
-// Answer returns a host that responds with a status, a body, and headers as "Name: value".
+// Answer returns a function for [Always] whose response has a status, a body, and headers as "Name: value".
 func Answer(status int, body string, headers ...string) func(*http.Request) (*http.Response, error) {
 	return func(*http.Request) (*http.Response, error) {
 		resp := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
@@ -64,19 +64,19 @@ func Answer(status int, body string, headers ...string) func(*http.Request) (*ht
 	}
 }
 
-// GoodToken is IMDS's response with a token that is valid for a day.
+// GoodToken returns IMDS's response with a token that is valid for a day.
 func GoodToken(req *http.Request) (*http.Response, error) {
 	now := time.Now().Unix()
 	return Answer(200, fmt.Sprintf(`{"access_token":"the.token","expires_in":"86400","expires_on":"%d","resource":%q,"token_type":"Bearer"}`,
 		now+86400, req.URL.Query().Get("resource")), "Server: IMDS/150.870.65.1854")(req)
 }
 
-// RefusedDial is what a dialer returns if no program listens.
+// RefusedDial returns the error of a dialer if no program listens.
 func RefusedDial(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
-// DroppedDial is what a dialer returns if packets are dropped, after azhost's ConnectTimeout.
+// DroppedDial returns the error of a dialer if packets are dropped, after azhost's ConnectTimeout.
 func DroppedDial(req *http.Request) (*http.Response, error) {
 	select {
 	case <-time.After(2 * time.Second):
@@ -86,7 +86,7 @@ func DroppedDial(req *http.Request) (*http.Response, error) {
 	}
 }
 
-// Reset returns the error of a connection that is reset.
+// Reset returns the error of a connection that something on the network path reset.
 func Reset(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", syscall.ECONNRESET)}
 }
