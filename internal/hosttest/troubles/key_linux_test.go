@@ -30,9 +30,9 @@ func TestKeyPermissionError(t *testing.T) {
 		want   string // the element in the error
 	}{
 		{"the key", "agent/tokens/k.key", 0, "the key file in %s/agent/tokens (mode 0000, owner "},
-		{"the key, readable by its group", "agent/tokens/k.key", 0o040, "the key file in %s/agent/tokens (mode 0040, owner "},
+		{"the key readable by its group", "agent/tokens/k.key", 0o040, "the key file in %s/agent/tokens (mode 0040, owner "},
 		{"the directory", "agent/tokens", 0, "%s/agent/tokens (mode 0000, owner "},
-		{"the directory, which can be listed", "agent/tokens", 0o400, "%s/agent/tokens (mode 0400, owner "},
+		{"the directory that can be listed", "agent/tokens", 0o400, "%s/agent/tokens (mode 0400, owner "},
 		{"the directory above", "agent", 0o070, "%s/agent (mode 0070, owner "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
