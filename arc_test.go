@@ -62,7 +62,7 @@ func TestArcExchange(t *testing.T) {
 	}
 }
 
-func TestArcEcho(t *testing.T) {
+func TestArcResponseIdentity(t *testing.T) {
 	asked := azhosttest.UserAssigned("a")
 	for _, test := range []struct {
 		name string
@@ -78,8 +78,8 @@ func TestArcEcho(t *testing.T) {
 		{"another", azhost.ClientID(asked.ClientID), func(f map[string]any) { f["client_id"] = "22222222" }, false},
 		{"none", azhost.ClientID(asked.ClientID), func(f map[string]any) { delete(f, "client_id") }, false},
 		{"blank", azhost.ObjectID(asked.ObjectID), func(f map[string]any) { f["object_id"] = "" }, false},
-		{"of another kind", azhost.ResourceID(asked.ResourceID), func(f map[string]any) { delete(f, "msi_res_id") }, false},
-		{"of another type", azhost.ObjectID(asked.ObjectID), func(f map[string]any) { f["object_id"] = 7 }, false},
+		{"another kind of ID", azhost.ResourceID(asked.ResourceID), func(f map[string]any) { delete(f, "msi_res_id") }, false},
+		{"not a string", azhost.ObjectID(asked.ObjectID), func(f map[string]any) { f["object_id"] = 7 }, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := azhosttest.NewArc(t)
@@ -109,7 +109,7 @@ func TestOldArcAgentIgnoresSelectors(t *testing.T) {
 	require.ErrorContains(t, err, "too old to select")
 }
 
-func TestArcKeyTrouble(t *testing.T) {
+func TestArcKeyFailures(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		trouble  func(*azhosttest.Arc)
@@ -121,29 +121,29 @@ func TestArcKeyTrouble(t *testing.T) {
 		{"the key is missing", func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyMissing) }, false, 3, "ArcKeyDirectory"},
 		{"the key is empty", func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyEmpty) }, false, 3, "is empty"},
 		{"the key is too large", func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyTooLarge) }, false, 1, "larger than 4096 bytes"},
-		{"refused once", func(a *azhosttest.Arc) { a.RefuseKeys(1) }, true, 4, ""},
-		{"refused twice", func(a *azhosttest.Arc) { a.RefuseKeys(2) }, true, 6, ""},
-		{"refused for ever", func(a *azhosttest.Arc) { a.RefuseKeys(1000) }, false, 6, "rejected its own key"},
-		{"expired at once", func(a *azhosttest.Arc) { a.SetKeyLifetime(-1) }, false, 6, "rejected its own key"},
+		{"key rejected once", func(a *azhosttest.Arc) { a.RefuseKeys(1) }, true, 4, ""},
+		{"key rejected twice", func(a *azhosttest.Arc) { a.RefuseKeys(2) }, true, 6, ""},
+		{"key always rejected", func(a *azhosttest.Arc) { a.RefuseKeys(1000) }, false, 6, "rejected its own key"},
+		{"key expires at once", func(a *azhosttest.Arc) { a.SetKeyLifetime(-1) }, false, 6, "rejected its own key"},
 		{"outside the directory", realm(filepath.Join(filepath.Dir(os.TempDir()), "passwd.key")), false, 1, "not in the agent's key directory"},
-		{"a path of another system", realm(map[bool]string{false: `C:\ProgramData\a.key`, true: "/var/opt/a.key"}[runtime.GOOS == "windows"]), false, 1, "not absolute"},
+		{"a path for another system", realm(map[bool]string{false: `C:\ProgramData\a.key`, true: "/var/opt/a.key"}[runtime.GOOS == "windows"]), false, 1, "not absolute"},
 		{"the key directory is missing", func(a *azhosttest.Arc) {
 			a.SetKeyFault(azhosttest.KeyMissing)
 			_ = os.Remove(a.KeyDirectory())
 		}, false, 3, "ArcKeyDirectory"},
-		{"a directory above", func(a *azhosttest.Arc) {
+		{"a path with ..", func(a *azhosttest.Arc) {
 			a.SetChallenge(func(path string) []string {
 				return []string{"Basic realm=" + filepath.Dir(path) + "/../x/" + filepath.Base(path)}
 			})
 		}, false, 1, "not in the agent's key directory"},
 		{"no challenge", func(a *azhosttest.Arc) { a.SetChallenge(func(string) []string { return nil }) }, false, 1, "no WWW-Authenticate header"},
 		{"another scheme", func(a *azhosttest.Arc) { a.SetChallenge(func(string) []string { return []string{"Bearer realm=x"} }) }, false, 1, "not a single Basic challenge"},
-		{"a realm of a megabyte", realm(strings.Repeat("x", 1<<20)), false, 1, "more than 8192 bytes"},
+		{"a realm of 1 MiB", realm(strings.Repeat("x", 1<<20)), false, 1, "more than 8192 bytes"},
 		{"NUL", realm("/x\x00.key"), false, 1, "printable ASCII"},
 		{"quoted", func(a *azhosttest.Arc) {
 			a.SetChallenge(func(path string) []string { return []string{`basic  Realm="` + path + `", charset="UTF-8"`} })
 		}, true, 2, ""},
-		{"second of several", func(a *azhosttest.Arc) {
+		{"two headers", func(a *azhosttest.Arc) {
 			a.SetChallenge(func(path string) []string {
 				return []string{`Negotiate abc==`, `BASIC realm=` + path}
 			})
@@ -201,14 +201,14 @@ func TestArcStatuses(t *testing.T) {
 		ok       bool
 		requests int
 	}{
-		{"500 on both", azhosttest.ServerError(), 2, true, 4},
+		{"500 for both requests", azhosttest.ServerError(), 2, true, 4},
 		{"429 with Retry-After", azhosttest.Throttled(20 * time.Second), 1, true, 3},
-		{"503 for ever", azhosttest.Fault{Status: 503}, 100, false, 4},
+		{"always 503", azhosttest.Fault{Status: 503}, 100, false, 4},
 		{"404 is final", azhosttest.Fault{Status: 404}, 100, false, 1},
 		{"400 is final", azhosttest.Fault{Status: 400}, 100, false, 1},
 		{"410 is final", azhosttest.Updating(), 100, false, 1},
 		{"dropped", azhosttest.Fault{Drop: true}, 2, true, 4},
-		{"cut short", azhosttest.Fault{Cut: true, Status: 500, Body: "12345678"}, 1, true, 3},
+		{"a truncated response", azhosttest.Fault{Cut: true, Status: 500, Body: "12345678"}, 1, true, 3},
 		{"200 without a challenge", azhosttest.Portal(), 100, false, 1},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -229,7 +229,7 @@ func TestArcStatuses(t *testing.T) {
 	}
 }
 
-func TestArcAgentRestartsBetweenTheRequests(t *testing.T) {
+func TestArcAgentRestartsDuringExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		restarted := false
@@ -247,11 +247,11 @@ func TestArcAgentRestartsBetweenTheRequests(t *testing.T) {
 		require.NoError(t, err)
 		_, err = token(t.Context(), cred)
 		require.NoError(t, err)
-		a.RequireRequests(t, 3) // the challenge before, and a whole exchange after
+		a.RequireRequests(t, 3) // a challenge before the restart, and an exchange after it
 	})
 }
 
-func TestArcAgentIsStopped(t *testing.T) {
+func TestArcAgentStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		a.Stop()
@@ -271,7 +271,7 @@ func TestArcAgentIsStopped(t *testing.T) {
 	})
 }
 
-func TestArcIdentityIsNotAssigned(t *testing.T) {
+func TestArcIdentityNotAssigned(t *testing.T) {
 	a := azhosttest.NewArc(t)
 	cred := onArc(t, a, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ClientID("11111111") })
 	_, err := token(t.Context(), cred)

@@ -29,29 +29,29 @@ func TestExpiredTokenIsNeverReturned(t *testing.T) {
 	})
 }
 
-func TestWallClockDecidesAfterSuspend(t *testing.T) {
+func TestExpiryAfterSuspend(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		now := time.Now()
 		_, ok := r.hit("r", now)
 		require.True(t, ok)
-		// The reading of a machine that slept for an hour: without its monotonic part, a time
-		// compares by the wall clock alone.
+		// The machine slept for an hour. Without its monotonic part, a time compares only by the wall
+		// clock.
 		_, ok = r.hit("r", now.Round(0).Add(time.Hour))
 		require.False(t, ok)
 	})
 }
 
-// TestExpiryAfterSuspendWhileRefreshing: neither a refresh under way nor the pause after one that
-// failed lets a token be used after the wall clock says that it has expired.
-func TestExpiryAfterSuspendWhileRefreshing(t *testing.T) {
+// TestExpiryAfterSuspendDuringRefresh checks that a token isn't returned after its expiry by the wall
+// clock, even during a refresh or the pause after a failed one.
+func TestExpiryAfterSuspendDuringRefresh(t *testing.T) {
 	for name, takes := range map[string]time.Duration{"under way": 2 * time.Minute, "failed": time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
 				r := primed(t, 24*time.Hour, 0)
 				r.set(func() { r.down, r.takes = errors.New("down"), takes })
 				time.Sleep(24*time.Hour - 10*time.Second)
-				r.epoch = r.epoch.Add(23 * time.Hour) // most of which the machine has slept through
+				r.epoch = r.epoch.Add(23 * time.Hour) // the machine was suspended for most of it
 				expiry := r.token(t).ExpiresOn
 				time.Sleep(time.Until(expiry) - 1)
 				require.Equal(t, "r#1", r.token(t).Token)
@@ -63,12 +63,12 @@ func TestExpiryAfterSuspendWhileRefreshing(t *testing.T) {
 	}
 }
 
-// TestWallClockSetBack: a token does not live longer because somebody has set the clock.
+// TestWallClockSetBack checks that setting the wall clock back doesn't extend a token's lifetime.
 func TestWallClockSetBack(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		require.Equal(t, "r#1", r.token(t).Token)
-		r.epoch = r.epoch.Add(-time.Hour) // by the monotonic clock an hour has passed, by the wall clock none
+		r.epoch = r.epoch.Add(-time.Hour) // an hour has passed on the monotonic clock, and none on the wall clock
 		token, err := r.want(t.Context(), "r", "")
 		require.NoError(t, err)
 		require.Equal(t, "r#2", token.Token)
@@ -80,11 +80,11 @@ func TestHitsTakeNoLock(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		time.Sleep(55 * time.Minute)
 		r.set(func() { r.takes = time.Minute })
-		r.token(t) // a refresh is under way, and held still
+		r.token(t) // starts a refresh, which blocks
 		go r.want(t.Context(), "other", "")
 		synctest.Wait()
-		r.script.Lock()   // requests cannot even be counted
-		r.cache.mu.Lock() // as a landing flight does
+		r.script.Lock()   // no request can start
+		r.cache.mu.Lock() // as a flight that ends does
 		for range 100 {
 			token, err := r.want(t.Context(), "r", "")
 			require.NoError(t, err)
@@ -105,7 +105,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	}))
 }
 
-func TestThrowAwayResourcesAreSwept(t *testing.T) {
+func TestUnusedResourcesAreSwept(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, 24*time.Hour, time.Hour)
 		r.set(func() { r.life, r.refresh = time.Hour, 0 })
@@ -115,7 +115,7 @@ func TestThrowAwayResourcesAreSwept(t *testing.T) {
 		}
 		require.Len(t, r.entries, 10_001)
 		time.Sleep(2 * time.Hour)
-		r.token(t) // its refresh lands
+		r.token(t) // its refresh ends
 		time.Sleep(time.Second)
 		synctest.Wait()
 		require.Len(t, r.entries, 1)
@@ -142,8 +142,8 @@ func TestCacheIsBounded(t *testing.T) {
 	})
 }
 
-// TestSweepSparesFlights: a herd stays one flight, and a failure remembered, whatever is swept.
-func TestSweepSparesFlights(t *testing.T) {
+// TestSweepKeepsFlights checks that a sweep removes neither a running flight nor a remembered failure.
+func TestSweepKeepsFlights(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -177,14 +177,15 @@ func TestSweepSparesFlights(t *testing.T) {
 	})
 }
 
-// TestSweptEntry: what lands in a swept entry does not stand in its successor's way.
+// TestSweptEntry checks that the result of a flight in a swept entry doesn't affect the entry that replaced
+// it.
 func TestSweptEntry(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		release := make(chan struct{})
 		r.set(func() {
 			r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
-				<-release // a transport that is stuck for longer than a flight may take
+				<-release // a transport that is stuck beyond the flight's deadline
 				return azcore.AccessToken{Token: "older", ExpiresOn: time.Now().Add(time.Hour)}, nil
 			}
 		})
@@ -203,8 +204,9 @@ func TestSweptEntry(t *testing.T) {
 	})
 }
 
-// TestFullCacheLosesATenth: of what could still be of use, a full cache gives up no more than that.
-func TestFullCacheLosesATenth(t *testing.T) {
+// TestFullCacheEvictsTenth checks that a full cache evicts at most a tenth of the entries that are still
+// useful.
+func TestFullCacheEvictsTenth(t *testing.T) {
 	c := newCache(false)
 	now := c.at(time.Now())
 	for n := range maxEntries {
@@ -215,8 +217,9 @@ func TestFullCacheLosesATenth(t *testing.T) {
 	require.Len(t, c.entries, maxEntries*9/10+1)
 }
 
-// TestFullOfFlights: entries that cannot be removed are not looked at for every further one.
-func TestFullOfFlights(t *testing.T) {
+// TestCacheFullOfFlights checks that entries that can't be removed aren't searched again for each new
+// entry.
+func TestCacheFullOfFlights(t *testing.T) {
 	c := newCache(false)
 	now := c.at(time.Now())
 	sweeps := 0
@@ -236,8 +239,9 @@ func TestFullOfFlights(t *testing.T) {
 	require.Equal(t, maxEntries, c.limit)
 }
 
-// TestDropLooksAgain: what Invalidate was to drop may have been replaced or swept when its turn comes.
-func TestDropLooksAgain(t *testing.T) {
+// TestDropAfterConcurrentChange checks that drop does nothing if the entry was replaced or swept before it
+// got the lock.
+func TestDropAfterConcurrentChange(t *testing.T) {
 	for name, change := range map[string]func(*cache){
 		"replaced": func(c *cache) {
 			e := c.entries["r"]
@@ -255,7 +259,7 @@ func TestDropLooksAgain(t *testing.T) {
 				defer close(done)
 				r.drop("r#1")
 			}()
-			time.Sleep(20 * time.Millisecond) // in which it comes as far as the lock
+			time.Sleep(20 * time.Millisecond) // until it waits for the lock
 			change(r.cache)
 			r.cache.mu.Unlock()
 			<-done
@@ -268,7 +272,7 @@ func TestDropLooksAgain(t *testing.T) {
 	}
 }
 
-// TestSweepsAreRare: a landing flight does not look at every entry each time.
+// TestSweepsAreRare checks that not every flight that ends looks at every entry.
 func TestSweepsAreRare(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)

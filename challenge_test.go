@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestReadKeyInAMountedDirectory(t *testing.T) {
+func TestReadKeyInMountedDirectory(t *testing.T) {
 	mounted, agent := t.TempDir(), t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(mounted, "a.key"), []byte("key"), 0o600))
 	for _, named := range []string{agent, mounted} { // the agent's own path, or the container's

@@ -29,7 +29,7 @@ func TestClaims(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		require.Equal(t, "r#1", r.token(t).Token, "others go on meanwhile")
+		require.Equal(t, "r#1", r.token(t).Token, "other callers don't wait")
 		callers.Wait()
 		require.Equal(t, 2, r.count(), "calls with the same claims share a flight")
 		require.Equal(t, "r#2", r.token(t).Token, "the result replaces the cached token")
@@ -61,12 +61,12 @@ func TestEarlierFlightDoesNotOverwriteClaims(t *testing.T) {
 	})
 }
 
-func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
+func TestFailedRefreshKeepsClaimsToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.down, r.takes = errors.New("down"), time.Minute })
 		time.Sleep(55 * time.Minute)
-		r.token(t) // a refresh takes off, and will fail
+		r.token(t) // starts a refresh, which will fail
 		synctest.Wait()
 		r.set(func() { r.down, r.takes = nil, time.Second })
 		_, err := r.want(t.Context(), "r", "revoked")
@@ -74,15 +74,16 @@ func TestFailedRefreshLeavesTheTokenOfClaimsAlone(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		require.Equal(t, "r#3", r.token(t).Token)
 		synctest.Wait()
-		require.Equal(t, 3, r.count(), "a token of ten minutes was renewed")
+		require.Equal(t, 3, r.count(), "a token that is ten minutes old was renewed")
 		require.NotContains(t, r.logged.String(), "the cached token is still valid")
 		require.Contains(t, r.logged.String(), "token request failed, but another one has returned a token")
 	})
 }
 
-// TestRefreshUnderWayDoesNotBringBackADroppedToken: the host wasn't told of it. So the next call starts a
-// request that tells it, whichever of the two ends first.
-func TestRefreshUnderWayDoesNotBringBackADroppedToken(t *testing.T) {
+// TestInvalidateDuringRefresh checks that a refresh that began before Invalidate doesn't restore the
+// dropped token. The next call starts a request that names the token to the host, whichever of the two ends
+// first.
+func TestInvalidateDuringRefresh(t *testing.T) {
 	for _, refresh := range []time.Duration{500 * time.Millisecond, 10 * time.Second} {
 		t.Run(refresh.String(), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -94,7 +95,7 @@ func TestRefreshUnderWayDoesNotBringBackADroppedToken(t *testing.T) {
 					}
 				})
 				time.Sleep(55 * time.Minute)
-				r.token(t) // a refresh takes off
+				r.token(t) // starts a refresh
 				synctest.Wait()
 				r.drop("r#1")
 				r.set(func() { r.fetch, r.takes = nil, time.Second })
@@ -112,7 +113,7 @@ func TestRefreshUnderWayDoesNotBringBackADroppedToken(t *testing.T) {
 	}
 }
 
-func TestRefusedTokenComesBack(t *testing.T) {
+func TestHostReturnsRejectedToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.fetch = func(context.Context, string) (azcore.AccessToken, error) {
@@ -124,7 +125,7 @@ func TestRefusedTokenComesBack(t *testing.T) {
 			require.Equal(t, "the same", token.Token)
 		}
 		time.Sleep(55 * time.Minute)
-		r.token(t) // an ordinary refresh brings it once more
+		r.token(t) // an ordinary refresh returns it again
 		synctest.Wait()
 		_, err := r.want(t.Context(), "r", "revoked")
 		require.NoError(t, err)
@@ -135,12 +136,12 @@ func TestRefusedTokenComesBack(t *testing.T) {
 	})
 }
 
-// TestClaimsWinOverRefreshes: whichever of the two took off first and whichever lands first, the
-// token that answers the claims stays, and a refresh that fails leaves it alone.
+// TestClaimsWinOverRefreshes checks that the token of a request with claims stays, in whatever order that
+// request and a refresh start and end, and that a failed refresh doesn't affect it.
 func TestClaimsWinOverRefreshes(t *testing.T) {
 	for name, test := range map[string]struct {
 		claimsAfter, refreshTakes time.Duration // the claims flight takes a minute
-		down                      error         // what the refresh comes to
+		down                      error         // the refresh's error
 	}{
 		"refresh inside claims":         {-10 * time.Second, 10 * time.Second, nil},
 		"failed refresh inside claims":  {-10 * time.Second, 10 * time.Second, errors.New("down")},
@@ -171,7 +172,7 @@ func TestClaimsWinOverRefreshes(t *testing.T) {
 					require.Equal(t, "r#1", r.token(t).Token)
 				})
 				all.Wait()
-				time.Sleep(time.Hour - time.Since(start)) // all have landed
+				time.Sleep(time.Hour - time.Since(start)) // all have ended
 				require.Equal(t, "of claims", r.token(t).Token)
 				time.Sleep(30 * time.Minute)
 				require.Equal(t, "of claims", r.token(t).Token)
@@ -182,7 +183,7 @@ func TestClaimsWinOverRefreshes(t *testing.T) {
 	}
 }
 
-func TestLaterFlightReplacesTokenOfClaims(t *testing.T) {
+func TestLaterFlightReplacesClaimsToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		_, err := r.want(t.Context(), "r", "revoked")
@@ -216,8 +217,8 @@ func TestOlderClaimsDoNotOverwriteNewer(t *testing.T) {
 	})
 }
 
-// TestOvertakenTokenReplacesAnExpiredOne: what cannot be known better is better than nothing.
-func TestOvertakenTokenReplacesAnExpiredOne(t *testing.T) {
+// TestOvertakenTokenReplacesExpired checks that the token of an older request replaces an expired token.
+func TestOvertakenTokenReplacesExpired(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -236,7 +237,7 @@ func TestOvertakenTokenReplacesAnExpiredOne(t *testing.T) {
 	})
 }
 
-func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
+func TestFailedClaimsKeepToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.down = errors.New("down") })
@@ -251,7 +252,7 @@ func TestFailedClaimsLeaveTheTokenAlone(t *testing.T) {
 	})
 }
 
-func TestFailedClaimsDoNotPileUp(t *testing.T) {
+func TestFailedClaimsDoNotAccumulate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -264,9 +265,9 @@ func TestFailedClaimsDoNotPileUp(t *testing.T) {
 	})
 }
 
-// TestLeavingWhileAnotherTokenIsValid: a caller whose flight is still running when its context ends gets
-// the token that other claims have brought.
-func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
+// TestCanceledCallerGetsValidToken checks that a caller whose context ends before its flight gets the token
+// of another request with claims.
+func TestCanceledCallerGetsValidToken(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -282,7 +283,7 @@ func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 			defer cancel()
 			_, err := r.want(ctx, "r", "older")
-			require.ErrorIs(t, err, context.DeadlineExceeded, "claims are answered by their own flight alone")
+			require.ErrorIs(t, err, context.DeadlineExceeded, "a call with claims got the token of another flight")
 		})
 		synctest.Wait()
 		r.set(func() { r.takes = time.Second })
@@ -292,9 +293,9 @@ func TestLeavingWhileAnotherTokenIsValid(t *testing.T) {
 	})
 }
 
-// TestFailureOfAnOlderRefreshDelaysNothing: that it is still remembered does not keep a token of claims
-// from being renewed in time.
-func TestFailureOfAnOlderRefreshDelaysNothing(t *testing.T) {
+// TestOlderRefreshFailureDelaysNothing checks that the remembered failure of an older refresh doesn't delay
+// the renewal of a token that was acquired with claims.
+func TestOlderRefreshFailureDelaysNothing(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes, r.down = 4400*time.Millisecond, errors.New("down") })

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUsersRetryOptionsWin(t *testing.T) {
+func TestRetryOptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := always(answer(503, "", "Server: IMDS/1.0"))
 		cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
@@ -43,14 +43,14 @@ func TestUsersRetryOptionsWin(t *testing.T) {
 	})
 }
 
-func TestClientOptionsAreHonoured(t *testing.T) {
+func TestClientOptions(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	o := vm.InMemory()
 	count := new(counter)
 	o.PerCallPolicies = []policy.Policy{count}
 	o.PerRetryPolicies = []policy.Policy{count}
 	o.Telemetry.ApplicationID = "my-app"
-	o.APIVersion = "1999-01-01" // the host's business
+	o.APIVersion = "1999-01-01" // has no effect
 	o.Retry.MaxRetries = -1
 	cred, err := azhost.NewManagedIdentityCredential(o)
 	require.NoError(t, err)
@@ -70,8 +70,8 @@ func (c *counter) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// TestSlicesOfTheOptionsAreTheCallers: what happens to them after construction has no effect.
-func TestSlicesOfTheOptionsAreTheCallers(t *testing.T) {
+// TestOptionsAreCopied checks that changing the slices of the options after construction has no effect.
+func TestOptionsAreCopied(t *testing.T) {
 	wrong := policyFunc(func(*policy.Request) (*http.Response, error) { panic("not this credential's") })
 	inBubble(t, "changed after construction", nil, func(t *testing.T) {
 		w := always(answer(418, "", "Server: IMDS/1.0"))

@@ -15,12 +15,12 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	azidentity "github.com/azhost/azhost" // a user's file of azidentity, with the import changed
+	azidentity "github.com/azhost/azhost" // as in a file that used azidentity
 	"github.com/azhost/azhost/azhosttest"
 	"github.com/stretchr/testify/require"
 )
 
-// TestDropIn compiles and runs azidentity's own way of use.
+// TestDropIn compiles and runs code written for azidentity, with the import changed.
 func TestDropIn(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	vm.SetIdentities(azhosttest.UserAssigned("a"))
@@ -37,7 +37,7 @@ func TestDropIn(t *testing.T) {
 			},
 			ID: id,
 		}
-		opts.Source = azidentity.SourceIMDS // this machine may be another host; users need not
+		opts.Source = azidentity.SourceIMDS // this machine may be another host
 		cred, err := azidentity.NewManagedIdentityCredential(&opts)
 		require.NoError(t, err)
 		var asToken azcore.TokenCredential = cred
@@ -74,7 +74,7 @@ func TestScopes(t *testing.T) {
 	require.Equal(t, []string{vault + "/.default"}, scopes, "the caller's scopes were changed")
 }
 
-func TestCallersGetTheirOwnError(t *testing.T) {
+func TestCallersGetSeparateErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cred := onVM(t, always(answer(403, `{"error":"no","error_description":"never"}`, "Server: IMDS/1.0")))
 		errs := make([]error, 10)
@@ -91,7 +91,7 @@ func TestCallersGetTheirOwnError(t *testing.T) {
 	})
 }
 
-func TestErrorsAreNotRetriedByTheSDK(t *testing.T) {
+func TestSDKDoesNotRetryErrors(t *testing.T) {
 	type nonRetriable interface{ NonRetriable() }
 	var _ nonRetriable = (*azidentity.AuthenticationFailedError)(nil)
 	var _ nonRetriable = (*azidentity.CredentialUnavailableError)(nil)
@@ -113,8 +113,8 @@ func TestGetTokenHitAllocatesNothing(t *testing.T) {
 	}))
 }
 
-// TestTracedHitHasASpan: where somebody traces, each call is seen, a cached token or not.
-func TestTracedHitHasASpan(t *testing.T) {
+// TestTracedHit checks that a cached token has a span, too.
+func TestTracedHit(t *testing.T) {
 	var written safeBuffer
 	cred := onVM(t, always(goodToken), func(o *azidentity.ManagedIdentityCredentialOptions) { o.TracingProvider = spans(&written) })
 	for range 3 {
@@ -124,7 +124,7 @@ func TestTracedHitHasASpan(t *testing.T) {
 	require.Equal(t, 3, strings.Count(written.String(), "ManagedIdentityCredential.GetToken"), written.String())
 }
 
-func TestClaimsAreNotServedFromTheCache(t *testing.T) {
+func TestClaimsBypassCache(t *testing.T) {
 	imds := always(goodToken)
 	cred := onVM(t, imds)
 	for _, call := range []struct {
@@ -137,7 +137,7 @@ func TestClaimsAreNotServedFromTheCache(t *testing.T) {
 	}
 }
 
-func TestHostsRefreshIn(t *testing.T) {
+func TestRefreshIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		imds := always(answer(200, `{"access_token":"a.b.c","expires_in":"86400","refresh_in":"3600"}`, "Server: IMDS/1.0"))
 		cred := onVM(t, imds)
@@ -165,9 +165,9 @@ func (r *reader) Do(req *policy.Request) (*http.Response, error) {
 	return req.Next()
 }
 
-// TestNothingTravels: a flight belongs to no caller. What one caller's context says must not decide what
-// others get, nor be used when it has left.
-func TestNothingTravels(t *testing.T) {
+// TestFlightIgnoresCallerContext checks that a flight doesn't use values of a caller's context. Its result
+// is for other callers as well, and it may outlive the caller.
+func TestFlightIgnoresCallerContext(t *testing.T) {
 	values := new(reader)
 	var header http.Header
 	cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {

@@ -68,7 +68,7 @@ func Example_errors() {
 	case errors.Is(err, fs.ErrPermission):
 		fmt.Println("not in the group that may read the Arc agent's keys")
 	case errors.As(err, &failed):
-		fmt.Println("the host refused:", failed)
+		fmt.Println("the host rejected the request:", failed)
 	}
 	// Output: no managed identity here: use another credential
 }

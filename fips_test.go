@@ -14,9 +14,9 @@ import (
 
 func TestMain(m *testing.M) { hosttest.Main(m) }
 
-// TestServiceFabricUnderFIPS: the platform publishes the SHA-1 of its certificate, and under this mode
-// SHA-1 panics, in a goroutine of net/http that no program can guard. The mode is a start-up setting,
-// so this runs tests again.
+// TestServiceFabricUnderFIPS runs tests again in FIPS mode, which is a start-up setting. Service Fabric
+// publishes the SHA-1 of its certificate, and in FIPS mode crypto/sha1 panics, in a goroutine of net/http
+// where a program can't recover.
 func TestServiceFabricUnderFIPS(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)

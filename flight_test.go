@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestColdHerdIsOneFlight(t *testing.T) {
+func TestColdCallersShareFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		var herd sync.WaitGroup
@@ -33,7 +33,7 @@ func TestColdHerdIsOneFlight(t *testing.T) {
 	})
 }
 
-func TestResourcesFlySideBySide(t *testing.T) {
+func TestResourcesInParallel(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Second })
@@ -51,7 +51,7 @@ func TestResourcesFlySideBySide(t *testing.T) {
 	})
 }
 
-func TestCallersLeaveByTheirOwnContext(t *testing.T) {
+func TestCallersCancelSeparately(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -89,7 +89,8 @@ func TestCallersLeaveByTheirOwnContext(t *testing.T) {
 	})
 }
 
-// TestAttemptOutlivesItsCallers: a host that takes 12 s, and callers with 10 s, one after the other.
+// TestAttemptOutlivesItsCallers checks that a host that takes 12 s can respond although its callers, one
+// after another, time out after 10 s.
 func TestAttemptOutlivesItsCallers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -109,8 +110,9 @@ func TestAttemptOutlivesItsCallers(t *testing.T) {
 	})
 }
 
-// TestNoAttemptFollowsTheLastCaller: neither after an attempt that fails nor in a pause.
-func TestNoAttemptFollowsTheLastCaller(t *testing.T) {
+// TestNoAttemptAfterLastCaller checks that no attempt starts after the last caller has left, neither after
+// a failed attempt nor after a pause.
+func TestNoAttemptAfterLastCaller(t *testing.T) {
 	for name, test := range map[string]struct{ takes, pause time.Duration }{
 		"during the attempt": {time.Minute, 0},
 		"in the pause":       {time.Second, time.Minute},
@@ -155,7 +157,7 @@ func TestNoAttemptFollowsTheLastCaller(t *testing.T) {
 	}
 }
 
-func TestCancelledCallerStartsNothing(t *testing.T) {
+func TestCanceledCallerStartsNoFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -173,8 +175,9 @@ func TestCancelledCallerStartsNothing(t *testing.T) {
 	})
 }
 
-// TestCanceledCallerLearnsTheRememberedFailure: it may be why it was canceled.
-func TestCanceledCallerLearnsTheRememberedFailure(t *testing.T) {
+// TestCanceledCallerGetsRememberedFailure checks that a canceled caller gets the remembered failure, which
+// may be why it was canceled.
+func TestCanceledCallerGetsRememberedFailure(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newCache(false)
@@ -192,8 +195,9 @@ func TestCanceledCallerLearnsTheRememberedFailure(t *testing.T) {
 	})
 }
 
-// TestLeavingTheQueueIsNoFailure: the host was not asked.
-func TestLeavingTheQueueIsNoFailure(t *testing.T) {
+// TestCanceledInQueue checks that a caller that leaves the queue doesn't cause a remembered failure,
+// because no request was sent.
+func TestCanceledInQueue(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCache(false)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -208,7 +212,7 @@ func TestLeavingTheQueueIsNoFailure(t *testing.T) {
 	})
 }
 
-func TestCallersOfAnExpiredTokenJoinTheRefresh(t *testing.T) {
+func TestCallersJoinRefreshAfterExpiry(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes = 2 * time.Minute })
@@ -219,14 +223,14 @@ func TestCallersOfAnExpiredTokenJoinTheRefresh(t *testing.T) {
 		defer cancel()
 		_, err := r.want(ctx, "r", "")
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		token, err := r.want(t.Context(), "r", "") // the leaver did not cancel the background flight
+		token, err := r.want(t.Context(), "r", "") // the canceled caller did not cancel the background flight
 		require.NoError(t, err)
 		require.Equal(t, "r#2", token.Token)
 		require.Equal(t, 2, r.count())
 	})
 }
 
-func TestFlightHasADeadline(t *testing.T) {
+func TestFlightDeadline(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Hour })
@@ -237,7 +241,7 @@ func TestFlightHasADeadline(t *testing.T) {
 	})
 }
 
-func TestFailureIsSharedAndBrieflyRemembered(t *testing.T) {
+func TestFailureIsSharedAndRemembered(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -256,7 +260,7 @@ func TestFailureIsSharedAndBrieflyRemembered(t *testing.T) {
 			_, err := r.want(t.Context(), "r", "")
 			require.ErrorIs(t, err, r.down)
 		}
-		require.Equal(t, 5*time.Second, time.Since(start), "callers waited in turn")
+		require.Equal(t, 5*time.Second, time.Since(start), "callers waited one after another")
 		time.Sleep(900*time.Millisecond - 1)
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorIs(t, err, r.down)
@@ -286,7 +290,7 @@ func TestSuccessClearsRememberedFailures(t *testing.T) {
 	})
 }
 
-func TestPanicStrandsNobody(t *testing.T) {
+func TestPanicReleasesCallers(t *testing.T) {
 	for name, fetch := range map[string]func(context.Context, string) (azcore.AccessToken, error){
 		"panic":  func(context.Context, string) (azcore.AccessToken, error) { panic("policy bug") },
 		"goexit": func(context.Context, string) (azcore.AccessToken, error) { runtime.Goexit(); panic("unreachable") },
@@ -310,8 +314,8 @@ func TestPanicStrandsNobody(t *testing.T) {
 	}
 }
 
-// TestStuckTransport: one that ignores its context keeps no caller for longer than the flight should
-// have taken, and no one who comes after that.
+// TestStuckTransport checks that a Transport that ignores its context blocks neither its callers beyond the
+// flight's deadline nor later callers.
 func TestStuckTransport(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
@@ -329,7 +333,7 @@ func TestStuckTransport(t *testing.T) {
 		_, err := r.want(t.Context(), "r", "")
 		require.ErrorContains(t, err, "must honor its context")
 		require.Equal(t, stuckAfter, time.Since(start))
-		require.Equal(t, 2, r.count(), "two at a time")
+		require.Equal(t, 2, r.count(), "at most two requests at a time")
 		r.set(func() { r.fetch = nil })
 		time.Sleep(2 * failureMemory)
 		token, err := r.want(t.Context(), "r", "")
@@ -367,12 +371,12 @@ func TestStuckRefresh(t *testing.T) {
 	})
 }
 
-// TestOwnDeadlineIsAFailure: a flight that ends by its deadline is followed by a pause and
-// remembered like any other failure, however many calls come at that moment.
-func TestOwnDeadlineIsAFailure(t *testing.T) {
+// TestFlightDeadlineIsFailure checks that a flight that ends at its deadline is followed by a pause and
+// remembered, like any other failure, however many calls come at that moment.
+func TestFlightDeadlineIsFailure(t *testing.T) {
 	slow := func(ctx context.Context, _ string) (azcore.AccessToken, error) {
 		<-ctx.Done()
-		time.Sleep(time.Second) // to wind up
+		time.Sleep(time.Second) // cleanup after the deadline
 		return azcore.AccessToken{}, ctx.Err()
 	}
 	t.Run("refresh", func(t *testing.T) {
@@ -407,7 +411,7 @@ func TestOwnDeadlineIsAFailure(t *testing.T) {
 	})
 }
 
-func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
+func TestFlightDeadlineError(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.fetch = func(ctx context.Context, _ string) (azcore.AccessToken, error) {
@@ -419,9 +423,9 @@ func TestOwnDeadlineIsNotTheCallers(t *testing.T) {
 	})
 }
 
-// TestLateTokenOfALeftFlight: a request that ends with a token although its last caller had left, before
-// any attempt, as one of a policy that answers by itself may, does not replace the token of its successor.
-func TestLateTokenOfALeftFlight(t *testing.T) {
+// TestLateTokenOfAbandonedFlight checks that a flight whose last caller left before the first attempt
+// doesn't replace a later flight's token. Such a flight returns a token if a policy responds itself.
+func TestLateTokenOfAbandonedFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -437,7 +441,7 @@ func TestLateTokenOfALeftFlight(t *testing.T) {
 	})
 }
 
-// TestPanicIsLogged: with the stack, which no error has.
+// TestPanicIsLogged checks that a panic is logged with its stack, which errors don't have.
 func TestPanicIsLogged(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()

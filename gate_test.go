@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPauseReachesTheQueue: an attempt that already waits for its turn waits for the end of a pause
-// that the host asks for meanwhile.
-func TestPauseReachesTheQueue(t *testing.T) {
+// TestPauseDelaysQueue checks that an attempt that is waiting for its turn also waits for the end of a
+// pause that the host requests meanwhile.
+func TestPauseDelaysQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(true)
 		start := time.Now()
@@ -36,8 +36,8 @@ func TestPauseReachesTheQueue(t *testing.T) {
 	})
 }
 
-// TestLongerPauseStands: a host that asks for a minute and then for a second gets its minute.
-func TestLongerPauseStands(t *testing.T) {
+// TestLongerPauseWins checks that a later pause that ends earlier doesn't shorten the first one.
+func TestLongerPauseWins(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(false)
 		start := time.Now()
@@ -50,8 +50,8 @@ func TestLongerPauseStands(t *testing.T) {
 	})
 }
 
-// TestTurnEndsWithItsContext: and its place goes to the next in the queue, with its second.
-func TestTurnEndsWithItsContext(t *testing.T) {
+// TestCanceledTurn checks that an attempt that is canceled in the queue leaves its turn to the next one.
+func TestCanceledTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(true)
 		g.pauseFor(time.Hour, throttled429)
@@ -69,8 +69,8 @@ func TestTurnEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestLeaseEnds: an attempt that does not return keeps its slot for its timeout and ten seconds, but
-// never for longer than a flight may take.
+// TestLeaseEnds checks that an attempt that doesn't return keeps its slot for its timeout and ten seconds,
+// but never longer than a flight may take.
 func TestLeaseEnds(t *testing.T) {
 	for timeout, want := range map[time.Duration]time.Duration{
 		time.Minute:    70 * time.Second,
@@ -90,7 +90,7 @@ func TestLeaseEnds(t *testing.T) {
 					require.NoError(t, err)
 				}
 				require.Equal(t, want, time.Since(start))
-				leave() // late, and without effect
+				leave() // too late to have an effect
 				require.Len(t, g.slots, maxAttempts)
 				require.Len(t, g.rate, maxRate-maxAttempts)
 				time.Sleep(time.Hour)
@@ -101,7 +101,7 @@ func TestLeaseEnds(t *testing.T) {
 
 var throttled429 = &http.Response{StatusCode: 429, Header: http.Header{}, Body: http.NoBody, Request: &http.Request{}}
 
-// TestThrottledResponse is the host's own, but for the time that is left.
+// TestThrottledResponse checks that the response is the host's, except for the time that is left.
 func TestThrottledResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(false)
@@ -121,7 +121,8 @@ func TestThrottledResponse(t *testing.T) {
 	})
 }
 
-// TestUselessGate: a new gate would let more requests through than one that is in use.
+// TestUselessGate checks that a gate in use isn't dropped, because a new gate would let more requests
+// through.
 func TestUselessGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(true)

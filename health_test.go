@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHealth follows a resource through its life: asked for, refused, acquired, stale while the host
-// is down, expired, forgotten.
+// TestHealth follows a resource through its states: requested, rejected, acquired, stale while the host is
+// down, expired, forgotten.
 func TestHealth(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -63,8 +63,9 @@ func TestHealth(t *testing.T) {
 	})
 }
 
-// TestHealthMakesNoError: UnavailableError may log, and a probe asks for the health every few seconds.
-func TestHealthMakesNoError(t *testing.T) {
+// TestHealthDoesNotCallUnavailableError checks that Health doesn't call UnavailableError, which may log. A
+// probe may call Health every few seconds.
+func TestHealthDoesNotCallUnavailableError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made, observed := 0, make(chan azhost.Event, 1)
 		cred := onVM(t, always(refusedDial), func(o *azhost.ManagedIdentityCredentialOptions) {

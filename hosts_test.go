@@ -48,7 +48,7 @@ func TestDetection(t *testing.T) {
 	}
 }
 
-func TestHalfSetVariablesAreInTheError(t *testing.T) {
+func TestErrorNamesHalfSetVariables(t *testing.T) {
 	for _, name := range hostVariables {
 		t.Setenv(name, "")
 	}
@@ -69,7 +69,7 @@ func TestSourcePinsTheHost(t *testing.T) {
 	}
 }
 
-func TestConstructorRefuses(t *testing.T) {
+func TestConstructorErrors(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		options azhost.ManagedIdentityCredentialOptions
@@ -101,7 +101,7 @@ func TestConstructorRefuses(t *testing.T) {
 		{"negative timeout", azhost.ManagedIdentityCredentialOptions{ConnectTimeout: -time.Second}, "ConnectTimeout is negative: -1s"},
 		{"relative key directory", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, ArcKeyDirectory: "tokens"}, "not an absolute path"},
 		{"endpoint without scheme", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "169.254.169.254/metadata"}, "not an http or https URL"},
-		{"endpoint that is no URL", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://[::1"}, "not a URL"},
+		{"endpoint that isn't a URL", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://[::1"}, "not a URL"},
 		{"endpoint of a file", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "file:///etc/passwd"}, "not an http or https URL"},
 		{"endpoint without host", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http:///token"}, "has no host name"},
 		{"endpoint with query", azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceIMDS, Endpoint: "http://localhost/token?api-version=1"}, "query"},

@@ -53,7 +53,7 @@ func TestIMDSRequest(t *testing.T) {
 	}
 }
 
-func TestIMDSAnswersThatAreNoToken(t *testing.T) {
+func TestIMDSInvalidResponses(t *testing.T) {
 	const good = `"access_token":"secret.canary","expires_in":"3600"`
 	for _, test := range []struct {
 		name, body, want string
@@ -87,7 +87,7 @@ func TestIMDSAnswersThatAreNoToken(t *testing.T) {
 	}
 }
 
-func TestIMDSEcho(t *testing.T) {
+func TestIMDSResponseIdentity(t *testing.T) {
 	const id = "/subscriptions/s/resourceGroups/G/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
 	for _, test := range []struct {
 		name, echo string
@@ -99,9 +99,9 @@ func TestIMDSEcho(t *testing.T) {
 		{"in the other spelling", `"mi_res_id":"` + id + `"`, azhost.ResourceID(id), true},
 		{"none", `"x":1`, azhost.ResourceID(id), true},
 		{"another", `"msi_res_id":"` + id + `2"`, azhost.ResourceID(id), false},
-		{"of another kind is not compared", `"client_id":"other"`, azhost.ObjectID("o"), true},
+		{"another kind of ID is not compared", `"client_id":"other"`, azhost.ObjectID("o"), true},
 		{"another object", `"object_id":"other"`, azhost.ObjectID("o"), false},
-		{"not asked for", `"client_id":"any"`, nil, true},
+		{"no ID selected", `"client_id":"any"`, nil, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cred := onVM(t, always(answer(200, `{"access_token":"t","expires_in":3600,`+test.echo+`}`, "Server: IMDS/1.0")),
@@ -116,7 +116,7 @@ func TestIMDSEcho(t *testing.T) {
 	}
 }
 
-func TestIMDSRefusals(t *testing.T) {
+func TestIMDSRejections(t *testing.T) {
 	const imds = "Server: IMDS/150.870.65.1854"
 	notFound := `{"error":"invalid_request","error_description":"Identity not found"}`
 	for _, test := range []struct {
@@ -154,13 +154,13 @@ func TestIMDSRefusals(t *testing.T) {
 			require.ErrorContains(t, err, test.want)
 			require.ErrorContains(t, err, "GET http://169.254.169.254/metadata/identity/oauth2/token")
 			require.NotContains(t, err.Error(), "1d0ca74a", "a request ID differs each time")
-			require.NotContains(t, err.Error(), "api-version=", "the query has no place in an error")
-			require.Equal(t, 1, w.Requests(), "final answers are not retried")
+			require.NotContains(t, err.Error(), "api-version=", "the query must not be in an error")
+			require.Equal(t, 1, w.Requests(), "final responses are not retried")
 		})
 	}
 }
 
-func TestFailingIMDSIsWaitedFor(t *testing.T) {
+func TestFailingIMDSIsRetried(t *testing.T) {
 	for _, status := range []int{404, 410, 429, 500, 502, 503, 504, 511} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -182,12 +182,12 @@ func TestFailingIMDSIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestIMDSThatKeepsFailing(t *testing.T) {
+func TestIMDSKeepsFailing(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		last func(*http.Request) (*http.Response, error)
 	}{
-		{"IMDS's own 503", answer(503, `{"error":"unknown","error_description":"later"}`, "Server: IMDS/1.0")},
+		{"IMDS's 503", answer(503, `{"error":"unknown","error_description":"later"}`, "Server: IMDS/1.0")},
 		{"its host's 500", answer(500, "oops", "Server: Microsoft-IIS/10.0", "Content-Type: text/plain")},
 		{"a bare 410", answer(410, "")},
 		{"a bare 429", answer(429, "")},
@@ -243,14 +243,14 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// impostors are answers seen at IMDS's address that are not IMDS's.
+// impostors are responses of other programs that were seen at IMDS's address.
 var impostors = []struct {
 	name   string
 	answer func(*http.Request) (*http.Response, error)
 }{
 	{"a gateway's 503", answer(503, "<html>", "Server: nginx")},
 	{"a gateway's 504", answer(504, "<html>")},
-	{"a network that wants a login", answer(511, "<html>Sign in</html>")},
+	{"a network's login page", answer(511, "<html>Sign in</html>")},
 	{"a bare 410", answer(410, "")},
 	{"EC2's 404", answer(404, "<?xml version=\"1.0\"?><html><body>404 - Not Found</body></html>", "Server: EC2ws", "Content-Type: text/html")},
 	{"EC2's 401", answer(401, "<html>401 - Unauthorized</html>", "Server: EC2ws")},
@@ -282,7 +282,7 @@ func TestNotOnAzure(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := always(test.answer)
 				made := ""
-				moveOn := errors.New("what a chain moves on for")
+				moveOn := errors.New("unavailable")
 				cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
 					o.UnavailableError = func(message string) error { made = message; return moveOn }
 				})
@@ -290,10 +290,10 @@ func TestNotOnAzure(t *testing.T) {
 				_, err := token(t.Context(), cred)
 				unavailable := requireUnavailable(t, err)
 				require.Zero(t, time.Since(start))
-				require.Equal(t, 1, w.Requests(), "one attempt tells")
+				require.Equal(t, 1, w.Requests(), "one attempt is enough")
 				require.ErrorIs(t, err, moveOn)
 				if test.name == "refused" {
-					require.ErrorIs(t, err, syscall.ECONNREFUSED, "the cause beside what a chain moves on for")
+					require.ErrorIs(t, err, syscall.ECONNREFUSED, "the error must also wrap the cause")
 				}
 				require.Equal(t, unavailable.Error(), made)
 				require.NotContains(t, err.Error(), "token=x")
@@ -301,17 +301,17 @@ func TestNotOnAzure(t *testing.T) {
 
 				_, err = token(t.Context(), cred)
 				requireUnavailable(t, err)
-				require.Equal(t, 1, w.Requests(), "the verdict is remembered")
+				require.Equal(t, 1, w.Requests(), "the failure is remembered")
 				time.Sleep(1100 * time.Millisecond)
 				w.Answer = func(_ int, req *http.Request) (*http.Response, error) { return goodToken(req) }
 				_, err = token(t.Context(), cred)
-				require.NoError(t, err, "for about a second, not for ever")
+				require.NoError(t, err, "the failure is remembered for too long")
 			})
 		})
 	}
 }
 
-func TestEndpointInAnErrorIsLiteral(t *testing.T) {
+func TestEndpointInError(t *testing.T) {
 	const endpoint = "http://127.0.0.1:1/a%20b%25s"
 	for name, w := range map[string]*wire{"unavailable": always(refusedDial), "failed": always(answer(403, "", "Server: IMDS/1.0"))} {
 		_, err := token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = endpoint }))
@@ -320,13 +320,13 @@ func TestEndpointInAnErrorIsLiteral(t *testing.T) {
 	}
 }
 
-// refusals are those of the impostors that are final on a known host.
+// refusals are the impostors whose response is final on a known host.
 var refusals = map[string]bool{
 	"EC2's 401": true, "GCE's 403": true, "a captive portal": true, "a portal's large page": true, "a portal's redirect": true,
 	"JSON of something else": true, "an empty 200": true, "Docker Desktop, in English": true, "Docker Desktop, in Norwegian": true,
 }
 
-func TestRefusalsOfAKnownIMDSAreFinal(t *testing.T) {
+func TestKnownIMDSRejectionsAreFinal(t *testing.T) {
 	for _, test := range impostors {
 		if !refusals[test.name] {
 			continue
@@ -340,10 +340,10 @@ func TestRefusalsOfAKnownIMDSAreFinal(t *testing.T) {
 	}
 }
 
-func TestKnownIMDSIsWaitedFor(t *testing.T) {
+func TestKnownIMDSIsRetried(t *testing.T) {
 	for _, test := range impostors {
 		if refusals[test.name] {
-			continue // TestRefusalsOfAKnownIMDSAreFinal
+			continue // TestKnownIMDSRejectionsAreFinal
 		}
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -367,7 +367,7 @@ func TestKnownIMDSIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestIMDSRestarts: its host responds for it, then nothing does, then IMDS is back.
+// TestIMDSRestarts checks a restart of IMDS: first its host responds, then nothing, then IMDS.
 func TestIMDSRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
@@ -385,7 +385,7 @@ func TestIMDSRestarts(t *testing.T) {
 	})
 }
 
-func TestKnownIMDSThatVanishesIsAFailure(t *testing.T) {
+func TestKnownIMDSDisappears(t *testing.T) {
 	for _, test := range impostors {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -409,7 +409,7 @@ func TestKnownIMDSThatVanishesIsAFailure(t *testing.T) {
 	}
 }
 
-func TestSlowAnswerIsWaitedFor(t *testing.T) {
+func TestSlowIMDS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
 			select {
@@ -424,7 +424,7 @@ func TestSlowAnswerIsWaitedFor(t *testing.T) {
 	})
 }
 
-func TestContextEndsEveryWait(t *testing.T) {
+func TestContextEndsWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cred := onVM(t, always(answer(410, "")), known)
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)

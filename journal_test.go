@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// handler is a slog.Handler that does something else.
+// handler is a slog.Handler that calls do.
 type handler struct {
 	slog.Handler
 	do func()
@@ -26,7 +26,7 @@ func (h handler) Handle(context.Context, slog.Record) error { h.do(); return nil
 func (h handler) WithAttrs([]slog.Attr) slog.Handler        { return h }
 func logging(do func()) *slog.Logger                        { return slog.New(handler{slog.DiscardHandler, do}) }
 
-func TestSlowHandlerHoldsUpNobody(t *testing.T) {
+func TestSlowHandlerDoesNotBlockCallers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Second })
@@ -51,7 +51,7 @@ func TestSlowHandlerHoldsUpNobody(t *testing.T) {
 	})
 }
 
-func TestHandlerMayWantAToken(t *testing.T) {
+func TestHandlerCallsGetToken(t *testing.T) {
 	for name, down := range map[string]error{"success": nil, "failure": errors.New("down")} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -72,8 +72,8 @@ func TestHandlerMayWantAToken(t *testing.T) {
 	}
 }
 
-// TestStarterLeaves: the flight is logged once, with the starter's logger.
-func TestStarterLeaves(t *testing.T) {
+// TestFirstCallerIsCanceled checks that the flight is logged once, with the first caller's logger.
+func TestFirstCallerIsCanceled(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })
@@ -98,7 +98,7 @@ func TestStarterLeaves(t *testing.T) {
 	})
 }
 
-func TestPanickingHandlerOfARefresh(t *testing.T) {
+func TestHandlerPanicsDuringRefresh(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		time.Sleep(55 * time.Minute)
@@ -112,7 +112,7 @@ func TestPanickingHandlerOfARefresh(t *testing.T) {
 	})
 }
 
-// TestAbandonedFlightIsLogged: what no caller waits for any more is still worth a line.
+// TestAbandonedFlightIsLogged checks that a flight that ends without callers is logged.
 func TestAbandonedFlightIsLogged(t *testing.T) {
 	const lost = `level=WARN msg="azhost: token request failed after its last caller had left"`
 	for name, test := range map[string]struct {

@@ -24,7 +24,7 @@ import (
 // line is one line of a JSON log.
 type line map[string]any
 
-// jsonLog is a logger, and a function that returns what it has logged.
+// jsonLog returns a logger, and a function that returns what it has logged.
 func jsonLog(t *testing.T) (*slog.Logger, func() []line) {
 	var log safeBuffer
 	return slog.New(slog.NewJSONHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), func() []line {
@@ -50,9 +50,9 @@ func the(lines []line, message string) []line {
 	return found
 }
 
-// TestLogHasEveryAttempt: with number, status or error, request IDs and pause, at Debug. Durations are
-// strings, because JSON would make nanoseconds of them.
-func TestLogHasEveryAttempt(t *testing.T) {
+// TestAttemptsAreLogged checks that each attempt is logged at Debug with its number, status or error,
+// request IDs, and pause. Durations are strings, because in JSON they would be nanoseconds.
+func TestAttemptsAreLogged(t *testing.T) {
 	inBubble(t, "on a VM", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		ids := map[string]bool{}
@@ -99,7 +99,7 @@ func TestLogHasEveryAttempt(t *testing.T) {
 			pause, err := time.ParseDuration(a["pause"].(string))
 			require.NoError(t, err)
 			at, next := parseTime(t, a["time"]), parseTime(t, attempts[i+1]["time"])
-			require.InDelta(t, pause.Seconds(), next.Sub(at).Seconds(), 0.001, "the pause that was made")
+			require.InDelta(t, pause.Seconds(), next.Sub(at).Seconds(), 0.001, "the logged pause differs from the real one")
 		}
 	})
 	inBubble(t, "on Arc", nil, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestLogHasEveryAttempt(t *testing.T) {
 		}
 	})
 	for name, host := range map[string]func(*http.Request) (*http.Response, error){
-		"a token": goodToken, "a token after a while": nil, "a refusal": answer(400, "no"), "for ever": answer(503, "", "Retry-After: 7"), "no connection": droppedDial,
+		"a token": goodToken, "a token after a while": nil, "a rejection": answer(400, "no"), "always failing": answer(503, "", "Retry-After: 7"), "no connection": droppedDial,
 	} {
 		if host == nil {
 			host = lateBy(30*time.Second, refusedDial).Do
@@ -143,8 +143,8 @@ func TestLogHasEveryAttempt(t *testing.T) {
 	}
 }
 
-// TestPauseIsLoggedOnlyBeforeAnotherAttempt: the last line has none, whatever ends the attempts.
-func TestPauseIsLoggedOnlyBeforeAnotherAttempt(t *testing.T) {
+// TestLastAttemptHasNoPause checks that the last attempt's line has no pause, whatever ends the attempts.
+func TestLastAttemptHasNoPause(t *testing.T) {
 	for name, test := range map[string]struct {
 		host     func(*http.Request) (*http.Response, error)
 		deadline time.Duration
@@ -152,11 +152,11 @@ func TestPauseIsLoggedOnlyBeforeAnotherAttempt(t *testing.T) {
 	}{
 		"the schedule is over":  {answer(503, ""), time.Hour, 6},
 		"the pause is too long": {answer(503, "", "Retry-After: 100"), time.Hour, 1},
-		"the caller leaves in an attempt": {func(req *http.Request) (*http.Response, error) {
+		"the caller is canceled in an attempt": {func(req *http.Request) (*http.Response, error) {
 			time.Sleep(5 * time.Second)
 			return answer(503, "")(req)
 		}, time.Second, 1},
-		"a refusal": {answer(400, "", "Retry-After: 10"), time.Hour, 1},
+		"a rejection": {answer(400, "", "Retry-After: 10"), time.Hour, 1},
 	} {
 		inBubble(t, name, nil, func(t *testing.T) {
 			log, logged := jsonLog(t)
@@ -175,8 +175,9 @@ func TestPauseIsLoggedOnlyBeforeAnotherAttempt(t *testing.T) {
 	}
 }
 
-// TestEntrasTrailerIsInTheLog: support searches by it. It is different each time, so no error has it.
-func TestEntrasTrailerIsInTheLog(t *testing.T) {
+// TestEntraTrailerIsLogged checks that the log has Entra's trailer, which support searches by. Errors omit
+// it, because it differs each time.
+func TestEntraTrailerIsLogged(t *testing.T) {
 	const trailer = "Trace ID: 11111111-0000-0000-0000-000000000000 Correlation ID: 22222222-0000-0000-0000-000000000000 Timestamp: 2026-11-25 10:00:00Z"
 	for name, test := range map[string]struct{ body, want string }{
 		"JSON":        {`{"error":"invalid_request","error_description":"AADSTS700016: Not found.\r\n` + strings.ReplaceAll(trailer, "0 C", `0\r\nC`) + `"}`, trailer},
@@ -210,8 +211,9 @@ func parseTime(t *testing.T, v any) time.Time {
 	return at
 }
 
-// TestOutcomeWithoutACallerIsLogged: at Warn, with the error that no one gets.
-func TestOutcomeWithoutACallerIsLogged(t *testing.T) {
+// TestOutcomeWithoutCallerIsLogged checks that a failure without a caller is logged at Warn, with its
+// error.
+func TestOutcomeWithoutCallerIsLogged(t *testing.T) {
 	inBubble(t, "the caller has left", nil, func(t *testing.T) {
 		log, logged := jsonLog(t)
 		cred := onVM(t, always(func(req *http.Request) (*http.Response, error) {
@@ -254,7 +256,7 @@ func TestOutcomeWithoutACallerIsLogged(t *testing.T) {
 	})
 }
 
-// TestIdentityIsLogged: at Info, when the host is found.
+// TestIdentityIsLogged checks that the identity is logged at Info when the host is found.
 func TestIdentityIsLogged(t *testing.T) {
 	a := azhosttest.UserAssigned("a")
 	for id, want := range map[azhost.ManagedIDKind]string{
@@ -279,9 +281,10 @@ func TestIdentityIsLogged(t *testing.T) {
 	}
 }
 
-// TestAzureSDKsOwnSwitch: AZURE_SDK_GO_LOGGING=all writes to standard error what no Logger gets, beside
-// azcore's own lines. azcore reads it when a program starts, so this runs itself again.
-func TestAzureSDKsOwnSwitch(t *testing.T) {
+// TestAzureSDKLogging checks that AZURE_SDK_GO_LOGGING=all writes azhost's lines, for credentials without a
+// Logger, and azcore's to standard error. azcore reads the variable when a program starts, so the test runs
+// itself again.
+func TestAzureSDKLogging(t *testing.T) {
 	const variable = "AZHOST_TEST_SWITCH"
 	if os.Getenv(variable) != "" {
 		synctest.Test(t, func(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// This file is a sequential model of the cache: what each call returns and when, and which requests
-// are made, given what the host answers. modelrun_test.go compares the cache with it. The model
-// shares no code with the cache but its error values, so that a slip is not in both.
+// This file is a sequential model of the cache: what each call returns and when, and which requests are
+// sent, given the host's responses. modelrun_test.go compares the cache with it. The model shares only
+// error values with the cache, so that they don't share bugs.
 
 // moment is a time on both clocks, since the start of a run.
 type moment struct{ wall, mono time.Duration }
@@ -24,7 +24,7 @@ func (m moment) between(from, to moment) bool {
 	return from.wall <= m.wall && m.wall <= to.wall && from.mono <= m.mono && m.mono <= to.mono
 }
 
-// modelEntry is what is known of a resource.
+// modelEntry is what the model knows about a resource.
 type modelEntry struct {
 	token                string // "" for none
 	renew, dying, expiry moment
@@ -37,7 +37,7 @@ type modelEntry struct {
 	everDropped          bool
 }
 
-// outdated reports whether the host was not told of the token that a service has rejected.
+// outdated reports whether the flight's request didn't tell the host which token a service has rejected.
 func (e *modelEntry) outdated(f *modelFlight) bool {
 	return e.rejected != "" && f.rejected != e.rejected
 }
@@ -46,16 +46,16 @@ func (e *modelEntry) valid(now moment) bool { return e.token != "" && !e.expiry.
 
 // modelFlight is a request, from its start to its end.
 type modelFlight struct {
-	n           int // which it is, from 0
+	n           int // its number, from 0
 	resource    string
 	claims      string
 	plan        plan
-	attempt     int           // that is under way, or the next one
+	attempt     int           // the current one, or the next
 	attempting  bool          //
 	next        time.Duration // when the attempt or the pause ends
 	started     time.Duration
 	startedMono time.Duration
-	gone        bool // no call joins it any more
+	gone        bool // no more calls join it
 	overtaken   bool
 	kept        bool // it is a refresh
 	background  bool
@@ -69,11 +69,11 @@ type modelFlight struct {
 
 // modelCall is a call that has not returned.
 type modelCall struct {
-	n        int // which it is
+	n        int // its number
 	resource string
 	claims   string
 	ends     time.Duration // its context; 0: never
-	wait     time.Duration // the end of its wait for the refresh of a dying token; 0: it doesn't
+	wait     time.Duration // the end of its wait for the refresh of a dying token; 0 if it doesn't wait
 	refresh  *modelFlight  // the one that it waits for
 }
 
@@ -96,7 +96,7 @@ type modelRequest struct {
 	rejected        string // the token that the host is told to replace
 }
 
-// modelEvent is what an observer is told.
+// modelEvent is what Observe receives.
 type modelEvent struct {
 	at         time.Duration
 	flight     int
@@ -106,7 +106,7 @@ type modelEvent struct {
 	took       time.Duration
 }
 
-// jitter is what the cache has chosen at random, which the model checks and then knows.
+// jitter returns what the cache has chosen at random. The model checks it and then uses it.
 type jitter interface {
 	renewal(resource string) (at moment, refreshOn time.Duration) // of the cached token; refreshOn 0: none
 	memory(f int) (until moment, ok bool)                         // of a flight that failed
@@ -117,7 +117,7 @@ type model struct {
 	ahead   time.Duration // of the monotonic clock
 	entries map[string]*modelEntry
 	flights []*modelFlight
-	calls   []*modelCall // that wait
+	calls   []*modelCall // that are waiting
 	swept   moment
 	plans   func(n int, resource string) plan
 	seen    jitter
@@ -211,8 +211,8 @@ func (m *model) begin(f *modelFlight, rejected string) {
 	m.requests = append(m.requests, modelRequest{m.now, f.n, f.attempt, rejected})
 }
 
-// nextEvent returns when the next thing happens by itself, 0 if nothing does, and whether it is not
-// alone: no one can say then what comes first.
+// nextEvent returns the time of the next event, or 0 if there is none, and whether other events have the
+// same time, so that their order is undefined.
 func (m *model) nextEvent() (next time.Duration, tied bool) {
 	consider := func(t time.Duration) {
 		switch {
@@ -241,7 +241,7 @@ func (m *model) nextEvent() (next time.Duration, tied bool) {
 	return next, tied
 }
 
-// happen does what is due at this moment.
+// happen does what is due now.
 func (m *model) happen() {
 	for _, f := range m.flights {
 		if !f.returned && f.next == m.now {
@@ -288,7 +288,7 @@ func (m *model) proceed(f *modelFlight) {
 	f.next = m.now + f.plan.pause
 }
 
-// comeBack is the return of a flight's fetch.
+// comeBack ends a flight's fetch.
 func (m *model) comeBack(f *modelFlight, ok bool) {
 	f.returned = true
 	if f.over {
@@ -362,7 +362,7 @@ func (f *modelFlight) madeAttempts() int {
 	return f.attempt
 }
 
-// resolve lets a call return what its flight came to.
+// resolve returns a flight's result to a call.
 func (m *model) resolve(c *modelCall, result string, ok bool) {
 	if e := m.entries[c.resource]; !ok && c.claims == "" && e.valid(m.at()) {
 		result = e.token
@@ -415,7 +415,7 @@ func (m *model) drop(token string) {
 	}
 }
 
-// sweep removes what holds nothing of use.
+// sweep removes entries without anything useful.
 func (m *model) sweep() {
 	now := m.at()
 	for resource, e := range m.entries {
@@ -464,10 +464,10 @@ func (m *model) paused(e *modelEntry, resource string, retryAfter time.Duration)
 	return got
 }
 
-// remembered returns how long a failure answers for the host.
+// remembered returns until when a failure is remembered.
 func (m *model) remembered(f *modelFlight, retryAfter time.Duration) moment {
 	got, ok := m.seen.memory(f.n)
-	m.require(ok, "flight %d failed and is forgotten", f.n)
+	m.require(ok, "the failure of flight %d is not remembered", f.n)
 	from, to := m.at().plus(max(900*time.Millisecond, retryAfter)), m.at().plus(max(1100*time.Millisecond, retryAfter))
 	m.require(got.between(from, to), "flight %d is remembered until %v, want %v to %v", f.n, got, from, to)
 	return got

@@ -8,6 +8,6 @@ package azhost
 const (
 	// modelRuns is how many random runs TestModel makes.
 	modelRuns = 20_000
-	// modelJumps says that the clocks jump in them.
+	// modelJumps is whether the clocks jump in these runs.
 	modelJumps = true
 )

@@ -20,7 +20,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
-// modelRun is a cache and the model of it, under the same calls.
+// modelRun is a cache and its model, which get the same calls.
 type modelRun struct {
 	*cache
 	t       *testing.T
@@ -88,7 +88,7 @@ func (r *modelRun) plan(n int, resource string) plan {
 	default:
 		p.token = fmt.Sprintf("%s%d", resource, n)
 		if random.IntN(4) == 0 {
-			p.token = resource // as a host does that has a cache
+			p.token = resource // as from a host with a cache
 		}
 	}
 	p.panics = p.token == "" && p.retryAfter == 0 && random.IntN(4) == 0
@@ -99,9 +99,9 @@ func (r *modelRun) plan(n int, resource string) plan {
 	return p
 }
 
-// requester is what one call brings along.
+// requester returns the requester of one call.
 func (r *modelRun) requester() *requester {
-	var flights []int // that it has started and that have not finished
+	var flights []int // its unfinished flights
 	return &requester{
 		from: nowhere,
 		fetch: func(ctx context.Context, w want) (azcore.AccessToken, error) {
@@ -115,7 +115,7 @@ func (r *modelRun) requester() *requester {
 		observe: func(e Event) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			i, result := 0, "" // the oldest is the first to be given up
+			i, result := 0, "" // the oldest is dropped first
 			if e.Err == nil {
 				i = slices.IndexFunc(flights, func(n int) bool { return r.expiry[n].Equal(e.ExpiresOn) })
 				result = r.plan(flights[i], e.Resource).token
@@ -180,7 +180,7 @@ func (r *modelRun) fetch(ctx context.Context, w want, n int, p plan) (azcore.Acc
 	return token, nil
 }
 
-// resultOf is what a call returned, in the model's words.
+// resultOf describes the result of a call in the model's terms.
 func resultOf(token string, err error) string {
 	switch {
 	case err == nil:
@@ -218,7 +218,7 @@ func (r *modelRun) moment(i instant) moment {
 	return moment{time.Duration(i.wall - r.start.UnixNano()), time.Duration(i.mono)}
 }
 
-// advance lets time pass until end, and the model follow at everything that happens.
+// advance lets time pass until end, and updates the model at every event.
 func (r *modelRun) advance(end time.Duration) {
 	for {
 		next, tied := r.model.nextEvent()
@@ -232,7 +232,7 @@ func (r *modelRun) advance(end time.Duration) {
 		r.model.happen()
 		r.compare()
 		if next == end {
-			end++ // not at the same time as what the run does then
+			end++ // not at the same time as the run's next step
 		}
 	}
 	r.sleepUntil(end)
@@ -244,7 +244,7 @@ func (r *modelRun) sleepUntil(end time.Duration) {
 	r.model.now = end
 }
 
-// moments are the times at which something changes without an event.
+// moments returns the times at which something changes without an event.
 func (r *modelRun) moments() []time.Duration {
 	var all []time.Duration
 	add := func(at moment) {
@@ -401,7 +401,7 @@ func (r *modelRun) compare() {
 	m.require(seen <= len(m.entries), "%d states of %d entries", seen, len(m.entries))
 }
 
-// same requires that a list has grown as the model's has.
+// same requires that a list has the same new elements as the model's.
 func same[T comparable](r *modelRun, what string, got, want []T, compared *int) {
 	if !slices.Equal(got[*compared:], want[*compared:]) {
 		r.fail("%s: %+v, want %+v", what, got, want)
@@ -428,7 +428,7 @@ func TestModel(t *testing.T) {
 }
 
 func runModel(t *testing.T, seed uint64) {
-	defer time.Sleep(10 * time.Minute) // in which all goroutines end, even after a failure
+	defer time.Sleep(10 * time.Minute) // so that all goroutines end, even after a failure
 	r := newModelRun(t, seed)
 	for n := 5 + r.random.IntN(15); n > 0 && !r.tied; n-- {
 		r.step()

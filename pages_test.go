@@ -12,9 +12,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesNameTheirTests: every row of the threat model and of the comparison links to
-// tests, and they exist.
-func TestPagesNameTheirTests(t *testing.T) {
+// TestPagesLinkToTests checks that every row of the threat model and of the comparison links to tests that
+// exist.
+func TestPagesLinkToTests(t *testing.T) {
 	link := regexp.MustCompile(`\[([^\]]+)\]\((?:\.\./)?([\w/]+_test\.go)\)`)
 	name := regexp.MustCompile("`((?:Test|Fuzz)\\w+)`")
 	for page, least := range map[string]int{"SECURITY.md": 30, "docs/comparison.md": 12} {

@@ -17,13 +17,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These tests run on real time, so that callers run side by side, and check the order of what each of
-// them has seen.
+// These tests run in real time with concurrent callers, and check the order of the tokens that each of them
+// gets.
 
 // counter is a host whose tokens are numbered in the order in which their requests arrived.
 type counter struct {
 	refresh time.Duration
-	delay   time.Duration // at most, and at random
+	delay   time.Duration // the maximum of a random delay
 
 	n      atomic.Int64
 	atOnce atomic.Int64 // ordinary requests
@@ -53,16 +53,16 @@ func (h *counter) requester(claims bool) *requester {
 	})
 }
 
-// numberOf returns a token's number, and whether it is one of claims.
+// numberOf returns a token's number, and whether it was requested with claims.
 func numberOf(t *testing.T, token azcore.AccessToken) (n int64, claims bool) {
 	_, err := fmt.Sscan(token.Token, &n, &claims)
 	require.NoError(t, err)
 	return n, claims
 }
 
-// TestParallelCallersSeeNoOlderToken: while the token is renewed all the time, no caller gets one that is
-// older than one it has seen, there is one request at a time, and none that is not due.
-func TestParallelCallersSeeNoOlderToken(t *testing.T) {
+// TestParallelCallersGetNoOlderToken checks that while the token is renewed all the time, no caller gets an
+// older token than before, and that there is one request at a time, and only when it is due.
+func TestParallelCallersGetNoOlderToken(t *testing.T) {
 	c := newCache(false)
 	h := &counter{refresh: 200 * time.Microsecond, delay: 200 * time.Microsecond}
 	by := h.requester(false)
@@ -94,8 +94,8 @@ func TestParallelCallersSeeNoOlderToken(t *testing.T) {
 	require.EqualValues(t, h.n.Load(), c.flights)
 }
 
-// TestParallelInvalidate: a call that begins when Invalidate has returned gets another token, however
-// many callers and refreshes there are.
+// TestParallelInvalidate checks that a call that begins after Invalidate has returned gets another token,
+// however many callers and refreshes there are.
 func TestParallelInvalidate(t *testing.T) {
 	c := newCache(false)
 	h := &counter{refresh: 200 * time.Microsecond, delay: 200 * time.Microsecond}
@@ -125,15 +125,15 @@ func TestParallelInvalidate(t *testing.T) {
 	}
 }
 
-// TestParallelClaims: a call that begins after claims were answered gets no token of an ordinary request
-// that was sent before those claims came.
+// TestParallelClaims checks that a call that begins after a request with claims has ended doesn't get the
+// token of an ordinary request that was sent before it.
 func TestParallelClaims(t *testing.T) {
 	c := newCache(false)
 	h := &counter{refresh: 300 * time.Microsecond, delay: 300 * time.Microsecond}
 	ordinary, answering := h.requester(false), h.requester(true)
 	_, err := c.get(t.Context(), "r", "", ordinary)
 	require.NoError(t, err)
-	var rejected atomic.Int64 // requests up to this one were sent before claims that are answered
+	var rejected atomic.Int64 // requests up to this one were sent before a finished request with claims
 	var all sync.WaitGroup
 	for caller := range 3 {
 		all.Go(func() {
@@ -165,8 +165,8 @@ func TestParallelClaims(t *testing.T) {
 	require.EqualValues(t, 1, h.most.Load())
 }
 
-// TestParallelColdCallers: of callers who come together, and of whom some leave, each one who stays gets
-// the token of the one request.
+// TestParallelColdCallers checks that concurrent callers share one request, and that each one that isn't
+// canceled gets its token.
 func TestParallelColdCallers(t *testing.T) {
 	c := newCache(false)
 	h := &counter{delay: 50 * time.Microsecond}

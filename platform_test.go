@@ -26,7 +26,7 @@ func TestPlatformRequests(t *testing.T) {
 		name   string
 		source azhost.Source
 		id     azhost.ManagedIDKind
-		echo   string // of the answer
+		echo   string // in the response
 		want   string // method, URL, body
 		header http.Header
 	}{
@@ -72,7 +72,7 @@ func TestPlatformRequests(t *testing.T) {
 	}
 }
 
-func TestAzureMLWithoutADefaultIdentity(t *testing.T) {
+func TestAzureMLWithoutDefaultIdentity(t *testing.T) {
 	cred, err := onPlatform(t, azhost.SourceAzureML, always(func(req *http.Request) (*http.Response, error) {
 		require.True(t, req.URL.Query().Has("clientid"))
 		require.Empty(t, req.URL.Query().Get("clientid"))
@@ -84,7 +84,8 @@ func TestAzureMLWithoutADefaultIdentity(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestVariablesAreReadForEveryAttempt: a platform may change them while the program runs.
+// TestVariablesAreReadForEveryAttempt checks that variables are read for every attempt, because a platform
+// may change them while the program runs.
 func TestVariablesAreReadForEveryAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		setHost(t, azhost.SourceAppService)
@@ -110,10 +111,11 @@ func TestVariablesAreReadForEveryAttempt(t *testing.T) {
 	})
 }
 
-// TestErrorNamesTheEndpointThatWasAsked: not the one that the variable named at the beginning.
-func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
+// TestErrorNamesCurrentEndpoint checks that the error names the current endpoint, not that of the first
+// attempt.
+func TestErrorNamesCurrentEndpoint(t *testing.T) {
 	for name, w := range map[string]*wire{
-		"answer": always(answer(400, "")), "no answer": always(refusedDial), "redirect": always(answer(302, "")),
+		"response": always(answer(400, "")), "no response": always(refusedDial), "redirect": always(answer(302, "")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			cred, err := onPlatform(t, azhost.SourceAppService, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
@@ -126,7 +128,7 @@ func TestErrorNamesTheEndpointThatWasAsked(t *testing.T) {
 	}
 }
 
-func TestVariablesThatVanish(t *testing.T) {
+func TestVariableIsUnset(t *testing.T) {
 	for name, want := range map[string]string{
 		"IDENTITY_HEADER":   "IDENTITY_HEADER is not set. App Service sets it",
 		"IDENTITY_ENDPOINT": "IDENTITY_ENDPOINT is not set. App Service sets it",
@@ -144,7 +146,8 @@ func TestVariablesThatVanish(t *testing.T) {
 	}
 }
 
-// TestEndpointOption: a caller's endpoint wins over the variable, whose secret is still read.
+// TestEndpointOption checks that the option overrides the variable, and that the secret's variable is still
+// read.
 func TestEndpointOption(t *testing.T) {
 	cred, err := onPlatform(t, azhost.SourceAppService, always(func(req *http.Request) (*http.Response, error) {
 		require.Equal(t, "127.0.0.1:9", req.URL.Host)
@@ -160,10 +163,10 @@ func TestEndpointOption(t *testing.T) {
 	})
 	require.NoError(t, err)
 	_, err = token(t.Context(), cred)
-	require.ErrorContains(t, err, "GET http://127.0.0.1:9/token: ", "the error names the endpoint that was asked")
+	require.ErrorContains(t, err, "GET http://127.0.0.1:9/token: ", "the error must name the endpoint in use")
 }
 
-func TestPlatformRefusals(t *testing.T) {
+func TestPlatformRejections(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		source azhost.Source
@@ -188,7 +191,7 @@ func TestPlatformRefusals(t *testing.T) {
 		{"Azure ML, wrong identity", azhost.SourceAzureML, azhost.ClientID("me"), 400, "", []string{"Check that the identity is assigned to this compute"}},
 		{"Azure ML, a proxy's page", azhost.SourceAzureML, nil, 404, "<html>nginx</html>", []string{"404 Not Found: <html>nginx</html>. Azure ML was chosen"}},
 		{"Azure ML, wrong secret", azhost.SourceAzureML, nil, 401, "", []string{"Check that MSI_SECRET is"}},
-		{"a token for somebody else", azhost.SourceAppService, azhost.ClientID("me"), 200, `{"access_token":"canary","expires_in":"60","client_id":"you"}`,
+		{"another identity's token", azhost.SourceAppService, azhost.ClientID("me"), 200, `{"access_token":"canary","expires_in":"60","client_id":"you"}`,
 			[]string{`"you", not "me"`}},
 		{"HTML", azhost.SourceAzureML, nil, 200, "<html>", []string{"a page of HTML"}},
 	} {
@@ -209,7 +212,8 @@ func TestPlatformRefusals(t *testing.T) {
 	}
 }
 
-// TestPlatformsAreRetried: on IMDS's schedule, because their sidecar may start after the program.
+// TestPlatformsAreRetried checks that platforms are retried on IMDS's schedule, because their sidecar may
+// start after the program.
 func TestPlatformsAreRetried(t *testing.T) {
 	for status, want := range map[int]int{400: 1, 404: 1, 408: 6, 410: 6, 429: 6, 500: 6, 503: 6, 504: 6, 509: 6, 520: 6, 599: 6, 600: 1} {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
@@ -225,8 +229,9 @@ func TestPlatformsAreRetried(t *testing.T) {
 	}
 }
 
-// TestPlatformSecretIsNotWritten covers what TestNoSecretIsWritten does for the Arc agent's key.
-func TestPlatformSecretIsNotWritten(t *testing.T) {
+// TestPlatformSecretIsNotLeaked checks for platforms' secrets what TestSecretsAreNotLeaked checks for the
+// Arc agent's key.
+func TestPlatformSecretIsNotLeaked(t *testing.T) {
 	for name, body := range map[string]string{
 		"AppService": `{"error":"canary-secret"}`, "AzureML": `{"error":{"code":"x","message":"canary\u002dsecret"}}`,
 	} {
@@ -249,7 +254,7 @@ func TestPlatformSecretIsNotWritten(t *testing.T) {
 	}
 }
 
-func TestPlatformsRefuseAtConstruction(t *testing.T) {
+func TestPlatformConstructorErrors(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		source azhost.Source
@@ -261,7 +266,7 @@ func TestPlatformsRefuseAtConstruction(t *testing.T) {
 		{"Service Fabric, user-assigned", azhost.SourceServiceFabric, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "the application's manifest selects it"},
 		{"Azure ML by object ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ObjectID("me") }, "", "by client ID only"},
 		{"Azure ML by resource ID", azhost.SourceAzureML, func(o *azhost.ManagedIdentityCredentialOptions) { o.ID = azhost.ResourceID("me") }, "", "by client ID only"},
-		{"an endpoint that is no URL", azhost.SourceCloudShell, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "localhost:50342" }, "", "not an http or https URL"},
+		{"an invalid endpoint", azhost.SourceCloudShell, func(o *azhost.ManagedIdentityCredentialOptions) { o.Endpoint = "localhost:50342" }, "", "not an http or https URL"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			setHost(t, test.source)
@@ -278,8 +283,9 @@ func TestPlatformsRefuseAtConstruction(t *testing.T) {
 	}
 }
 
-// TestWrongEnvironment: one leftover variable must not stop a program whose chain would go on.
-func TestWrongEnvironment(t *testing.T) {
+// TestInvalidEnvironment checks GetToken's errors. The constructor succeeds, because one leftover variable
+// must not stop a program whose chain would continue.
+func TestInvalidEnvironment(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		source azhost.Source // "" detects
@@ -297,8 +303,8 @@ func TestWrongEnvironment(t *testing.T) {
 		{"no endpoint", azhost.SourceAppService, map[string]string{"IDENTITY_HEADER": "x"}, "IDENTITY_ENDPOINT is not set. App Service sets it"},
 		{"no secret", azhost.SourceAzureML, map[string]string{"MSI_ENDPOINT": "http://localhost/"}, "MSI_SECRET is not set. Azure ML sets it"},
 		{"Service Fabric over plain HTTP", "", map[string]string{"IDENTITY_ENDPOINT": "http://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 40)}, "is not an https URL"},
-		{"a thumbprint that is short", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 38)}, "40 hexadecimal digits"},
-		{"a thumbprint that is none", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y"}, "IDENTITY_SERVER_THUMBPRINT is not a SHA-1"},
+		{"a short thumbprint", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": strings.Repeat("0", 38)}, "40 hexadecimal digits"},
+		{"an invalid thumbprint", "", map[string]string{"IDENTITY_ENDPOINT": "https://localhost/", "IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y"}, "IDENTITY_SERVER_THUMBPRINT is not a SHA-1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET"} {
@@ -318,8 +324,9 @@ func TestWrongEnvironment(t *testing.T) {
 	}
 }
 
-// TestBlanksAroundVariables: env files leave a newline at the end.
-func TestBlanksAroundVariables(t *testing.T) {
+// TestVariablesAreTrimmed checks that white space around variables is removed, because env files leave a
+// newline at the end.
+func TestVariablesAreTrimmed(t *testing.T) {
 	setHost(t, azhost.SourceAppService)
 	t.Setenv("IDENTITY_ENDPOINT", " http://localhost:4141/msi/token\n")
 	t.Setenv("IDENTITY_HEADER", "x\r\n")
@@ -335,8 +342,9 @@ func TestBlanksAroundVariables(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestEndpointInTheOpenIsLogged: over plain HTTP, others on the network can read the tokens.
-func TestEndpointInTheOpenIsLogged(t *testing.T) {
+// TestPlainHTTPEndpointIsLogged checks that a plain HTTP endpoint on the network is logged, because others
+// on the network can read the tokens.
+func TestPlainHTTPEndpointIsLogged(t *testing.T) {
 	for endpoint, warned := range map[string]bool{
 		"http://localhost/token": false, "http://127.0.0.1/token": false, "http://[::1]/token": false,
 		"http://169.254.129.2:8081/token": false, "http://100.64.100.2:41580/MSI/token/": false, "http://[fe80::1]/token": false, "https://10.0.0.4/token": false,
@@ -358,9 +366,9 @@ func TestEndpointInTheOpenIsLogged(t *testing.T) {
 	}
 }
 
-// TestPlatformsOverTheWire: found by its variables alone, each platform gives a token for each
-// identity that it lets a program choose.
-func TestPlatformsOverTheWire(t *testing.T) {
+// TestPlatformsOverLoopback checks that each platform, detected by its variables, returns a token for each
+// identity that a program can select.
+func TestPlatformsOverLoopback(t *testing.T) {
 	type fake interface {
 		Setenv(testing.TB)
 		SetIdentities(...azhosttest.Identity)

@@ -29,13 +29,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shortSecrets are words and letters of honest answers, which are secrets in tests and in emulators.
+// shortSecrets also occur in ordinary responses. Tests and emulators use such secrets.
 var shortSecrets = []string{
 	"dummy", "token", "access_token", "error", "expires_on", "error_description", "message", "Bearer", "null", "true", "removed", "[removed]",
 	"1", "0", "a", "e", "{", `"`, ":", ",", "}", "\\", "20", "30", "GMT", " ", "Date", "secret",
 }
 
-// secretive is a host with a secret that it gives to its programs, and answers random answers.
+// secretive is a host that gives its programs a secret.
 type secretive struct {
 	source azhost.Source
 	name   string
@@ -52,7 +52,7 @@ var secretives = []secretive{
 	{azhost.SourceAzureArc, "Arc", func(string) map[string]string { return nil }},
 }
 
-// open is a credential of the host, whose answers to a request with the secret are w's.
+// open returns a credential for the host, which responds to requests with the secret as w does.
 func (h secretive) open(t *testing.T, secret string, w *wire, set ...func(*azhost.ManagedIdentityCredentialOptions)) *azhost.ManagedIdentityCredential {
 	if h.source != azhost.SourceAzureArc {
 		return credential(t, w, set...)
@@ -68,12 +68,12 @@ func (h secretive) open(t *testing.T, secret string, w *wire, set ...func(*azhos
 	}), append(set, func(o *azhost.ManagedIdentityCredentialOptions) { o.Source, o.ArcKeyDirectory = h.source, dir })...)
 }
 
-// sealed is a secret that no answer has.
+// sealed is a secret that occurs in no response.
 const sealed = "n0-such-w0rd"
 
-// TestSecretThatIsAWordOfTheAnswer: what is parsed is never redacted, so the outcome is that of a
-// secret that no answer has.
-func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
+// TestSecretOccursInResponse checks that a secret that occurs in a response doesn't change the outcome,
+// because responses are parsed before they are redacted.
+func TestSecretOccursInResponse(t *testing.T) {
 	type outcome struct {
 		Token    string
 		Expires  int64
@@ -128,11 +128,11 @@ func TestSecretThatIsAWordOfTheAnswer(t *testing.T) {
 			require.Equal(t, results[0], results[1], "%s, seed %d, secret %q", h.name, seed, secret)
 			outcomes[fmt.Sprint(results[0].Kind, results[0].Status, results[0].Paused)]++
 		}
-		require.Greater(t, len(outcomes), 8, "the answers are too alike: %v", outcomes)
+		require.Greater(t, len(outcomes), 8, "the responses are too similar: %v", outcomes)
 	}
 }
 
-// randomAnswer is a token, an error or something else. The headers are made anew for each request.
+// randomAnswer returns a token, an error, or something else. headers returns the headers of each response.
 func randomAnswer(random *rand.Rand) (status int, body string, headers func() []string) {
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }
 	status = []int{200, 200, 200, 202, 400, 401, 403, 404, 408, 429, 429, 500, 503, 503}[random.IntN(14)]
@@ -173,8 +173,8 @@ func randomAnswer(random *rand.Rand) (status int, body string, headers func() []
 	}
 }
 
-// TestSecretThatIsAnAge: the header is read after the redaction.
-func TestSecretThatIsAnAge(t *testing.T) {
+// TestSecretEqualsAge checks that a secret that occurs in the Age header doesn't change the expiry.
+func TestSecretEqualsAge(t *testing.T) {
 	for _, h := range secretives {
 		inBubble(t, h.name, h.env("72"), func(t *testing.T) {
 			now := time.Now()
@@ -185,13 +185,13 @@ func TestSecretThatIsAnAge(t *testing.T) {
 	}
 }
 
-// TestEmulatorsSecretIsItsToken: lowkey-vault and assumed-identity give out the token "dummy" for the
-// header "dummy".
-func TestEmulatorsSecretIsItsToken(t *testing.T) {
+// TestSecretEqualsToken checks a secret that is also the token. The emulators lowkey-vault and
+// assumed-identity return the token "dummy" for the header "dummy".
+func TestSecretEqualsToken(t *testing.T) {
 	for _, h := range secretives {
 		for n, secret := range shortSecrets {
 			if strings.ContainsAny(secret, "\"\\ ") {
-				continue // no token has these
+				continue // invalid in a token
 			}
 			inBubble(t, fmt.Sprint(h.name, " ", n), h.env(secret), func(t *testing.T) {
 				w := always(answer(200, fmt.Sprintf(`{"access_token":%q,"expires_on":"%d","token_type":"Bearer"}`, secret, time.Now().Add(time.Hour).Unix())))
@@ -204,8 +204,8 @@ func TestEmulatorsSecretIsItsToken(t *testing.T) {
 	}
 }
 
-// TestSecretIsNeverWritten, however an answer repeats it.
-func TestSecretIsNeverWritten(t *testing.T) {
+// TestSecretIsRedacted checks that a secret is removed, however a response repeats it.
+func TestSecretIsRedacted(t *testing.T) {
 	const plain = "canary-secret"
 	var written safeBuffer
 	azlog.SetListener(func(_ azlog.Event, text string) { fmt.Fprintln(&written, text) })
@@ -256,8 +256,8 @@ func TestSecretIsNeverWritten(t *testing.T) {
 	}
 }
 
-// TestSecretIsNeverWrittenInAnyForm that a reader could undo.
-func TestSecretIsNeverWrittenInAnyForm(t *testing.T) {
+// TestEncodedSecretIsRedacted checks that a secret is removed in every encoding that a reader could undo.
+func TestEncodedSecretIsRedacted(t *testing.T) {
 	const secret = `k3y+Value/With="Quote"&<Amp>\end`
 	escapedTwice, err := json.Marshal(map[string]string{"e": strconv.Quote(secret)})
 	require.NoError(t, err)
@@ -314,7 +314,7 @@ func TestSecretIsNeverWrittenInAnyForm(t *testing.T) {
 	}
 }
 
-// rawHost is App Service that writes a response as it is.
+// rawHost returns a credential for an App Service that sends response as it is.
 func rawHost(t *testing.T, secret, response string) *azhost.ManagedIdentityCredential {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -336,16 +336,16 @@ func rawHost(t *testing.T, secret, response string) *azhost.ManagedIdentityCrede
 	return credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
 }
 
-// TestSecretOfAMalformedResponse: net/http quotes what it can't parse.
-func TestSecretOfAMalformedResponse(t *testing.T) {
+// TestSecretInMalformedResponse checks net/http's errors, which quote what it can't parse.
+func TestSecretInMalformedResponse(t *testing.T) {
 	const secret = `k3y"with\quotes`
 	_, err := token(t.Context(), rawHost(t, secret, secret+" 400 Bad\r\n\r\n"))
 	require.ErrorContains(t, err, "[removed]")
 	require.NotContains(t, err.Error(), "k3y")
 }
 
-// TestSecretOutsideTheBody: an error's RawResponse has none in its reason, the names of its headers, and its
-// trailer.
+// TestSecretOutsideTheBody checks that an error's RawResponse has no secret in its reason phrase, header
+// names, and trailer.
 func TestSecretOutsideTheBody(t *testing.T) {
 	const secret = "canary-secret"
 	for name, response := range map[string]string{
@@ -368,9 +368,9 @@ func TestSecretOutsideTheBody(t *testing.T) {
 	}
 }
 
-// TestSecretThatIsAWordOfTheText: the response is read first, so that the error and the log differ from those
-// with another secret only where the secret is written.
-func TestSecretThatIsAWordOfTheText(t *testing.T) {
+// TestSecretOccursInText checks that the error and the log differ from those with another secret only where
+// the secret occurs.
+func TestSecretOccursInText(t *testing.T) {
 	const (
 		id   = "01234567-89ab-cdef-0123-456789abcdef"
 		body = `{"statusCode":400,"message":"No luck, Sam. Trace ID: ` + id + ` Correlation ID: ` + id + ` Timestamp: 2026-01-02 03:04:05Z","correlationId":"corr-1"}`
@@ -388,16 +388,16 @@ func TestSecretThatIsAWordOfTheText(t *testing.T) {
 			require.Equal(t, strings.ReplaceAll("corr-1", secret, "[removed]"), attempts[0]["correlationId"])
 			require.Contains(t, attempts[0]["entra"], strings.ReplaceAll(id, secret, "[removed]"))
 		})
-		inBubble(t, "no answer and "+secret, map[string]string{"IDENTITY_ENDPOINT": "http://localhost:4141/msi", "IDENTITY_HEADER": secret}, func(t *testing.T) {
+		inBubble(t, "no response and "+secret, map[string]string{"IDENTITY_ENDPOINT": "http://localhost:4141/msi", "IDENTITY_HEADER": secret}, func(t *testing.T) {
 			_, err := token(t.Context(), credential(t, always(refusedDial)))
 			require.ErrorContains(t, err, "Check that the app is running on the platform")
 		})
 	}
 }
 
-// TestNoSecretIsWritten drives both hosts through successes and failures with everything that
-// writes switched on, and searches what was written for keys and tokens.
-func TestNoSecretIsWritten(t *testing.T) {
+// TestSecretsAreNotLeaked runs both hosts through successes and failures with all logging and tracing
+// enabled, and searches the output for keys and tokens.
+func TestSecretsAreNotLeaked(t *testing.T) {
 	var written safeBuffer
 	azlog.SetListener(func(_ azlog.Event, text string) { fmt.Fprintln(&written, text) })
 	t.Cleanup(func() { azlog.SetListener(nil) })
@@ -417,7 +417,7 @@ func TestNoSecretIsWritten(t *testing.T) {
 		{"key sent back", azhost.SourceAzureArc, answer(500, `{"error":"x","error_description":"not canary-key"}`, "x-ms-request-id: canary-key")},
 		{"key sent back, spelled in another way", azhost.SourceAzureArc, answer(500, `{"error":"x","error_description":"not canary\u002dke\u0079"}`)},
 		{"key for an identity", azhost.SourceAzureArc, answer(200, `{"access_token":"x","expires_in":"60","client_id":"canary-key"}`)},
-		{"key refused", azhost.SourceAzureArc, challenge},
+		{"key rejected", azhost.SourceAzureArc, challenge},
 		{"key in a redirect", azhost.SourceAzureArc, answer(302, "", "Location: http://127.0.0.1/canary-key")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -451,14 +451,14 @@ func TestNoSecretIsWritten(t *testing.T) {
 	}
 	text := written.String()
 	for _, want := range []string{"ManagedIdentityCredential.GetToken", "token acquired", "token request failed", "Authorization"} {
-		require.True(t, strings.Contains(text, want), "%s: the test no longer sees what it searches", want)
+		require.True(t, strings.Contains(text, want), "%s: the test doesn't search all output", want)
 	}
 	if before, after, found := strings.Cut(text, "canary"); found {
 		t.Fatalf("a secret was written: %s>>> canary%.50s", before[max(0, len(before)-500):], after)
 	}
 }
 
-// spans is a provider whose spans write all that they are told.
+// spans returns a provider whose spans write everything that they record.
 func spans(w *safeBuffer) tracing.Provider {
 	return tracing.NewProvider(func(name, version string) tracing.Tracer {
 		return tracing.NewTracer(func(ctx context.Context, span string, o *tracing.SpanOptions) (context.Context, tracing.Span) {

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestStaleTokenIsRenewedBehindItsCallers(t *testing.T) {
+func TestStaleTokenIsRefreshedInBackground(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes = time.Minute })
@@ -37,7 +37,7 @@ func TestStaleTokenIsRenewedBehindItsCallers(t *testing.T) {
 	})
 }
 
-func TestRefreshOnIsTheSameOnEveryHit(t *testing.T) {
+func TestRefreshOnIsStable(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.life = 24 * time.Hour })
@@ -52,11 +52,11 @@ func TestRefreshOnIsTheSameOnEveryHit(t *testing.T) {
 		time.Sleep(time.Until(first.RefreshOn))
 		require.Equal(t, first, r.token(t))
 		synctest.Wait()
-		require.Equal(t, 2, r.count(), "asked at RefreshOn, as azcore's bearer policy does")
+		require.Equal(t, 2, r.count(), "calls at RefreshOn, as from azcore's bearer policy, must start one refresh")
 	})
 }
 
-func TestRefreshSurvivesAnOutage(t *testing.T) {
+func TestRefreshDuringOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, 24*time.Hour, 12*time.Hour)
 		r.set(func() { r.down = errors.New("down") })
@@ -105,7 +105,7 @@ func TestPauseAfterFailedRefresh(t *testing.T) {
 	})
 }
 
-func TestRefreshOutlivesTheCallerThatTriggeredIt(t *testing.T) {
+func TestRefreshOutlivesCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes = time.Minute })
@@ -119,7 +119,7 @@ func TestRefreshOutlivesTheCallerThatTriggeredIt(t *testing.T) {
 	})
 }
 
-// TestRefreshJoinsForegroundFlight: at most one ordinary flight at a time, for the cache and its callers.
+// TestRefreshJoinsForegroundFlight checks that a refresh and callers share one ordinary flight.
 func TestRefreshJoinsForegroundFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -132,15 +132,15 @@ func TestRefreshJoinsForegroundFlight(t *testing.T) {
 		time.Sleep(19 * time.Second)
 		require.Equal(t, "r#2", r.token(t).Token)
 		synctest.Wait()
-		require.Equal(t, 2, r.count(), "a second flight beside the one under way")
+		require.Equal(t, 2, r.count(), "a second flight was started")
 		time.Sleep(time.Minute)
 	})
 }
 
-func TestPausesBeginAnewAfterASuccess(t *testing.T) {
+func TestPausesResetAfterSuccess(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, 10*time.Hour, time.Hour)
-		step := func(d time.Duration, requests int) { // d later a call finds its token due, and that is the n-th request
+		step := func(d time.Duration, requests int) { // after d, a call finds its token due and sends the n-th request
 			t.Helper()
 			time.Sleep(d)
 			r.token(t)
@@ -160,7 +160,7 @@ func TestPausesBeginAnewAfterASuccess(t *testing.T) {
 	})
 }
 
-// TestJitterDiffers: those who start together do not go on together.
+// TestJitterDiffers checks that caches that start at the same time refresh at different times.
 func TestJitterDiffers(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -193,9 +193,9 @@ func TestJitterDiffers(t *testing.T) {
 	})
 }
 
-// TestDyingToken: in the last minute of a token its callers wait for the refresh under way, for 2 s
-// at most and never beyond what is left of it, and get the old token if it brings none. Before that
-// no caller waits.
+// TestDyingToken checks that in a token's last minute, its callers wait for the running refresh, for at
+// most 2 s and at most half of the remaining time, and get the old token if the refresh doesn't end by
+// then. Before the last minute, no caller waits.
 func TestDyingToken(t *testing.T) {
 	for _, test := range []struct {
 		name        string
@@ -205,14 +205,14 @@ func TestDyingToken(t *testing.T) {
 		waits       time.Duration
 		want        string
 	}{
-		{"a minute and more is left", time.Minute + time.Nanosecond, time.Second, nil, 0, 0, "r#1"},
-		{"the host is well", time.Minute, time.Second, nil, 0, time.Second, "r#2"},
+		{"more than a minute is left", time.Minute + time.Nanosecond, time.Second, nil, 0, 0, "r#1"},
+		{"the host responds", time.Minute, time.Second, nil, 0, time.Second, "r#2"},
 		{"the host is slow", time.Minute, 5 * time.Second, nil, 0, 2 * time.Second, "r#1"},
 		{"the host is down", time.Minute, time.Second, errors.New("down"), 0, time.Second, "r#1"},
-		{"the caller has no time", time.Minute, 5 * time.Second, nil, time.Second, time.Second, "r#1"},
-		{"the caller has none at all", time.Minute, 5 * time.Second, nil, -1, 0, "r#1"},
+		{"the caller has a deadline", time.Minute, 5 * time.Second, nil, time.Second, time.Second, "r#1"},
+		{"the caller is canceled", time.Minute, 5 * time.Second, nil, -1, 0, "r#1"},
 		{"two seconds are left", 2 * time.Second, 5 * time.Second, nil, 0, time.Second, "r#1"},
-		{"nothing much is left", 2, 5 * time.Second, nil, 0, 1, "r#1"},
+		{"two nanoseconds are left", 2, 5 * time.Second, nil, 0, 1, "r#1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -249,8 +249,8 @@ func TestDyingToken(t *testing.T) {
 	}
 }
 
-// TestRefreshThatFailsTooLate: an expired token is not reported as still valid.
-func TestRefreshThatFailsTooLate(t *testing.T) {
+// TestRefreshFailsAfterExpiry checks that an expired token isn't logged as still valid.
+func TestRefreshFailsAfterExpiry(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
 		r.set(func() { r.takes, r.down = 2*time.Minute, errors.New("down") })
@@ -263,8 +263,9 @@ func TestRefreshThatFailsTooLate(t *testing.T) {
 	})
 }
 
-// TestLeavingAStuckFlight: its late caller does not take the flight along that has replaced it.
-func TestLeavingAStuckFlight(t *testing.T) {
+// TestCanceledCallerOfStuckFlight checks that the caller of a stuck flight doesn't cancel the flight that
+// has replaced it.
+func TestCanceledCallerOfStuckFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.takes = time.Minute })

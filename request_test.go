@@ -17,9 +17,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEarlierExpiryCounts: of two fields that disagree, unless the Date header, or a past expires_on
-// without one, shows that the two clocks do. Then the log says so.
-func TestEarlierExpiryCounts(t *testing.T) {
+// TestEarlierExpiryWins checks that if expires_in and expires_on disagree, the earlier one counts, unless
+// the Date header, or a past expires_on without it, shows that the clocks disagree. That is logged.
+func TestEarlierExpiryWins(t *testing.T) {
 	for _, test := range []struct {
 		name          string
 		in, on        time.Duration // expires_in, and expires_on from now
@@ -27,12 +27,12 @@ func TestEarlierExpiryCounts(t *testing.T) {
 		dated, logged bool
 		want          time.Duration
 	}{
-		{name: "a go-between repeats an old answer", in: 24 * time.Hour, on: 20 * time.Minute, want: 20 * time.Minute},
-		{name: "and dates it", in: 24 * time.Hour, on: 20 * time.Minute, dated: true, want: 20 * time.Minute},
+		{name: "an intermediary repeats an old response", in: 24 * time.Hour, on: 20 * time.Minute, want: 20 * time.Minute},
+		{name: "an intermediary repeats an old response with a Date", in: 24 * time.Hour, on: 20 * time.Minute, dated: true, want: 20 * time.Minute},
 		{name: "expires_in is shorter", in: time.Hour, on: 2 * time.Hour, want: time.Hour},
 		{name: "a host that is 2 days ahead", in: time.Hour, on: 49 * time.Hour, date: 48 * time.Hour, dated: true, logged: true, want: time.Hour},
 		{name: "a host that is 2 days behind", in: time.Hour, on: -47 * time.Hour, date: -48 * time.Hour, dated: true, logged: true, want: time.Hour},
-		{name: "the same without a date", in: time.Hour, on: -47 * time.Hour, logged: true, want: time.Hour},
+		{name: "a host that is 2 days behind, without a Date", in: time.Hour, on: -47 * time.Hour, logged: true, want: time.Hour},
 		{name: "a few minutes apart", in: time.Hour, on: time.Hour - 4*time.Minute, date: -4 * time.Minute, dated: true, want: 56 * time.Minute},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -78,12 +78,12 @@ func TestResourceIsSentUnchanged(t *testing.T) {
 	}
 }
 
-// TestAgeOfACachedAnswer: the times of an answer count from when the host sent it, which is its Age before
-// it arrived. The Date of an old answer is no sign of a wrong clock.
-func TestAgeOfACachedAnswer(t *testing.T) {
+// TestAgeHeader checks that the times of a response count from when the host sent it, which is Age before
+// its arrival. The Date of an old response doesn't mean that a clock is wrong.
+func TestAgeHeader(t *testing.T) {
 	const age = 2 * time.Hour
 	for name, test := range map[string]struct {
-		on, in  time.Duration // from when the host sent the answer; 0 leaves the field out
+		on, in  time.Duration // from when the host sent the response; 0 leaves the field out
 		ahead   time.Duration // the host's clock
 		age     string
 		dated   bool
@@ -97,8 +97,8 @@ func TestAgeOfACachedAnswer(t *testing.T) {
 		"expires_in, without a Date":     {in: 3 * time.Hour, age: "7200", want: time.Hour},
 		"a clock that is ahead":          {on: 3 * time.Hour, ahead: time.Hour, age: "7200", dated: true, want: time.Hour},
 		"expired meanwhile":              {on: time.Hour, in: 24 * time.Hour, age: "7200", dated: true, want: -1},
-		"expires_in is over":             {in: time.Hour, age: "7200", want: -1},
-		"an Age that is no number":       {in: 3 * time.Hour, age: "old", want: 3 * time.Hour},
+		"expires_in has passed":          {in: time.Hour, age: "7200", want: -1},
+		"an Age that is not a number":    {in: 3 * time.Hour, age: "old", want: 3 * time.Hour},
 		"an Age that is negative":        {in: 3 * time.Hour, age: "-7200", want: 3 * time.Hour},
 		"an Age that is too large":       {in: 3 * time.Hour, age: "99999999999999999999", want: -1},
 		"refresh_in counts from then on": {in: 12 * time.Hour, age: "7200", want: 10 * time.Hour, refresh: 3 * time.Hour},
@@ -133,9 +133,9 @@ func TestAgeOfACachedAnswer(t *testing.T) {
 	}
 }
 
-// TestStaleTokenOfAGoBetween: a program in between repeats a cached answer, whose expires_in was true
-// once. The token counts as expired when it is, in whatever form the fields come.
-func TestStaleTokenOfAGoBetween(t *testing.T) {
+// TestIntermediaryReturnsStaleToken checks a cached response that an intermediary repeats, whose expires_in
+// is out of date. The token expires on time, whatever the form of the fields.
+func TestIntermediaryReturnsStaleToken(t *testing.T) {
 	unix := func(at time.Time) string { return fmt.Sprint(at.Unix()) }
 	for name, on := range map[string]func(time.Time) string{
 		"a string":                func(at time.Time) string { return `"` + unix(at) + `"` },
@@ -149,9 +149,9 @@ func TestStaleTokenOfAGoBetween(t *testing.T) {
 	} {
 		for in, value := range map[string]string{"expires_in": `"86399"`, "expires_in as a number": "86399", "expires_in with a fraction": "86399.0"} {
 			for dated, header := range map[string]func() string{
-				"without a date":              func() string { return "X: y" },
-				"with a date":                 func() string { return "Date: " + time.Now().UTC().Format(http.TimeFormat) },
-				"with a Date that is no date": func() string { return "Date: yesterday" },
+				"without a date":       func() string { return "X: y" },
+				"with a date":          func() string { return "Date: " + time.Now().UTC().Format(http.TimeFormat) },
+				"with an invalid Date": func() string { return "Date: yesterday" },
 			} {
 				inBubble(t, strings.Join([]string{name, in, dated}, " "), nil, func(t *testing.T) {
 					time.Sleep(15 * time.Hour) // from midnight into the afternoon
@@ -167,7 +167,7 @@ func TestStaleTokenOfAGoBetween(t *testing.T) {
 					time.Sleep(20*time.Minute + time.Second)
 					_, err = token(t.Context(), cred)
 					require.Equal(t, 2, w.Requests(), "an expired token was returned")
-					if dated == "with a date" { // else it might be this machine's clock that is wrong
+					if dated == "with a date" { // without it, this machine's clock might be wrong
 						require.ErrorContains(t, err, "the token has already expired")
 					}
 				})

@@ -32,7 +32,7 @@ func TestSpread(t *testing.T) {
 				require.Less(t, got, test.max)
 				different[got] = true
 			}
-			require.Greater(t, len(different), 10, "clients come back together")
+			require.Greater(t, len(different), 10, "clients retry at the same time")
 		})
 	}
 	require.Equal(t, time.Minute, spread(time.Minute, time.Minute))

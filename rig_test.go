@@ -17,20 +17,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rig is a cache in front of a host that a test scripts. Its fields are used in one bubble, whose
-// goroutines the test orders with synctest.Wait, and guarded against the race detector by script.
+// rig is a cache in front of a scripted host. Its fields are used in one bubble, where the test orders the
+// goroutines with synctest.Wait. script guards them, for the race detector.
 type rig struct {
 	*cache
 	logged log
 
 	script   sync.Mutex
 	requests int
-	down     error                                                                  // what the host answers instead of a token
+	down     error                                                                  // the host's error instead of a token
 	takes    time.Duration                                                          // how long it takes
 	life     time.Duration                                                          // of its tokens
 	refresh  time.Duration                                                          // their refresh_in
-	fetch    func(ctx context.Context, resource string) (azcore.AccessToken, error) // instead of all that
-	rejected []string                                                               // the tokens that claims flights were told of
+	fetch    func(ctx context.Context, resource string) (azcore.AccessToken, error) // replaces the fields above
+	rejected []string                                                               // the tokens that requests with claims were told of
 }
 
 func newRig() *rig {
@@ -74,17 +74,17 @@ func (r *rig) want(ctx context.Context, resource, claims string) (azcore.AccessT
 	return r.get(ctx, resource, claims, r.by(slog.New(slog.NewTextHandler(&r.logged, nil))))
 }
 
-// by is a credential with a logger.
+// by returns a requester with a logger.
 func (r *rig) by(log *slog.Logger) *requester {
 	return &requester{fetch: r.answer, log: log, from: nowhere}
 }
 
-// from is a credential with a host of its own.
+// from returns a requester with a separate host.
 func from(fetch func(context.Context) (azcore.AccessToken, error)) *requester {
 	return &requester{fetch: func(ctx context.Context, _ want) (azcore.AccessToken, error) { return fetch(ctx) }, from: nowhere}
 }
 
-// set changes what the host answers.
+// set changes how the host responds.
 func (r *rig) set(change func()) {
 	r.script.Lock()
 	defer r.script.Unlock()
@@ -124,8 +124,7 @@ func inBubble(t *testing.T, f func(t *testing.T)) {
 	})
 }
 
-// token wants a token without claims and requires that it gets one, without waiting unless the old
-// one is dying.
+// token gets a token without claims, and requires that it doesn't wait, unless the old token is dying.
 func (r *rig) token(t *testing.T) azcore.AccessToken {
 	t.Helper()
 	start := time.Now()
@@ -140,7 +139,7 @@ func (r *rig) token(t *testing.T) azcore.AccessToken {
 	return token
 }
 
-// primed is a rig whose cache holds a token for "r", fetched just now.
+// primed returns a rig whose cache holds a token for "r", fetched just now.
 func primed(t *testing.T, life, refresh time.Duration) *rig {
 	t.Helper()
 	r := newRig()

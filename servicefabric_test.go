@@ -47,7 +47,7 @@ func TestServiceFabricRequest(t *testing.T) {
 				require.Equal(t, "api-version=2019-07-01-preview&resource=https%3A%2F%2Fvault.azure.net", got.URL.RawQuery)
 				require.Equal(t, "canary-secret", got.Header.Get("Secret"))
 				require.Equal(t, "application/json", got.Header.Get("Accept"))
-				require.Equal(t, 1, got.ProtoMajor, "HTTP/2 might come with somebody else's connections")
+				require.Equal(t, 1, got.ProtoMajor, "HTTP/2 might use connections of another client")
 			})
 		}
 	}
@@ -62,7 +62,8 @@ func colons(s string) string {
 	return strings.Join(pairs, ":") + "\r\n"
 }
 
-// TestPin: nothing of a request reaches a host with another certificate, which is not asked twice.
+// TestPin checks that nothing of a request reaches a host with another certificate, and that azhost doesn't
+// retry.
 func TestPin(t *testing.T) {
 	for name, client := range map[string]*http.Client{"default": nil, "plain": {}, "trusting": {Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
@@ -84,7 +85,8 @@ func TestPin(t *testing.T) {
 	}
 }
 
-// TestPinOfNewConnections: the certificate is checked again when the platform changes it.
+// TestPinOfNewConnections checks that the certificate of new connections is checked, because the platform
+// may change it.
 func TestPinOfNewConnections(t *testing.T) {
 	server := fabric(t, func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Connection", "close")
@@ -101,8 +103,8 @@ func TestPinOfNewConnections(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestPinLeavesTheCallersClientAlone: neither its checks nor its redirects change.
-func TestPinLeavesTheCallersClientAlone(t *testing.T) {
+// TestPinDoesNotModifyClient checks that the TLS checks and redirects of the caller's client don't change.
+func TestPinDoesNotModifyClient(t *testing.T) {
 	server := fabric(t, fabricToken)
 	transport := &http.Transport{}
 	client := &http.Client{Transport: transport}
@@ -126,7 +128,7 @@ func TestServiceFabricRedirect(t *testing.T) {
 	}
 }
 
-func TestServiceFabricRefusals(t *testing.T) {
+func TestServiceFabricRejections(t *testing.T) {
 	for code, want := range map[string]string{
 		"ManagedIdentityNotFound": "Check that the application's manifest binds an identity",
 		"SecretHeaderNotFound":    "Check that IDENTITY_HEADER is",
@@ -146,7 +148,7 @@ func TestServiceFabricRefusals(t *testing.T) {
 	}
 }
 
-func TestServiceFabricRefusesAtConstruction(t *testing.T) {
+func TestServiceFabricConstructorErrors(t *testing.T) {
 	dial := func(context.Context, string, string) (net.Conn, error) { panic("never") }
 	for _, test := range []struct {
 		name   string
@@ -160,10 +162,10 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 		{"another round tripper", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: http.NewFileTransport(http.Dir("."))}
 		}, "must be nil or an *http.Transport"},
-		{"TLS dialled by the caller", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
+		{"TLS dialed by the caller", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: &http.Transport{DialTLSContext: dial}}
 		}, "must not set DialTLS"},
-		{"a check of the caller's", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
+		{"a caller's check", nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{
 				VerifyConnection: func(tls.ConnectionState) error { return nil },
 			}}}
@@ -184,8 +186,8 @@ func TestServiceFabricRefusesAtConstruction(t *testing.T) {
 	}
 }
 
-// TestServiceFabricRevocation: a client that handles it says so, and claims name the refused token by
-// its hash. Tokens for such clients are no others'.
+// TestServiceFabricRevocation checks that a client that handles revocation says so, and that claims name
+// the rejected token by its hash. Tokens for such clients are cached separately.
 func TestServiceFabricRevocation(t *testing.T) {
 	var asked []url.Values
 	fabric(t, func(w http.ResponseWriter, req *http.Request) {

@@ -22,8 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSharedCacheOutlivesItsCredentials: programs that make a credential for every use ask once, and go
-// on when the host is down.
+// TestSharedCacheOutlivesItsCredentials checks that a program that creates a credential for every use sends
+// one request, and gets the cached token while the host is down.
 func TestSharedCacheOutlivesItsCredentials(t *testing.T) {
 	for name, transport := range map[string]policy.Transporter{"no Transport": nil, "one client": new(http.Client)} {
 		t.Run(name, func(t *testing.T) {
@@ -59,9 +59,9 @@ func TestSharedCacheOutlivesItsCredentials(t *testing.T) {
 	}
 }
 
-// TestAtMostAThousandIdentities: the useless ones go first, then any, and a credential whose cache has
-// gone goes on with it.
-func TestAtMostAThousandIdentities(t *testing.T) {
+// TestAtMostThousandIdentities checks that useless caches are dropped first, then any, and that a
+// credential keeps a cache that was dropped.
+func TestAtMostThousandIdentities(t *testing.T) {
 	endpoint := "http://127.0.0.1:1/" + rand.Text() // nothing is sent there
 	build := func(n int) *ManagedIdentityCredential {
 		cred, err := NewManagedIdentityCredential(&ManagedIdentityCredentialOptions{
@@ -82,10 +82,10 @@ func TestAtMostAThousandIdentities(t *testing.T) {
 	}
 	first := build(0)
 	fill(first)
-	for n := range 3 * maxShared { // of no use
+	for n := range 3 * maxShared { // useless
 		build(1 + n)
 	}
-	require.Same(t, first.cache, build(0).cache, "dropped, although there were useless ones")
+	require.Same(t, first.cache, build(0).cache, "dropped although there were useless caches")
 	held := []*ManagedIdentityCredential{first}
 	for n := range maxShared + 10 {
 		cred := build(-1 - n)
@@ -121,7 +121,7 @@ func TestRegistryIsBounded(t *testing.T) {
 	}
 }
 
-// TestUselessCache: one with a valid token, a flight or a recent failure is not.
+// TestUselessCache checks that a cache with a valid token, a flight, or a recent failure isn't useless.
 func TestUselessCache(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
@@ -138,9 +138,9 @@ func TestUselessCache(t *testing.T) {
 	})
 }
 
-// TestWhatIsNotShared: credentials that may get another token, or by another way, have caches of
-// their own.
-func TestWhatIsNotShared(t *testing.T) {
+// TestSeparateCaches checks that credentials that may get different tokens, or get them in another way,
+// don't share a cache.
+func TestSeparateCaches(t *testing.T) {
 	for _, name := range []string{"IDENTITY_HEADER", "MSI_SECRET"} {
 		t.Setenv(name, "secret")
 	}

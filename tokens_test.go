@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// credential is one in front of the rig.
+// credential returns a credential in front of the rig.
 func (r *rig) credential() *ManagedIdentityCredential {
 	return &ManagedIdentityCredential{cache: r.cache, revocable: r.cache, requester: *r.by(nil)}
 }
@@ -85,12 +85,12 @@ func TestTokensYieldsEachRenewal(t *testing.T) {
 			require.NoError(t, y.err)
 			require.Equal(t, time.Duration(n)*55*time.Minute+time.Duration(n+1)*time.Millisecond, y.after)
 		}
-		require.Equal(t, 5, r.count(), "requests beside those of the schedule")
+		require.Equal(t, 5, r.count(), "requests outside the schedule")
 	})
 }
 
-// TestTokensOfAnIdleProgram: a call after 25 h finds a token that has long to live.
-func TestTokensOfAnIdleProgram(t *testing.T) {
+// TestTokensInIdleProgram checks that a call after 25 h gets a token that is still valid for long.
+func TestTokensInIdleProgram(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.life = 24 * time.Hour })
@@ -104,8 +104,9 @@ func TestTokensOfAnIdleProgram(t *testing.T) {
 	})
 }
 
-// TestTokensWithASlowLoop: a loop that was away for longer than a token lives gets a fresh one next.
-func TestTokensWithASlowLoop(t *testing.T) {
+// TestTokensWithSlowLoop checks that a loop body that takes longer than a token's lifetime gets a fresh
+// token next.
+func TestTokensWithSlowLoop(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		n := 0
@@ -121,8 +122,8 @@ func TestTokensWithASlowLoop(t *testing.T) {
 	})
 }
 
-// TestTokensWithoutAHost: every failed attempt is yielded once, after the pauses of refreshes.
-func TestTokensWithoutAHost(t *testing.T) {
+// TestTokensWithoutHost checks that every failed attempt is yielded once, after the pauses of refreshes.
+func TestTokensWithoutHost(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -137,7 +138,7 @@ func TestTokensWithoutAHost(t *testing.T) {
 		require.GreaterOrEqual(t, len(all), 8)
 		require.Equal(t, len(all), r.count())
 
-		for range 10 { // others fail meanwhile, which is nothing to the stream
+		for range 10 { // other callers' failures don't affect the stream
 			_, err := r.want(t.Context(), "r", "")
 			require.ErrorIs(t, err, r.down)
 			time.Sleep(2 * time.Second)
@@ -145,10 +146,10 @@ func TestTokensWithoutAHost(t *testing.T) {
 		require.LessOrEqual(t, len(s.soFar()), len(all)+1)
 
 		r.set(func() { r.down = nil })
-		token, err := r.want(t.Context(), "r", "") // another caller finds the host well
+		token, err := r.want(t.Context(), "r", "") // another caller gets a token
 		require.NoError(t, err)
 		all = s.soFar()
-		require.Equal(t, token.Token, all[len(all)-1].token, "not yielded as soon as it is there")
+		require.Equal(t, token.Token, all[len(all)-1].token, "not yielded at once")
 		asked := r.count()
 		time.Sleep(54 * time.Minute)
 		require.Len(t, s.end(), len(all))
@@ -156,8 +157,8 @@ func TestTokensWithoutAHost(t *testing.T) {
 	})
 }
 
-// TestTokensThroughAnOutage: a refresh that fails is no error while the token is valid.
-func TestTokensThroughAnOutage(t *testing.T) {
+// TestTokensDuringOutage checks that a failed refresh isn't an error while the token is valid.
+func TestTokensDuringOutage(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		s := r.stream(t, "")
@@ -179,7 +180,7 @@ func TestTokensThroughAnOutage(t *testing.T) {
 	})
 }
 
-// TestTokensAreShared: streams and callers make no more requests than one of them would.
+// TestTokensAreShared checks that streams and callers send no more requests than one of them would.
 func TestTokensAreShared(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -194,8 +195,8 @@ func TestTokensAreShared(t *testing.T) {
 	})
 }
 
-// TestTokensAfterInvalidate: a token that a service refused is replaced at once, and so is one that
-// another caller's claims replace.
+// TestTokensAfterInvalidate checks that a token that a service rejected is replaced at once, and so is one
+// that another caller's claims replace.
 func TestTokensAfterInvalidate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -214,8 +215,8 @@ func TestTokensAfterInvalidate(t *testing.T) {
 	})
 }
 
-// TestTokensWithClaims: they are for the first token alone. Until it is there, the cached one does not
-// count, and that it is due for renewal hurries nothing.
+// TestTokensWithClaims checks that claims are used only for the first token. Until it arrives, the stream
+// neither yields nor refreshes the cached token.
 func TestTokensWithClaims(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := primed(t, time.Hour, 0)
@@ -233,11 +234,11 @@ func TestTokensWithClaims(t *testing.T) {
 		require.Equal(t, "r#5", all[3].token)
 		time.Sleep(4 * time.Minute)
 		require.Len(t, s.end(), 5)
-		require.Equal(t, []string{"r#1", "r#1", "r#1", "r#1"}, r.rejected, "a refresh said that a token was refused")
+		require.Equal(t, []string{"r#1", "r#1", "r#1", "r#1"}, r.rejected, "a refresh named a rejected token")
 	})
 }
 
-// TestTokensHonorRetryAfter: the next attempt waits for as long as the host asks.
+// TestTokensHonorRetryAfter checks that the next attempt waits for as long as the host asks.
 func TestTokensHonorRetryAfter(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -252,8 +253,8 @@ func TestTokensHonorRetryAfter(t *testing.T) {
 	})
 }
 
-// TestTokensAfterSuspend: a timer stands still while the machine is suspended; a stream looks at the
-// clocks once a minute.
+// TestTokensAfterSuspend checks that a stream notices a suspend, during which timers stop, because it looks
+// at the clocks once a minute.
 func TestTokensAfterSuspend(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -262,16 +263,16 @@ func TestTokensAfterSuspend(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
 		r.cache.mu.Lock()
-		r.epoch = r.epoch.Add(-13 * time.Hour) // one of the clocks has gone on meanwhile
+		r.epoch = r.epoch.Add(-13 * time.Hour) // one of the clocks continued during the suspend
 		r.cache.mu.Unlock()
 		time.Sleep(time.Minute)
 		require.Len(t, s.end(), 2)
 	})
 }
 
-// TestTokensLeavesNothing: neither a goroutine, which the bubble would miss, nor an entry that is never
-// swept.
-func TestTokensLeavesNothing(t *testing.T) {
+// TestTokensCleansUp checks that a stream leaves no goroutine, for which the bubble would wait, and no
+// entry that is never swept.
+func TestTokensCleansUp(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
 		r.set(func() { r.down = errors.New("down") })
@@ -291,8 +292,8 @@ func TestTokensLeavesNothing(t *testing.T) {
 	})
 }
 
-// TestTokensThatCannotBe: a stream without a context or a resource yields that once.
-func TestTokensThatCannotBe(t *testing.T) {
+// TestTokensInvalidCalls checks that a stream without a context or a resource yields one error.
+func TestTokensInvalidCalls(t *testing.T) {
 	r := newRig()
 	var none context.Context
 	for name, test := range map[string]struct {

@@ -19,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNoProxy runs itself again with a proxy in the environment, which net/http reads once in a
-// process. Nothing is sent: where a request would go is recorded instead of dialled.
+// TestNoProxy runs itself again with a proxy in the environment, which net/http reads once in a process. A
+// dialer records the address of each request instead of connecting.
 func TestNoProxy(t *testing.T) {
 	const child = "AZHOST_TEST_PROXY"
 	if os.Getenv(child) == "" {
@@ -40,12 +40,12 @@ func TestNoProxy(t *testing.T) {
 		goesTo := func(transport *http.Transport) (address string) {
 			transport.DialContext = func(_ context.Context, _, to string) (net.Conn, error) {
 				address = to
-				return nil, errors.New("not dialled")
+				return nil, errors.New("not dialed")
 			}
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://169.254.169.254:8080/", nil)
 			require.NoError(t, err)
 			_, err = transport.RoundTrip(req)
-			require.ErrorContains(t, err, "not dialled")
+			require.ErrorContains(t, err, "not dialed")
 			return address
 		}
 		require.Equal(t, "127.0.0.1:3128", goesTo(http.DefaultTransport.(*http.Transport).Clone()), "the environment has no effect")
@@ -53,7 +53,7 @@ func TestNoProxy(t *testing.T) {
 	}
 }
 
-// TestTimeoutWhileConnecting: without a connection, nothing accepted the request.
+// TestTimeoutWhileConnecting checks that the error tells whether there was no connection or no response.
 func TestTimeoutWhileConnecting(t *testing.T) {
 	stuck := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		<-ctx.Done()
@@ -91,16 +91,16 @@ func TestTimeoutWhileConnecting(t *testing.T) {
 	}
 }
 
-// TestHandshakesEnd: net/http goes on with a handshake whose request has been given up, so without
-// a timeout a silent host would collect connections.
-func TestHandshakesEnd(t *testing.T) {
+// TestHandshakeTimeout checks that a handshake ends. net/http continues it after its request has been
+// canceled, so without a timeout, connections to a silent host would accumulate.
+func TestHandshakeTimeout(t *testing.T) {
 	for name, test := range map[string]struct {
 		base *http.Client
 		want time.Duration
 	}{
-		"default":           {newHTTPClient(0), tlsTimeout},
-		"own":               {&http.Client{Transport: &http.Transport{}}, tlsTimeout},
-		"own, with its own": {&http.Client{Transport: &http.Transport{TLSHandshakeTimeout: time.Second}}, time.Second},
+		"default":                 {newHTTPClient(0), tlsTimeout},
+		"own":                     {&http.Client{Transport: &http.Transport{}}, tlsTimeout},
+		"a client with a timeout": {&http.Client{Transport: &http.Transport{TLSHandshakeTimeout: time.Second}}, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client, err := pinned(test.base)

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// next is the credential after the default one in an outer chain.
+// next follows the default credential in an outer chain.
 type next struct{ asked bool }
 
 func (n *next) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
@@ -29,10 +29,10 @@ func (n *next) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acc
 	return azcore.AccessToken{Token: "next", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-// A metadata service that isn't IMDS costs no time, and an outer chain moves on. With azidentity it
-// ends the chain, after more than a minute if it answers 404.
+// If another metadata service responds, the credential is unavailable at once and an outer chain continues.
+// With azidentity, the chain stops, after more than a minute if the response is 404.
 func TestForeignMetadataService(t *testing.T) {
-	t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod") // no developer tools, whose processes would hold the bubble's clock
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "prod") // no developer tools, whose processes would stop the bubble's clock
 	for name, row := range map[string]struct {
 		fault   azhosttest.Fault
 		retried bool // by azidentity
@@ -113,7 +113,7 @@ func TestCachedTokenOutlivesIMDS(t *testing.T) {
 	}
 }
 
-// A managed identity's token costs one request for any number of callers. With azidentity, each of
+// Any number of callers share one request for the token of a managed identity. With azidentity, each of
 // them sends one.
 func TestOneRequestForAllCallers(t *testing.T) {
 	const callers = 100
@@ -149,9 +149,9 @@ func TestOneRequestForAllCallers(t *testing.T) {
 	}
 }
 
-// Code that matches azidentity's error finds it with the response, before and after a managed
-// identity has been selected.
-func TestFailureIsAzidentitysToo(t *testing.T) {
+// errors.As finds azidentity's error and its response, before and after a managed identity has been
+// selected.
+func TestErrorMatchesAzidentity(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	var o azhostdefault.DefaultAzureCredentialOptions
 	o.Transport = vm

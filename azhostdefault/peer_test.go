@@ -32,7 +32,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rig is what a credential is tried on.
+// rig is what a credential can use: the responses of Azure, and developer tools.
 type rig struct {
 	*azure
 	tools
@@ -53,17 +53,17 @@ func (r rig) same(t *testing.T, o azidentity.DefaultAzureCredentialOptions, opts
 	}
 	want := r.try(t, newPeer, o, opts)
 	if alone := strings.EqualFold(os.Getenv("AZURE_TOKEN_CREDENTIALS"), "ManagedIdentityCredential"); alone && r.host == nil {
-		want.Failed = false // see TestAloneOffAzure
+		want.Failed = false // see TestOnlyManagedIdentityOffAzure
 	}
 	want.Events = append(want.Events, r.ran(t)...)
 	got := r.try(t, newOwn, o, opts)
 	got.Events = append(got.Events, r.ran(t)...)
 	require.Equal(t, want, got)
-	require.False(t, r.probed, "azidentity's managed identity was asked instead of azhost")
+	require.False(t, r.probed, "azidentity's managed identity credential was used instead of azhost's")
 	return got
 }
 
-// machines are the states of what answers a request for a managed identity.
+// machines set up what responds to a request for a managed identity's token.
 var machines = map[string]func(*azure){
 	"off Azure":   func(a *azure) { a.host = nil },
 	"on Azure":    func(a *azure) { a.host = a.vm },
@@ -99,7 +99,7 @@ func values(name string, values ...string) []setting {
 	return settings
 }
 
-// newFile returns a file's name.
+// newFile creates a file and returns its name.
 func newFile(t *testing.T, content ...[]byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "file")
@@ -107,7 +107,7 @@ func newFile(t *testing.T, content ...[]byte) string {
 	return file
 }
 
-// newCertificate returns the name of a file with a certificate and its key.
+// newCertificate creates a file with a certificate and its key, and returns its name.
 func newCertificate(t *testing.T) string {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -122,9 +122,9 @@ func newCertificate(t *testing.T) string {
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
 }
 
-// Every combination of the variables that configure the credentials, for each selection that
-// doesn't consist of developer tools. az is signed in. Off Azure, the default selection is left out:
-// there it is "prod", and then az for every combination. An empty AZURE_CLIENT_ID is in TestClientIDIsTrimmed.
+// Tries every combination of the variables that configure the credentials, with each selection except
+// developer tools. az is signed in. The default selection is left out off Azure, where it is the same as
+// "prod" followed by az. TestClientIDIsTrimmed covers an empty AZURE_CLIENT_ID.
 func TestSameForEveryEnvironment(t *testing.T) {
 	certificate := newCertificate(t)
 	selections := values("AZURE_TOKEN_CREDENTIALS",
@@ -162,8 +162,8 @@ func TestSameForEveryEnvironment(t *testing.T) {
 	}
 }
 
-// Every selection, with every state of the developer tools. Off Azure and without an identity, only
-// those selections that ask for one.
+// Tries every selection, with every state of the developer tools. Off Azure and without an identity, it
+// tries only the selections that use a managed identity.
 func TestSameForEverySelection(t *testing.T) {
 	asking := values("AZURE_TOKEN_CREDENTIALS", "prod", "ManagedIdentityCredential", "managedidentitycredential")
 	selections := map[string][]setting{
@@ -192,7 +192,7 @@ func TestSameForEverySelection(t *testing.T) {
 	}
 }
 
-// Every option and every kind of request, with every credential that they could matter to.
+// Tries every option and every kind of request, with each credential that may depend on it.
 func TestSameForEveryOption(t *testing.T) {
 	type options = azidentity.DefaultAzureCredentialOptions
 	allowed := setting{"AZURE_ADDITIONALLY_ALLOWED_TENANTS": thirdTenant + ";" + tenant}
@@ -269,8 +269,8 @@ func TestSameForEveryOption(t *testing.T) {
 	}
 }
 
-// A service principal that Entra refuses ends the search: the managed identity isn't asked.
-func TestSameWhenEntraRefuses(t *testing.T) {
+// If Entra rejects the service principal, neither package tries the managed identity.
+func TestSameWhenEntraRejects(t *testing.T) {
 	for _, selected := range values("AZURE_TOKEN_CREDENTIALS", "prod", "EnvironmentCredential", "WorkloadIdentityCredential") {
 		for _, configured := range []setting{
 			{"AZURE_CLIENT_SECRET": "wrong"},
@@ -293,7 +293,7 @@ func TestSameWhenEntraRefuses(t *testing.T) {
 	}
 }
 
-// Hosts other than a VM, with and without an identity that they can't select.
+// Tries hosts other than a VM, with and without an identity that the host can't select.
 func TestSameOnOtherHosts(t *testing.T) {
 	for name, create := range map[string]func() host{
 		"App Service": func() host { return azhosttest.NewAppService(t) },
@@ -316,9 +316,10 @@ func TestSameOnOtherHosts(t *testing.T) {
 	}
 }
 
-// azidentity retries a managed identity that is the only selection, and calls its absence a
-// failure; azhost calls it unavailable in every selection, so that an outer chain moves on.
-func TestAloneOffAzure(t *testing.T) {
+// If only the managed identity is selected, azidentity retries off Azure and returns an
+// AuthenticationFailedError. azhost always returns a CredentialUnavailableError, so that an outer chain
+// continues.
+func TestOnlyManagedIdentityOffAzure(t *testing.T) {
 	t.Setenv("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")
 	r := newRig(t, machines["off Azure"])
 	opts := policy.TokenRequestOptions{Scopes: []string{newScope()}}
@@ -328,7 +329,7 @@ func TestAloneOffAzure(t *testing.T) {
 	require.Equal(t, want, r.try(t, newOwn, azidentity.DefaultAzureCredentialOptions{}, opts))
 }
 
-// silence is a network in which no connection is made.
+// silence is a Transport that can't connect.
 type silence struct{ requests int }
 
 func (s *silence) Do(req *http.Request) (*http.Response, error) {
@@ -336,11 +337,10 @@ func (s *silence) Do(req *http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.ErrDeadlineExceeded}
 }
 
-// containerGroup makes a machine known to be Azure's, as a VM's firmware does.
+// containerGroup has the variables of Azure Container Instances, which show that the machine is on Azure.
 var containerGroup = setting{"IDENTITY_HEADER": "secret", "IDENTITY_SERVER_THUMBPRINT": "thumbprint", "IDENTITY_API_VERSION": "2020-05-01"}
 
-// On a machine that is known to be Azure's, a silent IMDS is waited for only if no other credential
-// follows.
+// On a machine known to be on Azure, azhost waits for a silent IMDS only if no other credential follows.
 func TestSilentIMDS(t *testing.T) {
 	newTools(t).are(t)
 	setenv(t, containerGroup)
@@ -370,7 +370,7 @@ func TestSilentIMDS(t *testing.T) {
 	}
 }
 
-// An IMDS that responds is waited for, even if other credentials follow. A refusal is final.
+// After a response of IMDS, azhost retries even if other credentials follow. A rejection is final.
 func TestFailingIMDS(t *testing.T) {
 	setenv(t, containerGroup)
 	for name, row := range map[string]struct {

@@ -26,8 +26,7 @@ import (
 	"github.com/azhost/azhost/azhosttest"
 )
 
-// The tests set the environment, so none of them is parallel. Nothing is sent anywhere: azure
-// answers every request in memory.
+// The tests set the environment, so none of them is parallel. azure responds to every request in memory.
 
 // variables are those that azidentity or azhost reads.
 var variables = []string{
@@ -75,12 +74,12 @@ type host interface {
 // azure is everything that a credential can send requests to.
 type azure struct {
 	vm   *azhosttest.VM
-	host host // what is asked for a managed identity; nil is nothing
-	deny bool // Entra refuses every request
+	host host // what responds to requests for a managed identity; nil if nothing does
+	deny bool // Entra rejects every request
 
 	mu     sync.Mutex
-	events []string // the requests in order; repeated ones once
-	probed bool     // as azidentity does before it asks IMDS for a token
+	events []string // the requests in order, without repetitions
+	probed bool     // IMDS got a probe, as azidentity sends before a token request
 }
 
 func newAzure(t *testing.T) *azure {
@@ -112,11 +111,11 @@ func (a *azure) Do(req *http.Request) (*http.Response, error) {
 	return a.host.Do(req)
 }
 
-// transport is an azure that no other credential has as its Transport: azhost's credentials with the
-// same one share tokens and failures.
+// transport makes an azure the Transport of only one credential, because azhost's credentials with the same
+// Transport share tokens and failures.
 type transport struct{ *azure }
 
-// entra answers as Microsoft Entra ID does, as far as MSAL asks it.
+// entra responds as Microsoft Entra ID does to the requests that MSAL sends.
 func (a *azure) entra(req *http.Request) (*http.Response, error) {
 	status, fields := http.StatusOK, map[string]any{}
 	base := "https://" + req.URL.Host + "/" + strings.Split(req.URL.Path, "/")[1]
@@ -153,7 +152,7 @@ func (a *azure) entra(req *http.Request) (*http.Response, error) {
 	}, err
 }
 
-// resources makes every scope new, because MSAL caches the tokens of managed identities for the
+// resources counts the scopes. Each is new, because MSAL caches the tokens of managed identities for the
 // whole process.
 var resources atomic.Int64
 
@@ -170,10 +169,10 @@ func newPeer(o *azidentity.DefaultAzureCredentialOptions) (azcore.TokenCredentia
 	return azidentity.NewDefaultAzureCredential(o)
 }
 
-// outcome is what can be seen of a credential from outside.
+// outcome is what a caller of a credential sees.
 type outcome struct {
 	Constructor string   // the error's text
-	Token       string   // whose token it is
+	Token       string   // the token's owner
 	Failed      bool     // the error is azidentity's AuthenticationFailedError
 	Status      int      // of its response
 	Heading     string   // the error's text before the attempts
@@ -181,7 +180,7 @@ type outcome struct {
 	Events      []string // the requests and the tools that were run, in order
 }
 
-// managed stands for the managed identity's text in Attempts, which is each package's own.
+// managed replaces the managed identity's text in Attempts, which differs between the packages.
 const managed = "managed identity"
 
 // try constructs a credential and gets a token.
@@ -216,7 +215,7 @@ func (a *azure) try(t *testing.T, create constructor, o azidentity.DefaultAzureC
 	seen.Heading = heading
 	for attempt := range strings.SplitSeq(attempts, "\n\t") {
 		switch {
-		case strings.HasPrefix(attempt, "\t"): // goes on with the credential before
+		case strings.HasPrefix(attempt, "\t"): // belongs to the previous credential
 		case strings.HasPrefix(attempt, "ManagedIdentityCredential"):
 			seen.Attempts = append(seen.Attempts, managed)
 		default:

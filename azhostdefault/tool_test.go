@@ -21,7 +21,7 @@ type tools struct{ log string }
 const (
 	absent   = ""
 	signedIn = "token"
-	refuses  = "refuse" // as before az login
+	refuses  = "refuse" // not signed in
 	babbles  = "babble" // prints something other than a token
 )
 
@@ -49,7 +49,7 @@ func newTools(t *testing.T) tools {
 	return tools{log}
 }
 
-// are says what the tools do; those that are left out are absent.
+// are sets what the tools do. Tools without a state are absent.
 func (tools) are(t *testing.T, states ...string) {
 	t.Helper()
 	for i, state := range states {

@@ -121,7 +121,7 @@ func ExampleMetrics_Observe() {
 	// azhost.background=false azhost.outcome=unavailable azhost.source=IMDS error.type=400: 1
 }
 
-// A program with credentials for several identities tells their tokens apart by an attribute.
+// A program with credentials for several identities distinguishes their tokens by an attribute.
 func ExampleMetrics_Register() {
 	metrics, err := azhostotel.New(nil)
 	if err != nil {

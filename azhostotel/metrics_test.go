@@ -85,7 +85,7 @@ var imds = attribute.String("azhost.source", "IMDS")
 
 // One request of each kind is one count and one duration: a first token, a refresh that succeeds,
 // a refresh that fails, and a call that fails.
-func TestRequestsAreCountedByWhatTheyCameTo(t *testing.T) {
+func TestRequestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)
 		vm.SetLatency(3 * time.Second)
@@ -146,16 +146,16 @@ func cachedToken(t *testing.T, cred *azhost.ManagedIdentityCredential) string {
 	return token.Token
 }
 
-// The gauge falls with time, is 0 in an outage without a valid token, recovers, and ends with a token
-// that no one asks for.
-func TestRemaining(t *testing.T) {
+// The gauge falls with time, is 0 in an outage without a valid token, recovers, and disappears when the
+// token is no longer used.
+func TestRemainingGauge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)
 		cred := r.newCredential(vm.InMemory())
 		_, err := r.metrics.Register(cred)
 		require.NoError(t, err)
 		series := set(imds, attribute.String("azhost.resource", vault))
-		require.Empty(t, r.remaining(), "nothing was asked for")
+		require.Empty(t, r.remaining(), "no token was requested")
 
 		require.NoError(t, getToken(t.Context(), cred))
 		require.Equal(t, map[attribute.Set]float64{series: 24 * 3600}, r.remaining())
@@ -176,7 +176,7 @@ func TestRemaining(t *testing.T) {
 	})
 }
 
-func TestUnregisteredCredentialIsNotReported(t *testing.T) {
+func TestUnregister(t *testing.T) {
 	r, vm := newRig(t), azhosttest.NewVM(t)
 	cred := r.newCredential(vm.InMemory())
 	registration, err := r.metrics.Register(cred)
@@ -187,8 +187,8 @@ func TestUnregisteredCredentialIsNotReported(t *testing.T) {
 	require.Empty(t, r.remaining())
 }
 
-// Credentials for several identities are told apart by an attribute of the caller's.
-func TestIdentitiesAreToldApart(t *testing.T) {
+// The caller's attribute distinguishes credentials for several identities.
+func TestIdentityAttribute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, vm := newRig(t), azhosttest.NewVM(t)
 		vm.SetIdentities(azhosttest.UserAssigned("reports"), azhosttest.UserAssigned("orders"))
@@ -239,7 +239,7 @@ func TestErrorType(t *testing.T) {
 	}
 }
 
-func TestNilProviderIsTheGlobalOne(t *testing.T) {
+func TestNilProviderUsesGlobal(t *testing.T) {
 	before := otel.GetMeterProvider()
 	defer otel.SetMeterProvider(before)
 	r := &rig{t: t, reader: sdk.NewManualReader()}

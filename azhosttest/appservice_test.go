@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAppServiceAnswersAsAppServiceDoes(t *testing.T) {
+func TestAppServiceResponses(t *testing.T) {
 	t.Parallel()
 	a, b := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b")
 	system := azhosttest.SystemAssigned()
@@ -27,9 +27,9 @@ func TestAppServiceAnswersAsAppServiceDoes(t *testing.T) {
 		name       string
 		identities []azhosttest.Identity
 		query      string
-		header     string // "" is the right one
+		header     string // "" for the valid one
 		status     int
-		want       string // in the message, or the object ID
+		want       string // part of the message, or the object ID
 	}{
 		{"system-assigned", both, good, "", 200, system.ObjectID},
 		{"by client ID", both, good + "&client_id=" + b.ClientID, "", 200, b.ObjectID},
@@ -87,7 +87,7 @@ func TestAppServiceAnswersAsAppServiceDoes(t *testing.T) {
 	}
 }
 
-func TestAppServiceRotatesItsHeader(t *testing.T) {
+func TestAppServiceRotateHeader(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	t.Setenv("IDENTITY_SERVER_THUMBPRINT", "of another host")
 	app.Setenv(t)
@@ -107,8 +107,8 @@ func TestAppServiceRotatesItsHeader(t *testing.T) {
 	require.NotEqual(t, old, azhosttest.NewAppService(t).Environment()["IDENTITY_HEADER"], "every host has a different secret")
 }
 
-// Setenv before a bubble leaves nothing in the bubble at which its time would stand still.
-func TestSetenvBeforeABubble(t *testing.T) {
+// Setenv before a bubble starts nothing inside it that would stop its clock.
+func TestSetenvBeforeBubble(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestSetenvBeforeABubble(t *testing.T) {
 	})
 }
 
-func TestOptionsOfTheOtherHosts(t *testing.T) {
+func TestOptionsOtherHosts(t *testing.T) {
 	t.Parallel()
 	app, shell, ml, fabric := azhosttest.NewAppService(t), azhosttest.NewCloudShell(t), azhosttest.NewAzureML(t), azhosttest.NewServiceFabric(t)
 	for _, test := range []struct {

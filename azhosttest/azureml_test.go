@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAzureMLAnswersAsAzureMLDoes(t *testing.T) {
+func TestAzureMLResponses(t *testing.T) {
 	t.Parallel()
 	a, b, system := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b"), azhosttest.SystemAssigned()
 	all := []azhosttest.Identity{a, system, b}
@@ -22,9 +22,9 @@ func TestAzureMLAnswersAsAzureMLDoes(t *testing.T) {
 		name       string
 		identities []azhosttest.Identity
 		query      string
-		secret     string // "" is the right one
+		secret     string // "" for the valid one
 		status     int
-		want       string // in the message, or the object ID
+		want       string // part of the message, or the object ID
 	}{
 		{"system-assigned", all, good + "&clientid=", "", 200, system.ObjectID},
 		{"by client ID", all, good + "&clientid=" + b.ClientID, "", 200, b.ObjectID},
@@ -60,13 +60,13 @@ func TestAzureMLAnswersAsAzureMLDoes(t *testing.T) {
 			claims, err := ml.Verify(text(fields["access_token"]))
 			require.NoError(t, err)
 			require.Equal(t, test.want, claims["oid"])
-			require.InDelta(t, time.Now().Add(24*time.Hour).Unix(), fields["expires_on"], 60, "a number")
+			require.InDelta(t, time.Now().Add(24*time.Hour).Unix(), fields["expires_on"], 60, "not a number")
 			require.NotContains(t, fields, "expires_in")
 		})
 	}
 }
 
-func TestEnvironmentOfAzureML(t *testing.T) {
+func TestAzureMLEnvironment(t *testing.T) {
 	t.Setenv("DEFAULT_IDENTITY_CLIENT_ID", "of another host")
 	a, b := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b")
 	ml := azhosttest.NewAzureML(t)

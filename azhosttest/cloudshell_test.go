@@ -18,7 +18,7 @@ import (
 
 const formType = "application/x-www-form-urlencoded"
 
-func TestCloudShellAnswersAsCloudShellDoes(t *testing.T) {
+func TestCloudShellResponses(t *testing.T) {
 	t.Parallel()
 	const good = "resource=https%3A%2F%2Fr"
 	for _, test := range []struct {
@@ -45,7 +45,7 @@ func TestCloudShellAnswersAsCloudShellDoes(t *testing.T) {
 			shell.SetIdentities(test.identities...)
 			shell.AllowResources("https://r")
 			for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{shell}} {
-				// What the URL says is of no interest.
+				// Cloud Shell ignores the URL's query.
 				req, err := http.NewRequestWithContext(t.Context(), test.method, shell.Endpoint()+"?resource=https://x", strings.NewReader(test.body))
 				require.NoError(t, err)
 				req.Header.Set("Metadata", test.metadata)
@@ -82,7 +82,7 @@ func TestCloudShellAnswersAsCloudShellDoes(t *testing.T) {
 	}
 }
 
-func TestSetenvOfACloudShell(t *testing.T) {
+func TestCloudShellSetenv(t *testing.T) {
 	t.Setenv("MSI_SECRET", "of another host")
 	t.Setenv("DEFAULT_IDENTITY_CLIENT_ID", "of another host")
 	t.Setenv("IDENTITY_HEADER", "of another host")
@@ -94,7 +94,7 @@ func TestSetenvOfACloudShell(t *testing.T) {
 	}
 }
 
-func TestStoppedByNameInMemory(t *testing.T) {
+func TestCloudShellStoppedInMemory(t *testing.T) {
 	t.Parallel()
 	shell := azhosttest.NewCloudShell(t)
 	shell.Stop()

@@ -45,7 +45,7 @@ func TestReport(t *testing.T) {
 	})
 }
 
-func TestPagesShowTheTestsInThisFile(t *testing.T) {
+func TestPagesMatchExamples(t *testing.T) {
 	read := func(name string) string {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)

@@ -22,17 +22,17 @@ func TestFaultsOverBothTransports(t *testing.T) {
 		name    string
 		fault   azhosttest.Fault
 		status  int
-		body    string // "" for the host's own
+		body    string // "" for the host's body
 		header  string
 		dropped bool
 		cut     bool
 	}{
-		{name: "zero is the host's own", status: 200},
+		{name: "zero value", status: 200},
 		{name: "410", fault: azhosttest.Updating(), status: 410},
 		{name: "429 with Retry-After", fault: azhosttest.Throttled(1500 * time.Millisecond), status: 429, header: "2"},
 		{name: "429 without", fault: azhosttest.Throttled(0), status: 429},
 		{name: "500", fault: azhosttest.ServerError(), status: 500},
-		{name: "500 of another", fault: azhosttest.WireServer(), status: 500, body: "Internal Server Error"},
+		{name: "WireServer's 500", fault: azhosttest.WireServer(), status: 500, body: "Internal Server Error"},
 		{name: "portal", fault: azhosttest.Portal(), status: 200, body: "<html><body>Please sign in</body></html>"},
 		{name: "a body alone", fault: azhosttest.Fault{Body: "x"}, status: 200, body: "x"},
 		{name: "header in lower case", fault: azhosttest.Fault{Status: 503, Header: http.Header{"retry-after": {"7"}}}, status: 503, header: "7"},
@@ -43,7 +43,7 @@ func TestFaultsOverBothTransports(t *testing.T) {
 		{name: "dropped", fault: azhosttest.Fault{Status: 500, Drop: true}, dropped: true},
 		{name: "cut", fault: azhosttest.Fault{Status: 500, Body: "12345678", Cut: true}, status: 500, body: "1234", cut: true},
 		{name: "cut without a body", fault: azhosttest.Fault{Status: 410, Cut: true}, status: 410, cut: true},
-		{name: "own answer cut", fault: azhosttest.Fault{Cut: true}, status: 200, cut: true},
+		{name: "host's response cut", fault: azhosttest.Fault{Cut: true}, status: 200, cut: true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +82,7 @@ func TestFaultsOverBothTransports(t *testing.T) {
 	}
 }
 
-func TestDeniedLooksLikeTheProxyAgent(t *testing.T) {
+func TestDeniedMatchesProxyAgent(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	for transport, client := range map[string]http.RoundTripper{"loopback": http.DefaultTransport, "memory": memory{vm}} {
@@ -111,7 +111,7 @@ func TestFaultsInOrder(t *testing.T) {
 		asked := 0
 		vm.FailWhile(func(r azhosttest.Request) (azhosttest.Fault, bool) {
 			asked++
-			vm.RequestCount() // a callback may ask the host
+			vm.RequestCount() // a callback may call the host's methods
 			return azhosttest.Fault{Status: 507}, r.Resource == "https://r"
 		})
 		vm.Fail(azhosttest.Fault{Status: 501}, azhosttest.Fault{Status: 502})
@@ -159,7 +159,7 @@ func TestFailRate(t *testing.T) {
 	require.Empty(t, failures(1, 1))
 }
 
-func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
+func TestThrottleCountsConcurrentRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(0, 5)
@@ -202,7 +202,7 @@ func TestThrottleCountsWhatIsUnderWay(t *testing.T) {
 	})
 }
 
-func TestLatencyEndsWithTheContext(t *testing.T) {
+func TestLatencyEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(0, 1)
@@ -216,18 +216,18 @@ func TestLatencyEndsWithTheContext(t *testing.T) {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 			} else {
 				require.NoError(t, err)
-				require.Equal(t, 200, resp.StatusCode, "the one before is no longer under way")
+				require.Equal(t, 200, resp.StatusCode, "the previous request still counts as concurrent")
 			}
 			cancel()
 			_, err = do(t, memory{vm}, ctx, good)
 			require.Error(t, err)
 		}
-		vm.RequireRequests(t, 2) // those with a context that had ended were never sent
+		vm.RequireRequests(t, 2) // requests with a canceled context were not sent
 		require.Zero(t, vm.Requests()[0].Status)
 	})
 }
 
-func TestDroppedInMemoryIsAReadError(t *testing.T) {
+func TestDroppedInMemory(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Fail(azhosttest.Fault{Drop: true})

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// get asks an endpoint as a client without this library would.
+// get sends a request as a client without azhost would.
 func get(t *testing.T, endpoint, query string, header ...string) (int, http.Header, map[string]any) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, endpoint+"?"+query, nil)
@@ -40,7 +40,7 @@ func get(t *testing.T, endpoint, query string, header ...string) (int, http.Head
 	return resp.StatusCode, resp.Header, fields
 }
 
-// unshared returns a credential that shares no cache.
+// unshared returns a credential with a separate cache.
 func unshared(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	if client, ok := o.Transport.(*http.Client); ok {
@@ -63,7 +63,7 @@ func getToken(t *testing.T, o *azhost.ManagedIdentityCredentialOptions) (string,
 	return tk.Token, err
 }
 
-func TestVMAnswersAsIMDSDoes(t *testing.T) {
+func TestVMResponses(t *testing.T) {
 	t.Parallel()
 	a, b := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b")
 	const good = "api-version=2018-02-01&resource=https://r"
@@ -73,7 +73,7 @@ func TestVMAnswersAsIMDSDoes(t *testing.T) {
 		query      string
 		header     string
 		status     int
-		want       string // in the error, or the object ID
+		want       string // part of the error, or the object ID
 	}{
 		{"system-assigned", []azhosttest.Identity{a, azhosttest.SystemAssigned()}, good, "Metadata: true", 200, azhosttest.SystemAssigned().ObjectID},
 		{"the only user-assigned", []azhosttest.Identity{a}, good, "Metadata: true", 200, a.ObjectID},
@@ -123,7 +123,7 @@ func TestVMAnswersAsIMDSDoes(t *testing.T) {
 
 func text(v any) string { s, _ := v.(string); return s }
 
-func TestArcAnswersAsTheAgentDoes(t *testing.T) {
+func TestArcResponses(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	a.SetIdentities(azhosttest.SystemAssigned(), azhosttest.UserAssigned("a"))
@@ -145,7 +145,7 @@ func TestArcAnswersAsTheAgentDoes(t *testing.T) {
 	require.NoError(t, err)
 	require.NoFileExists(t, path)
 	status, _, _ = get(t, a.Endpoint(), query, "Metadata: true", "Authorization: Basic "+key)
-	require.Equal(t, 401, status, "a key is good for one request")
+	require.Equal(t, 401, status, "a key is valid for one request")
 
 	_, key = challenge()
 	a.Restart()
@@ -290,7 +290,7 @@ func TestTokens(t *testing.T) {
 	require.ErrorContains(t, err, "AADSTS50001")
 }
 
-func TestSetenvOfAnArcServerWithAKnownKeyDirectory(t *testing.T) {
+func TestArcSetenv(t *testing.T) {
 	t.Setenv("IDENTITY_HEADER", "of another host")
 	a, err := azhosttest.ListenArc("127.0.0.1:0", t.TempDir())
 	require.NoError(t, err)
@@ -305,7 +305,7 @@ func TestSetenvOfAnArcServerWithAKnownKeyDirectory(t *testing.T) {
 	a.RequireResource(t, "https://r")
 }
 
-func TestSetenvFailsWhereVariablesDoNotLeadToTheFake(t *testing.T) {
+func TestSetenvUnsupported(t *testing.T) {
 	listening, err := azhosttest.ListenArc("127.0.0.1:0", "")
 	require.NoError(t, err)
 	defer listening.Close()

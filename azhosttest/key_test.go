@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// named asks the agent without a key and returns the path in its challenge.
+// named sends a request without a key and returns the path in the agent's challenge.
 func named(t *testing.T, a *azhosttest.Arc) string {
 	t.Helper()
 	resp, err := do(t, memory{a}, t.Context(), good)
@@ -32,7 +32,7 @@ func named(t *testing.T, a *azhosttest.Arc) string {
 	return path
 }
 
-// prove asks with a key and returns the status.
+// prove sends a request with a key and returns the status.
 func prove(t *testing.T, a *azhosttest.Arc, key string) int {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.InMemory().Endpoint+good, nil)
@@ -51,7 +51,7 @@ func content(t *testing.T, path string) string {
 	return string(b)
 }
 
-func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
+func TestKeyLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		for _, test := range []struct {
@@ -66,8 +66,8 @@ func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
 			{"past the limit", time.Minute, time.Minute + time.Nanosecond, nil, 401},
 			{"past another limit", time.Second, time.Second + time.Nanosecond, nil, 401},
 			{"after a restart", time.Minute, 0, (*azhosttest.Arc).Restart, 401},
-			{"refused", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
-			{"refused no more", time.Minute, 0, nil, 200},
+			{"rejected", time.Minute, 0, func(a *azhosttest.Arc) { a.RefuseKeys(1) }, 401},
+			{"accepted again", time.Minute, 0, nil, 200},
 		} {
 			a.SetKeyLifetime(test.life)
 			path := named(t, a)
@@ -86,7 +86,7 @@ func TestKeyIsGoodOnceAndForAMinute(t *testing.T) {
 	})
 }
 
-func TestEveryChallengeHasAKeyOfItsOwn(t *testing.T) {
+func TestKeyPerChallenge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		first, second := named(t, a), named(t, a)
@@ -157,13 +157,13 @@ func TestKeyUnreadable(t *testing.T) {
 	a.RequireRequests(t, 2)
 }
 
-func TestChallengeIsReplaced(t *testing.T) {
+func TestSetChallenge(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	var path string
 	a.SetChallenge(func(keyPath string) []string {
 		path = keyPath
-		a.RequestCount() // a callback may ask the host
+		a.RequestCount() // a callback may call the host's methods
 		return []string{"Negotiate x", `Basic realm="` + keyPath + `"`}
 	})
 	resp, err := do(t, memory{a}, t.Context(), good)
@@ -174,7 +174,7 @@ func TestChallengeIsReplaced(t *testing.T) {
 	named(t, a)
 }
 
-func TestKeyDirectoryIsMadeAndKept(t *testing.T) {
+func TestKeyDirectory(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "new", "keys")
 	a, err := azhosttest.ListenArc("127.0.0.1:0", dir)
@@ -215,10 +215,10 @@ func TestArcSelectors(t *testing.T) {
 		{"object ID", []azhosttest.Identity{system, a}, false, "&object_id=" + a.ObjectID, 200, a.ObjectID, "object_id"},
 		{"resource ID", []azhosttest.Identity{system, a}, false, "&msi_res_id=" + a.ResourceID, 200, a.ObjectID, "msi_res_id"},
 		{"the other spelling is ignored", []azhosttest.Identity{system, a}, false, "&mi_res_id=" + a.ResourceID, 200, system.ObjectID, ""},
-		{"an old agent ignores all", []azhosttest.Identity{system, a}, true, "&client_id=" + a.ClientID, 200, system.ObjectID, ""},
+		{"an old agent ignores selectors", []azhosttest.Identity{system, a}, true, "&client_id=" + a.ClientID, 200, system.ObjectID, ""},
 		{"unknown", []azhosttest.Identity{system, a}, false, "&client_id=x", 404, "", ""},
 		{"blank", []azhosttest.Identity{system, a}, false, "&msi_res_id=", 404, "", ""},
-		{"no fallback to the only one", []azhosttest.Identity{a}, false, "", 404, "", ""},
+		{"no fallback to the only identity", []azhosttest.Identity{a}, false, "", 404, "", ""},
 		{"two", []azhosttest.Identity{system, a}, false, "&client_id=x&object_id=y", 400, "", ""},
 		{"old api-version", []azhosttest.Identity{system}, false, "&api-version=2019-08-01", 400, "", ""},
 		{"no date", []azhosttest.Identity{system}, false, "&api-version=latest", 400, "", ""},
@@ -255,7 +255,7 @@ func TestArcSelectors(t *testing.T) {
 	}
 }
 
-func TestTwoExchangesAtOnce(t *testing.T) {
+func TestConcurrentExchanges(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	errs := make(chan error, 20)

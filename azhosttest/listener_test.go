@@ -22,7 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEndpointIsOneForAll(t *testing.T) {
+func TestConcurrentEndpoint(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	endpoints := make([]string, 50)
@@ -37,14 +37,14 @@ func TestEndpointIsOneForAll(t *testing.T) {
 	require.Regexp(t, `^http://127\.0\.0\.1:[0-9]+/[a-z2-7]{10}/metadata/identity/oauth2/token$`, vm.Endpoint())
 }
 
-func TestStopAndStartKeepTheAddress(t *testing.T) {
+func TestStopAndStart(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Stop() // before it has ever listened
 	endpoint := vm.Endpoint()
 	_, err := http.Get(endpoint)
 	require.ErrorContains(t, err, "refused")
-	for range 2 { // the second is of no effect
+	for range 2 { // the second Start has no effect
 		require.NoError(t, vm.Start())
 		status, _, _ := get(t, endpoint, "x=y")
 		require.Equal(t, 400, status)
@@ -69,7 +69,7 @@ func TestStopAndStartKeepTheAddress(t *testing.T) {
 	require.ErrorContains(t, err, "refused")
 }
 
-func TestListenEverywhere(t *testing.T) {
+func TestListenAddresses(t *testing.T) {
 	t.Parallel()
 	a, err := azhosttest.ListenArc(":0", t.TempDir())
 	require.NoError(t, err)
@@ -82,8 +82,8 @@ func TestListenEverywhere(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestCloseLeavesNothingRunning(t *testing.T) {
-	// Not parallel: it looks for goroutines of the package in the whole process.
+func TestCloseStopsGoroutines(t *testing.T) {
+	// Not parallel, because it checks the whole process for goroutines of the package.
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	require.NoError(t, err)
 	arrived := make(chan struct{})
@@ -93,7 +93,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	})
 	ended := make(chan error)
 	go func() {
-		// While a body is unread, net/http does not notice that the client has left.
+		// net/http doesn't notice that the client has disconnected while a body is unread.
 		resp, err := http.Post(vm.Endpoint(), "text/plain", strings.NewReader("unread"))
 		if err == nil {
 			err = errors.Join(errors.New(resp.Status), resp.Body.Close())
@@ -103,7 +103,7 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	<-arrived
 	vm.Close()
 	require.Error(t, <-ended)
-	// net/http reports a connection as closed from within the aborted handler's own unwinding.
+	// net/http reports a closed connection while the aborted handler is still unwinding.
 	stacks := make([]byte, 1<<20)
 	require.Eventually(t, func() bool {
 		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "azhosttest.(*Host).ServeHTTP")
@@ -111,12 +111,12 @@ func TestCloseLeavesNothingRunning(t *testing.T) {
 	require.Zero(t, vm.Requests()[0].Status)
 }
 
-func TestStopFromACallback(t *testing.T) {
+func TestStopFromCallback(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.OnRequest(func(azhosttest.Request) { vm.Stop() })
 	resp, err := http.Get(vm.Endpoint())
-	if err == nil { // the answer may be faster
+	if err == nil { // the response may arrive first
 		require.NoError(t, resp.Body.Close())
 	}
 	_, err = http.Get(vm.Endpoint())
@@ -151,13 +151,13 @@ func TestStoppedAndSilentInMemory(t *testing.T) {
 	})
 }
 
-func TestEnvironmentOfAVM(t *testing.T) {
+func TestVMEnvironment(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	require.Equal(t, vm.Endpoint(), vm.Environment()["AZURE_POD_IDENTITY_AUTHORITY_HOST"]+"/metadata/identity/oauth2/token")
 }
 
-func TestOptionsAreNewEachTime(t *testing.T) {
+func TestOptionsAreCopies(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	for name, options := range map[string]func() *azhost.ManagedIdentityCredentialOptions{"loopback": a.Options, "memory": a.InMemory} {
@@ -171,7 +171,7 @@ func TestOptionsAreNewEachTime(t *testing.T) {
 	require.Empty(t, azhosttest.NewVM(t).Options().ArcKeyDirectory)
 }
 
-func TestCredentialsOfOneHostShareTheirTokens(t *testing.T) {
+func TestCredentialsShareTokens(t *testing.T) {
 	t.Parallel()
 	get := func(o *azhost.ManagedIdentityCredentialOptions) string {
 		cred, err := azhost.NewManagedIdentityCredential(o)
@@ -207,7 +207,7 @@ func TestHostsHaveDifferentPaths(t *testing.T) {
 	}
 }
 
-func TestAPortThatTheCallerChoseHasTheRealPath(t *testing.T) {
+func TestFixedPortHasRealPath(t *testing.T) {
 	vm, err := azhosttest.ListenVM("127.0.0.1:0")
 	require.NoError(t, err)
 	address := strings.Split(vm.Endpoint(), "/")[2]
@@ -218,10 +218,10 @@ func TestAPortThatTheCallerChoseHasTheRealPath(t *testing.T) {
 	require.Equal(t, "http://"+address+"/metadata/identity/oauth2/token", vm.Endpoint())
 }
 
-func TestHostIsAHandler(t *testing.T) {
+func TestServeHTTP(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
-	server := httptest.NewServer(vm) // as a test does that needs TLS
+	server := httptest.NewServer(vm) // for tests that need TLS
 	defer server.Close()
 	status, _, fields := get(t, server.URL+"/metadata/identity/oauth2/token", good[1:], "Metadata: true")
 	require.Equal(t, 200, status)

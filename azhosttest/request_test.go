@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLogOfRequests(t *testing.T) {
+func TestRequestLog(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	seen := make(chan azhosttest.Request, 2)
@@ -60,7 +60,7 @@ func TestLogIsBounded(t *testing.T) {
 	require.Equal(t, "10000", vm.Requests()[9_999].Resource)
 }
 
-// failing is a test that notes its failure.
+// failing is a testing.TB that records its failure.
 type failing struct {
 	testing.TB
 	message atomic.Value
@@ -97,7 +97,7 @@ func TestAssertions(t *testing.T) {
 	}
 }
 
-func TestTokensAreCounted(t *testing.T) {
+func TestTokenCount(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.NewArc(t)
 	_, err := getToken(t, a.InMemory())
@@ -112,10 +112,10 @@ func TestTokensAreCounted(t *testing.T) {
 		_, err := do(t, memory{vm}, t.Context(), good)
 		require.NoError(t, err)
 	}
-	vm.RequireTokens(t, 3) // the fault is not one, the cut answer and the repeated token are
+	vm.RequireTokens(t, 3) // the fault's body isn't a token of the host; the cut response and the repeated token are
 }
 
-func TestVMRefusesInBothTransports(t *testing.T) {
+func TestVMRejectsInvalidRequests(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.UserAssigned("a")
 	for _, test := range []struct {
@@ -126,9 +126,9 @@ func TestVMRefusesInBothTransports(t *testing.T) {
 		{"mi_res_id", good + "&mi_res_id=" + strings.ToUpper(a.ResourceID), "", 200, ""},
 		{"blank selector", good + "&client_id=", "", 400, "Identity not found"},
 		{"oldest api-version", "?api-version=2018-02-01&resource=r", "", 200, ""},
-		{"too old an api-version", "?api-version=2018-01-31&resource=r", "", 400, "newest-versions"},
-		{"api-version that is no date", "?api-version=3018&resource=r", "", 400, "newest-versions"},
-		{"doubled, the same twice", good + "&api-version=2020-06-01", "", 400, "api-version is given more than once"},
+		{"api-version too old", "?api-version=2018-01-31&resource=r", "", 400, "newest-versions"},
+		{"invalid api-version", "?api-version=3018&resource=r", "", 400, "newest-versions"},
+		{"parameter repeated with the same value", good + "&api-version=2020-06-01", "", 400, "api-version is given more than once"},
 		{"Metadata twice", good, "Metadata", 400, "Required metadata header"},
 		{"blank X-Forwarded-For", good, "X-Forwarded-For", 400, "X-Forwarded-For"},
 	} {
@@ -157,7 +157,7 @@ func TestVMRefusesInBothTransports(t *testing.T) {
 	}
 }
 
-func TestConfigurationIsPublished(t *testing.T) {
+func TestOpenIDConfiguration(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	tenant := azhosttest.SystemAssigned().TenantID
@@ -193,7 +193,7 @@ func TestConfigurationIsPublished(t *testing.T) {
 	require.Equal(t, 404, status)
 }
 
-func TestKeySetIsPublishedAndNotLogged(t *testing.T) {
+func TestKeySet(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) { return azhosttest.Updating(), true })

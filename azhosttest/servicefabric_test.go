@@ -21,12 +21,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pinless returns a client that believes any certificate.
+// pinless returns a client that accepts any certificate.
 func pinless() *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true}}
 }
 
-// pinned returns a client that believes the certificate with that thumbprint only.
+// pinned returns a client that accepts only the certificate with that thumbprint.
 func pinned(thumbprint string) *http.Client {
 	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{
 		InsecureSkipVerify: true,
@@ -58,7 +58,7 @@ func askFabric(t *testing.T, client *http.Client, f *azhosttest.ServiceFabric, q
 	return resp.StatusCode, fields, nil
 }
 
-func TestServiceFabricAnswersAsServiceFabricDoes(t *testing.T) {
+func TestServiceFabricResponses(t *testing.T) {
 	t.Parallel()
 	a, b, system := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b"), azhosttest.SystemAssigned()
 	const good = "api-version=2019-07-01-preview&resource=https://r"
@@ -66,9 +66,9 @@ func TestServiceFabricAnswersAsServiceFabricDoes(t *testing.T) {
 		name       string
 		identities []azhosttest.Identity
 		query      string
-		secret     string // "" is none, "own" the right one
+		secret     string // "" for none, "own" for the valid one
 		status     int
-		want       string // the code, or the object ID
+		want       string // the error's code, or the object ID
 	}{
 		{"system-assigned", []azhosttest.Identity{a, system}, good, "own", 200, system.ObjectID},
 		{"user-assigned", []azhosttest.Identity{b, a}, good, "own", 200, b.ObjectID},
@@ -114,7 +114,7 @@ func TestServiceFabricAnswersAsServiceFabricDoes(t *testing.T) {
 	}
 }
 
-func TestCertificateOfServiceFabric(t *testing.T) {
+func TestServiceFabricCertificate(t *testing.T) {
 	f := azhosttest.NewServiceFabric(t)
 	f.Setenv(t)
 	require.Regexp(t, `^[0-9A-F]{40}$`, f.Thumbprint())
@@ -140,7 +140,7 @@ func TestCertificateOfServiceFabric(t *testing.T) {
 	require.Equal(t, 200, status)
 }
 
-func TestServiceFabricIsNotInMemory(t *testing.T) {
+func TestServiceFabricInMemory(t *testing.T) {
 	t.Parallel()
 	f := &failing{TB: t}
 	require.Equal(t, azhost.SourceServiceFabric, azhosttest.NewServiceFabric(f).InMemory().Source)
@@ -152,7 +152,7 @@ func TestServiceFabricIsNotInMemory(t *testing.T) {
 	require.Equal(t, listening.Endpoint(), listening.InMemory().Endpoint)
 }
 
-func TestServiceFabricFails(t *testing.T) {
+func TestServiceFabricFaults(t *testing.T) {
 	t.Parallel()
 	f := azhosttest.NewServiceFabric(t)
 	f.Fail(azhosttest.Fault{Drop: true}, azhosttest.Fault{Cut: true}, azhosttest.Fault{Status: 429, Body: "{}"})
@@ -176,8 +176,8 @@ func TestServiceFabricFails(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Every host throttles in its own form.
-func TestThrottlingHasTheFormOfTheHost(t *testing.T) {
+// A response to a throttled request has the format of the host's other errors.
+func TestThrottledResponses(t *testing.T) {
 	t.Parallel()
 	app, ml := azhosttest.NewAppService(t), azhosttest.NewAzureML(t)
 	app.Throttle(1, 0)

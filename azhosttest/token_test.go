@@ -19,7 +19,7 @@ import (
 
 const good = "?api-version=2020-06-01&resource=https://r"
 
-// do asks a host without a socket.
+// do sends a request to a host without a socket.
 func do(t *testing.T, host http.RoundTripper, ctx context.Context, query string) (*http.Response, error) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:40342/metadata/identity/oauth2/token"+query, nil)
@@ -28,7 +28,7 @@ func do(t *testing.T, host http.RoundTripper, ctx context.Context, query string)
 	return host.RoundTrip(req)
 }
 
-// memory is a host as a RoundTripper.
+// memory makes a host a RoundTripper.
 type memory struct {
 	host interface {
 		Do(*http.Request) (*http.Response, error)
@@ -79,7 +79,7 @@ func TestSameToken(t *testing.T) {
 	})
 }
 
-func TestClaimsAreHonest(t *testing.T) {
+func TestTokenClaims(t *testing.T) {
 	t.Parallel()
 	a := azhosttest.UserAssigned("a")
 	for _, test := range []struct {
@@ -128,7 +128,7 @@ func TestIdentitiesAreStableAndDistinct(t *testing.T) {
 	require.Empty(t, azhosttest.SystemAssigned().ResourceID)
 }
 
-func TestVerifyRefuses(t *testing.T) {
+func TestVerifyRejects(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	own := newTokenInMemory(t, vm, good)
@@ -166,7 +166,7 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotJSONIsSaid(t *testing.T) {
+func TestUnsupportedJSON(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*azhosttest.VM){
 		"claims": func(vm *azhosttest.VM) { vm.SetClaims(map[string]any{"f": func() {}}) },
@@ -181,7 +181,7 @@ func TestWhatIsNotJSONIsSaid(t *testing.T) {
 	}
 }
 
-func TestAnswerShapes(t *testing.T) {
+func TestResponseFields(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.SetRefreshIn(time.Hour)
@@ -208,5 +208,5 @@ func TestAnswerShapes(t *testing.T) {
 	a.EditResponse(func(f map[string]any) { sent = maps.Clone(f) })
 	_, err = getToken(t, a.InMemory())
 	require.NoError(t, err)
-	require.NotContains(t, sent, "client_id", "an agent echoes a selector, and nothing else")
+	require.NotContains(t, sent, "client_id", "an agent returns only the selected ID")
 }

@@ -16,9 +16,8 @@ import (
 // inNamespace is set in the process that TestMain starts.
 const inNamespace = "AZHOST_BENCHMARKS_NAMESPACE"
 
-// TestMain runs the benchmarks in a process of its own, where /var/opt is a file system in memory,
-// so that azidentity finds there the keys of an agent that is not real. That takes root, or a
-// kernel that lets users make namespaces.
+// TestMain runs the benchmarks in a separate process with an in-memory file system at /var/opt, where
+// azidentity finds the keys of the fake agent. That requires root or unprivileged user namespaces.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if flag.Lookup("test.bench").Value.String() == "" {
@@ -38,16 +37,16 @@ func TestMain(m *testing.M) {
 		if _, ran := errors.AsType[*exec.ExitError](err); ran || err == nil {
 			os.Exit(cmd.ProcessState.ExitCode())
 		}
-		fmt.Fprintln(os.Stderr, "azidentity is left out on Arc:", err)
+		fmt.Fprintln(os.Stderr, "skipping azidentity on Arc:", err)
 	} else if err := mountAgent(); err != nil {
-		fmt.Fprintln(os.Stderr, "azidentity is left out on Arc:", err)
+		fmt.Fprintln(os.Stderr, "skipping azidentity on Arc:", err)
 	} else {
 		agentKeys = "/var/opt/azcmagent/tokens"
 	}
 	os.Exit(m.Run())
 }
 
-// mountAgent makes the directory of an agent's keys, in this process's namespace alone.
+// mountAgent creates the agent's key directory, which is visible only in this process's namespace.
 func mountAgent() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""); err != nil {
 		return fmt.Errorf("keep mounts in the namespace: %w", err)

@@ -20,8 +20,7 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// lookup is a cache that does nothing but what every cache must: it reads the clock and looks the
-// resource up in a map that needs no lock to be read.
+// lookup is a minimal cache. It reads the clock and looks up the resource in a map without a lock.
 type lookup struct{ tokens sync.Map }
 
 func (l *lookup) get(opts policy.TokenRequestOptions) azcore.AccessToken {
@@ -32,8 +31,8 @@ func (l *lookup) get(opts policy.TokenRequestOptions) azcore.AccessToken {
 	return azcore.AccessToken{}
 }
 
-// BenchmarkParallelHit asks for one cached token from one goroutine and from as many as there are
-// cores, and reports how long a call of each takes.
+// BenchmarkParallelHit gets a cached token from one goroutine and from one per core, and reports the time
+// per call.
 func BenchmarkParallelHit(b *testing.B) {
 	all := scopes("parallel", 1)
 	l := floor(b, all)
@@ -50,7 +49,7 @@ func BenchmarkParallelHit(b *testing.B) {
 	}
 }
 
-// parallel shares out b.N calls, at least one to each caller.
+// parallel divides b.N calls among the callers, at least one each.
 func parallel(b *testing.B, callers int, call func() (azcore.AccessToken, error)) {
 	each := max(1, b.N/callers)
 	var calling sync.WaitGroup
@@ -68,8 +67,8 @@ func parallel(b *testing.B, callers int, call func() (azcore.AccessToken, error)
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(each), "ns/call")
 }
 
-// BenchmarkHit asks for a cached token, among as many as the name says. This file is the first to
-// run, so that azidentity's cache, which the process has one of, holds no more than that.
+// BenchmarkHit gets a cached token from a cache with as many tokens as the name says. This file's
+// benchmarks run first, because azidentity's cache belongs to the process and would hold more tokens later.
 func BenchmarkHit(b *testing.B) {
 	for _, n := range []int{1, 10, 100, 1_000, 10_000} {
 		all := scopes("hit", n)
@@ -88,8 +87,8 @@ func BenchmarkHit(b *testing.B) {
 	}
 }
 
-// BenchmarkHitObserved asks for a cached token with a credential whose requests are observed and
-// logged, of which a hit is none.
+// BenchmarkHitObserved gets a cached token from a credential with Observe and a Logger, which a hit doesn't
+// call.
 func BenchmarkHitObserved(b *testing.B) {
 	all := scopes("observed", 1)
 	l := floor(b, all)
@@ -104,7 +103,7 @@ func BenchmarkHitObserved(b *testing.B) {
 	b.Run("azhost", func(b *testing.B) { hits(b, cred, all) })
 }
 
-// BenchmarkHitTraced asks for a cached token with a TracingProvider, which gets a span for each call.
+// BenchmarkHitTraced gets a cached token with a TracingProvider, which starts a span for each call.
 func BenchmarkHitTraced(b *testing.B) {
 	all := scopes("traced", 1)
 	provider := tracing.NewProvider(func(string, string) tracing.Tracer {
@@ -132,8 +131,8 @@ func hits(b *testing.B, cred azcore.TokenCredential, all []policy.TokenRequestOp
 	}
 }
 
-// BenchmarkUse makes a credential, asks it for a token that is cached, and drops it, as programs do
-// that make one for every connection or call.
+// BenchmarkUse creates a credential, gets a cached token, and drops the credential, as programs do that
+// create one for every connection or call.
 func BenchmarkUse(b *testing.B) {
 	client, opts := loopback(b, newIMDS(b)), scopes("use", 1)[0]
 	for _, peer := range peers {
@@ -150,7 +149,8 @@ func BenchmarkUse(b *testing.B) {
 	}
 }
 
-// BenchmarkHealth walks through the state of 10,000 resources; the floor, through a map of as many.
+// BenchmarkHealth iterates over the state of 10,000 resources. The floor iterates over a map of the same
+// size.
 func BenchmarkHealth(b *testing.B) {
 	const n = 10_000
 	all := scopes("health", n)
@@ -187,15 +187,15 @@ func BenchmarkHealth(b *testing.B) {
 	})
 }
 
-// floor returns a lookup whose tokens arrived as those of the libraries do, one request after the
-// other, and lie in memory accordingly.
+// floor returns a lookup whose tokens were allocated one request after another, so that their memory layout
+// is that of the libraries.
 func floor(t testing.TB, all []policy.TokenRequestOptions) *lookup {
 	var l lookup
 	cred := unpaced(t, nil)
 	for _, opts := range all {
 		token, err := cred.GetToken(t.Context(), opts)
 		check(t, err)
-		// The key is a copy: a cache is not asked with the very string that it was filled with.
+		// The key is a copy, because callers don't pass the very string that the cache was filled with.
 		l.tokens.Store(strings.Clone(opts.Scopes[0]), &token)
 	}
 	return &l

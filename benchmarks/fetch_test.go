@@ -21,10 +21,10 @@ import (
 
 const path = "/metadata/identity/oauth2/token"
 
-// claimed asks for a token that no cache may answer: each call is a request, and no cache grows.
+// claimed has claims, so that each call sends a request and no cache grows.
 var claimed = policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}, Claims: "{}"}
 
-// BenchmarkFetchVM gets a token that is not cached from a server on loopback.
+// BenchmarkFetchVM gets an uncached token from a server on loopback.
 func BenchmarkFetchVM(b *testing.B) {
 	client := loopback(b, newIMDS(b))
 	b.Run("floor", func(b *testing.B) {
@@ -38,7 +38,7 @@ func BenchmarkFetchVM(b *testing.B) {
 	for _, peer := range peers {
 		b.Run(peer.name, func(b *testing.B) {
 			inTurns(b, func() func() {
-				own := *client // with a Transport of its own, a credential has turns of its own too
+				own := *client // credentials with different Transports are paced separately
 				cred := peer.make(b, &own)
 				return func() {
 					_, err := cred.GetToken(b.Context(), claimed)
@@ -49,8 +49,8 @@ func BenchmarkFetchVM(b *testing.B) {
 	}
 }
 
-// inTurns measures what begin returns, and begins anew, which is not measured, after every 20th call:
-// azhost asks IMDS at most 20 times in any second, so the 21st would wait.
+// inTurns measures the function that begin returns. After every 20 calls it calls begin again, which is not
+// measured: azhost sends IMDS at most 20 requests in any second, so the 21st would wait.
 func inTurns(b *testing.B, begin func() func()) {
 	var call func()
 	for i := 0; b.Loop(); i++ {
@@ -64,8 +64,7 @@ func inTurns(b *testing.B, begin func() func()) {
 	}
 }
 
-// BenchmarkObserve gets a token that is not cached from memory, without an observer (the floor) and
-// with one.
+// BenchmarkObserve gets an uncached token from memory, without an observer (the floor) and with one.
 func BenchmarkObserve(b *testing.B) {
 	for name, observe := range map[string]func(azhost.Event){"floor": nil, "azhost": func(azhost.Event) {}} {
 		b.Run(name, func(b *testing.B) {
@@ -78,11 +77,11 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
-// agentKeys is the real agent's directory of keys, "" where TestMain cannot make it.
+// agentKeys is the real agent's key directory, or "" if TestMain can't create it.
 var agentKeys string
 
-// BenchmarkFetchArc does the same with an agent, whose key is a new file for every challenge.
-// azidentity reads keys from the real agent's directory only.
+// BenchmarkFetchArc gets an uncached token from an agent, which writes a new key file for each challenge.
+// azidentity reads keys only from the real agent's directory.
 func BenchmarkFetchArc(b *testing.B) {
 	dir := cmp.Or(agentKeys, b.TempDir())
 	var challenges int
@@ -133,8 +132,8 @@ func BenchmarkFetchArc(b *testing.B) {
 	})
 }
 
-// bare is what a careful program without a library would write: an answer has a time and a size
-// that it may take, and the expiry is read too.
+// bare is what a careful program without a library would do: it limits the time and size of a response, and
+// parses the expiry.
 type bare struct {
 	testing.TB
 	*http.Client

@@ -17,7 +17,7 @@ import (
 	azruntime "github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// counted answers after the time that a host may take which must ask Microsoft Entra itself.
+// counted responds after the delay of a host that must get the token from Microsoft Entra.
 type counted struct{ requests atomic.Int64 }
 
 func (c *counted) Do(req *http.Request) (*http.Response, error) {
@@ -26,7 +26,7 @@ func (c *counted) Do(req *http.Request) (*http.Response, error) {
 	return memory{}.Do(req)
 }
 
-// BenchmarkHerd lets 1,000 goroutines ask at once for a token that is not cached.
+// BenchmarkHerd lets 1,000 goroutines request an uncached token at once.
 func BenchmarkHerd(b *testing.B) {
 	for _, peer := range peers {
 		b.Run(peer.name, func(b *testing.B) {
@@ -44,8 +44,7 @@ func BenchmarkHerd(b *testing.B) {
 	}
 }
 
-// herds counts the herds so far: azidentity's cache is one for the whole process, so each needs a
-// resource of its own.
+// herds counts the herds. Each uses a new resource, because azidentity's cache belongs to the process.
 var herds int
 
 func herd(b *testing.B, cred azcore.TokenCredential, opts policy.TokenRequestOptions) {
@@ -64,8 +63,8 @@ func herd(b *testing.B, cred azcore.TokenCredential, opts policy.TokenRequestOpt
 }
 
 // BenchmarkHerdThroughClients lets 1,000 goroutines send a request each through Azure SDK clients that
-// share a credential without a token. Each client's bearer token policy has a token cache of its own,
-// and asks for a token once.
+// share a credential without a cached token. Each client's bearer token policy has a separate token cache
+// and requests a token once.
 func BenchmarkHerdThroughClients(b *testing.B) {
 	for _, n := range []int{1, 20} {
 		for _, peer := range peers {
@@ -93,7 +92,7 @@ func BenchmarkHerdThroughClients(b *testing.B) {
 	}
 }
 
-// newClient returns what every Azure SDK client has inside. Its service answers everything.
+// newClient returns the pipeline of an Azure SDK client. Its service accepts every request.
 func newClient(cred azcore.TokenCredential, scopes []string) azruntime.Pipeline {
 	return azruntime.NewPipeline("benchmarks", "v0.1.0", azruntime.PipelineOptions{
 		PerRetry: []policy.Policy{azruntime.NewBearerTokenPolicy(cred, scopes, nil)},
@@ -110,8 +109,8 @@ func use(b *testing.B, client azruntime.Pipeline) {
 	}
 }
 
-// BenchmarkMemory reports how much memory a cached token takes beyond its own length, the part
-// included by which Go rounds up the allocation of the token's string.
+// BenchmarkMemory reports how much memory a cached token takes beyond its length, including the rounding of
+// the string's allocation.
 func BenchmarkMemory(b *testing.B) {
 	const n = 1_000
 	for _, peer := range peers {
@@ -133,12 +132,12 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// memories counts the rounds so far, as herds does.
+// memories counts the rounds, as herds does.
 var memories int
 
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one's finalizers let go
+	runtime.GC() // frees what finalizers released in the first collection
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)

@@ -33,6 +33,6 @@ PASS
 		t.Fatalf("got:\n%s\nwant:\n%s", got.String(), want)
 	}
 	if err := table(&got, strings.NewReader("BenchmarkHit/x/floor-2 1 fast ns/op")); err == nil {
-		t.Fatal("a line that is not a benchmark's result was believed")
+		t.Fatal("a line that is not a benchmark's result was accepted")
 	}
 }

@@ -19,15 +19,15 @@ import (
 
 var update = flag.Bool("update", false, "write ../docs/outage.svg")
 
-// The run of the picture: three days, tokens of 24 hours, and an IMDS that refuses connections twice,
-// for less and for more than azhost can bridge.
+// The picture shows three days with 24-hour tokens. IMDS refuses connections twice: once for less, and once
+// for more time than azhost can bridge with a cached token.
 const (
 	life  = 24 * time.Hour
 	until = 60 * time.Hour
-	every = 2 * time.Minute // there is a new caller, who waits for as long as it takes
+	every = 2 * time.Minute // between calls, each of which waits for its result
 )
 
-// absence is when IMDS is away.
+// absence is a period in which IMDS is down.
 type absence struct{ begin, end time.Duration }
 
 var absences = []absence{{20 * time.Hour, 30 * time.Hour}, {34 * time.Hour, 56 * time.Hour}}
@@ -38,12 +38,10 @@ type call struct {
 	err      error
 }
 
-// TestOutage lets both libraries live through the absences on the fake time of a testing/synctest
-// bubble, in which retries and hours take no time, and checks what the picture is said to show.
+// TestOutage runs both libraries through the absences in a testing/synctest bubble, where hours take no
+// time, and checks what README.md says about the picture. This command draws it:
 //
 //	go test -run Outage -update .
-//
-// draws it.
 func TestOutage(t *testing.T) {
 	calls := map[string][]call{}
 	synctest.Test(t, func(t *testing.T) {
@@ -54,9 +52,9 @@ func TestOutage(t *testing.T) {
 		}
 	})
 	first, second := absences[0], absences[1]
-	// azhost's last token: it comes when the host is back, after a pause of at most six minutes.
+	// azhost's last token arrives when the host is back, after a pause of at most six minutes.
 	expires, expired := first.end+life-time.Minute, first.end+life+6*time.Minute
-	recovered := second.end + 2*every // a request that began before may be pausing
+	recovered := second.end + 2*every // an earlier request may still be in a pause
 	for _, c := range calls["azhost"] {
 		switch {
 		case (c.at < expires || c.at >= recovered) && (c.err != nil || c.took > 0):
@@ -83,7 +81,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// suffer calls a credential while its host comes and goes.
+// suffer calls a credential while its host goes down and comes back.
 func suffer(t *testing.T, vm *azhosttest.VM, cred azcore.TokenCredential) []call {
 	var mu sync.Mutex // guards calls
 	var calls []call
@@ -108,7 +106,7 @@ func suffer(t *testing.T, vm *azhosttest.VM, cred azcore.TokenCredential) []call
 		})
 	}
 	callers.Wait()
-	time.Sleep(5 * time.Minute) // a bubble waits for its goroutines, and some may still be asking
+	time.Sleep(5 * time.Minute) // a bubble waits for its goroutines, and some requests may still be running
 	slices.SortFunc(calls, func(a, b call) int { return cmp.Compare(a.at, b.at) })
 	return calls
 }

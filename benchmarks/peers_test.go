@@ -20,7 +20,7 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// peers are the two libraries, by the name that the table knows them by.
+// peers are the two libraries, by their names in the table.
 var peers = []struct {
 	name string
 	make func(testing.TB, policy.Transporter) azcore.TokenCredential
@@ -38,8 +38,8 @@ func newAzhost(t testing.TB, transport policy.Transporter) azcore.TokenCredentia
 	return cred
 }
 
-// unpaced returns a credential of azhost's that asks for its tokens without pauses, as no IMDS would:
-// azhost asks that at most 20 times in any second. What a cache does with them is the same.
+// unpaced returns an azhost credential that requests its tokens without pauses. With IMDS, azhost sends at
+// most 20 requests in any second. The cache works the same.
 func unpaced(t testing.TB, observe func(azhost.Event)) *azhost.ManagedIdentityCredential {
 	o := azhost.ManagedIdentityCredentialOptions{
 		Source: azhost.SourceCloudShell, Endpoint: "http://localhost:50342/oauth2/token", Observe: observe,
@@ -61,13 +61,13 @@ func newAzidentity(t testing.TB, transport policy.Transporter) azcore.TokenCrede
 // bearer is as long as a real token.
 var bearer = strings.Repeat("0123456789", 150)
 
-// answer is IMDS's, without the fields that no client reads.
+// answer returns IMDS's response, without the fields that no client reads.
 func answer() string {
 	return fmt.Sprintf(`{"access_token":%q,"expires_in":"86399","expires_on":"%d","resource":"r","token_type":"Bearer"}`,
 		bearer, time.Now().Add(24*time.Hour).Unix())
 }
 
-// memory answers every request at once, without a network.
+// memory responds to every request at once, without a network.
 type memory struct{}
 
 func (memory) Do(req *http.Request) (*http.Response, error) {
@@ -87,8 +87,8 @@ func newIMDS(t testing.TB) string {
 	return server.Listener.Addr().String()
 }
 
-// loopback is a client whose connections all go to the server at address, whatever the URL's
-// host: azidentity asks 169.254.169.254 and nothing else.
+// loopback returns a client that connects to the server at address, whatever the URL's host, because
+// azidentity sends requests only to 169.254.169.254.
 func loopback(t testing.TB, address string) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy = nil

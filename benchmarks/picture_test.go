@@ -47,7 +47,7 @@ func picture(w io.Writer, theirs, ours []call) error {
 	if _, err := canvas.WriteTo(&svg); err != nil {
 		return err
 	}
-	// A browser that shows a picture in a page gives it no fonts but its own.
+	// A browser renders a picture in a page only with the browser's fonts.
 	_, err := io.WriteString(w, strings.ReplaceAll(svg.String(), "font-family:Liberation Sans", "font-family:'Liberation Sans',Arial,Helvetica,sans-serif"))
 	return err
 }

@@ -14,15 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// keyDirectory is the only one that azidentity reads keys from.
+// keyDirectory is the only directory that azidentity reads keys from.
 const keyDirectory = "/var/opt/azcmagent/tokens"
 
 // namespaced is set in the process that inNamespace starts.
 const namespaced = "AZHOST_CONFORMANCE_NAMESPACE"
 
-// inNamespace runs the test again where /var/opt and /opt are its own: file systems in memory, in a mount
-// namespace that ends with the process. It needs root, or a kernel that lets users make namespaces. The
-// subtest called last must have run.
+// inNamespace runs the test again in a mount namespace with in-memory file systems at /var/opt and /opt. It
+// requires root or unprivileged user namespaces. It fails if the subtest last didn't run.
 func inNamespace(t *testing.T, last string, test func(t *testing.T)) {
 	if os.Getenv(namespaced) != "" {
 		require.NoError(t, syscall.Mount("", "/", "", syscall.MS_PRIVATE|syscall.MS_REC, ""), "so that no mount leaves the namespace")

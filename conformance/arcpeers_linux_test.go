@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestArcOfPeers compares what azidentity's and MSAL's tests assert about the Arc agent.
-func TestArcOfPeers(t *testing.T) { inNamespace(t, "agent_on_disk", testArcOfPeers) }
+// TestPeersArc compares what azidentity's and MSAL's tests assert about the Arc agent.
+func TestPeersArc(t *testing.T) { inNamespace(t, "agent_on_disk", testArcOfPeers) }
 
 func testArcOfPeers(t *testing.T) {
 	require.NoError(t, os.MkdirAll(keyDirectory, 0o755))
@@ -33,17 +33,17 @@ func testArcOfPeers(t *testing.T) {
 		{name: "a key of 4096 bytes", answers: challenged(largest), peer: "token after 2"},
 		{name: "a key of 4097 bytes", answers: challenged(tooLarge), peer: "failed after 1"},
 		{name: "no challenge", answers: challenged(""), peer: "failed after 1"},
-		{name: "no realm's value", answers: challenged("Www-Authenticate: Basic realm"), peer: "failed after 1"},
+		{name: "a realm without a value", answers: challenged("Www-Authenticate: Basic realm"), peer: "failed after 1"},
 		{name: "no realm", answers: challenged("Www-Authenticate: Basic "), peer: "failed after 1"},
 		{name: "a token without a challenge", answers: []answer{granting("")}, peer: "failed after 1"},
 		{name: "another extension", answers: challenged("Www-Authenticate: Basic realm=" + keyDirectory + "/good.txt"), peer: "failed after 1"},
 		{name: "no extension", answers: challenged("Www-Authenticate: Basic realm=" + keyDirectory + "/good"), peer: "failed after 1"},
 		{name: "another directory", answers: challenged("Www-Authenticate: Basic realm=/path/to/good.key"), peer: "failed after 1"},
 		{name: "no directory", answers: challenged("Www-Authenticate: Basic realm=path/good.key"), peer: "failed after 1"},
-		{name: "no answer", retries: -1, answers: always(0, ""), peer: "failed after 1"},
+		{name: "no response", retries: -1, answers: always(0, ""), peer: "failed after 1"},
 		{name: "connection refused", retries: -1, answers: always(noListener, ""), peer: "failed after 1", azhost: "unavailable after 1", stated: departures + "If the agent has never responded, `GetToken` returns a `CredentialUnavailableError`"},
 		{name: "no such file", answers: []answer{{401, "", "Www-Authenticate: Basic realm=" + keyDirectory + "/none.key"}}, peer: "failed after 1", azhost: "failed after 3", stated: departures + "azhost asks for a new challenge, up to three in all"},
-		{name: "a refused key", answers: []answer{{401, "", good}}, peer: "failed after 2", azhost: "failed after 6", stated: departures + "azhost asks for a new challenge, up to three in all"},
+		{name: "a rejected key", answers: []answer{{401, "", good}}, peer: "failed after 2", azhost: "failed after 6", stated: departures + "azhost asks for a new challenge, up to three in all"},
 		{name: "not found", kind: "client", answers: []answer{{401, "", good}, {404, `{"error":"identity_not_found","error_description":"not assigned"}`, good}}, peer: "failed after 2", text: "identity_not_found"},
 	}
 	for kind, name := range map[string]string{"client": "client_id", "object": "object_id", "resource": "msi_res_id"} {

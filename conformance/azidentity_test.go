@@ -33,7 +33,7 @@ var behaviors = []behavior{
 	{place: "VM", name: "400, no identity", answers: always(400, `{"error":"invalid_request","error_description":"Identity not found"}`), peer: "unavailable after 1", text: "Identity not found"},
 	{place: "VM", name: "400, not assigned", kind: "client", answers: always(400, `{"error":"invalid_request","error_description":"Identity not found"}`), peer: "failed after 1"},
 	{place: "VM", name: "403 of Docker Desktop", answers: always(403, "A socket operation was attempted to an unreachable network."), peer: "unavailable after 1"},
-	{place: "VM", name: "403 of others", answers: always(403, "no"), peer: "failed after 1"},
+	{place: "VM", name: "another 403", answers: always(403, "no"), peer: "failed after 1"},
 	{place: "VM", name: "401", answers: always(401, ""), peer: "failed after 1"},
 	{place: "VM", name: "not JSON", answers: always(200, "not json"), peer: "failed after 1"},
 	{place: "VM", name: "JSON that ends early", answers: always(200, `{"access_token":"T","expires_in":3600`), peer: "failed after 1"},
@@ -42,35 +42,35 @@ var behaviors = []behavior{
 	{place: "VM", name: "a retry that succeeds", answers: []answer{{500, "", ""}, {404, "", ""}, {200, good, ""}}, peer: "token after 3"},
 	{place: "VM", name: "Retry-After", retries: 1, answers: []answer{{429, "", "Retry-After: 5"}, {200, good, ""}}, peer: "token after 2"},
 	{place: "VM", name: "redirect", answers: []answer{{302, "", "Location: http://127.0.0.1/"}}, peer: "failed after 1"},
-	{place: "VM", name: "its own schedule", answers: always(500, ""), peer: "failed after 7", azhost: "failed after 6", stated: departures + "azhost retries up to five times over about 100 s"},
+	{place: "VM", name: "the default schedule", answers: always(500, ""), peer: "failed after 7", azhost: "failed after 6", stated: departures + "azhost retries up to five times over about 100 s"},
 	{place: "VM", name: "408", answers: always(408, ""), peer: "failed after 1", azhost: "failed after 6", stated: departures + "408 and all 5xx are retried, too"},
-	{place: "VM", name: "no answer", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 6", stated: departures + "A chain continues, after all retries"},
+	{place: "VM", name: "no response", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 6", stated: departures + "A chain continues, after all retries"},
 	{place: "VM", name: "connection refused", answers: always(noListener, ""), peer: "failed after 7", azhost: "unavailable after 6", stated: departures + "A chain continues, after all retries"},
 	{place: "VM", name: "an ID with white space", kind: "client", id: "a b", answers: always(200, good), peer: "token after 1", azhost: "constructor", stated: departures + "An ID with white space"},
 	{place: "VM", name: "an ID of another kind", kind: "object", id: "/subscriptions/s", answers: always(200, good), peer: "token after 1", azhost: "constructor", stated: departures + "or of the wrong type"},
 	{place: "VM", name: "an expired token", answers: always(200, `{"access_token":"T","expires_on":946684700}`), peer: "expired after 1", azhost: "failed after 1", stated: departures + "A response whose token has expired"},
 	{place: "anywhere", name: "connection refused", answers: always(noListener, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "if the connection is refused"},
-	{place: "anywhere", name: "no answer", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "Outside Azure | GetToken returns `CredentialUnavailableError` at once"},
+	{place: "anywhere", name: "no response", answers: always(0, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "Outside Azure | GetToken returns `CredentialUnavailableError` at once"},
 	{place: "anywhere", name: "foreign status", answers: always(503, ""), peer: "failed after 7", azhost: "unavailable after 1", stated: departures + "something other than IMDS responds"},
 	{place: "anywhere", name: "not JSON", answers: always(200, "<html>"), peer: "failed after 1", azhost: "unavailable after 1", stated: departures + "something other than IMDS responds"},
 	{place: "anywhere", name: "400 without JSON", answers: always(400, "something went wrong"), peer: "unavailable after 1"},
-	{place: "anywhere", name: "400 of others, by client ID", kind: "client", answers: always(400, "no"), peer: "failed after 1", azhost: "unavailable after 1", stated: departures + "something other than IMDS responds"},
+	{place: "anywhere", name: "another 400, by client ID", kind: "client", answers: always(400, "no"), peer: "failed after 1", azhost: "unavailable after 1", stated: departures + "something other than IMDS responds"},
 
 	{place: "App Service", name: "401", answers: always(401, ""), peer: "failed after 1"},
 	{place: "App Service", name: "404", answers: always(404, ""), peer: "failed after 1"},
 	{place: "App Service", name: "400", answers: always(400, ""), peer: "failed after 1"},
 	{place: "App Service", name: "expires_on as text", answers: always(200, `{"access_token":"T","expires_on":"946688400","resource":"r","token_type":"Bearer","client_id":"some-guid"}`), peer: "token after 1"},
-	{place: "App Service", name: "its own schedule", answers: always(500, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
+	{place: "App Service", name: "the default schedule", answers: always(500, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
 	{place: "App Service", name: "410", answers: always(410, ""), peer: "failed after 1", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
-	{place: "App Service", name: "no answer", answers: always(0, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
+	{place: "App Service", name: "no response", answers: always(0, ""), peer: "failed after 4", azhost: "failed after 6", stated: departures + "The schedule is the same as on an Azure VM, but 404 is final"},
 
 	{place: "Cloud Shell", name: "expires_on as a number", answers: always(200, `{"access_token":"T","expires_on":946688400,"resource":"r","token_type":"Bearer"}`), peer: "token after 1"},
 	{place: "Cloud Shell", name: "access_token as a number", answers: always(200, `{"access_token": 0, "expires_in": 3600}`), peer: "failed after 1"},
-	{place: "Cloud Shell", name: "expires_on that is no time", answers: always(200, `{"access_token":"T","expires_in":"","expires_on":"15609740s28"}`), peer: "failed after 1"},
+	{place: "Cloud Shell", name: "invalid expires_on", answers: always(200, `{"access_token":"T","expires_in":"","expires_on":"15609740s28"}`), peer: "failed after 1"},
 	{place: "Cloud Shell", name: "expires_on in a hundred years", answers: always(200, `{"access_token":"T","expires_on":4102444800}`), peer: "token after 1", azhost: "failed after 1", stated: departures + "more than ten years away"},
 }
 
-func TestBehaviorsOfAzidentity(t *testing.T) {
+func TestAzidentityBehaviors(t *testing.T) {
 	all := behaviors
 	for _, status := range []int{404, 410, 429, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511} {
 		all = append(all, behavior{place: "VM", name: fmt.Sprint(status), retries: 1, answers: always(status, ""), peer: "failed after 2"},
@@ -82,7 +82,7 @@ func TestBehaviorsOfAzidentity(t *testing.T) {
 			switch {
 			case place == "Azure Arc": // TestArc, where there are key files
 				continue
-			case place == "Service Fabric" && kind == "": // TestServiceFabricOfPeers, over a socket
+			case place == "Service Fabric" && kind == "": // TestPeersServiceFabric, over a socket
 				continue
 			case place == "Service Fabric", place == "Cloud Shell" && kind != "", place == "Azure ML" && kind != "" && kind != "client":
 				b.peer = "constructor"
@@ -116,7 +116,7 @@ func on(t *testing.T, host policy.Transporter, make maker, kind string) azcore.T
 	return cred
 }
 
-func TestScopesOfPeers(t *testing.T) {
+func TestPeersScopes(t *testing.T) {
 	both(t, "VM", always(200, good), func(t *testing.T, library string, host *script, make maker) {
 		cred := on(t, host, make, "")
 		for _, scopes := range [][]string{nil, {}, {"a", "b"}} {
@@ -139,7 +139,7 @@ func TestScopesOfPeers(t *testing.T) {
 }
 
 // Errors contain the response's status and text once. So do the errors of a chain.
-func TestErrorQuotesTheResponseOnce(t *testing.T) {
+func TestErrorQuotesResponseOnce(t *testing.T) {
 	both(t, "VM", always(418, "no tokens here"), func(t *testing.T, library string, host *script, make maker) {
 		cred := on(t, host, make, "")
 		_, err := get(cred)
@@ -157,7 +157,7 @@ func TestErrorQuotesTheResponseOnce(t *testing.T) {
 
 // After a 400 for the system-assigned identity, a chain continues each time. azhost sends the next request
 // after about a second.
-func TestFailureIsTheSameEachTime(t *testing.T) {
+func TestRepeatedFailures(t *testing.T) {
 	both(t, "VM", always(400, "something went wrong"), func(t *testing.T, library string, host *script, make maker) {
 		cred, scopes := on(t, host, make, ""), policy.TokenRequestOptions{Scopes: []string{newResource()}}
 		for range 3 {
@@ -171,8 +171,8 @@ func TestFailureIsTheSameEachTime(t *testing.T) {
 	})
 }
 
-// Requests have the same headers, except for those that the page names.
-func TestHeadersOfPeers(t *testing.T) {
+// Requests have the same headers, except those that comparison.md names.
+func TestPeersHeaders(t *testing.T) {
 	for place, ours := range map[string]map[string]bool{
 		"VM": {"X-Client-Sku": false, "X-Client-Ver": false}, "App Service": {"Metadata": true, "X-Ms-Client-Request-Id": true}, "Azure ML": {"X-Ms-Client-Request-Id": true}, "Cloud Shell": {"X-Ms-Client-Request-Id": true},
 	} {
@@ -201,7 +201,7 @@ func TestHeadersOfPeers(t *testing.T) {
 
 // Both libraries log the host and the identity at construction: azidentity to azcore's listener, azhost to
 // its Logger.
-func TestLogsOfPeers(t *testing.T) {
+func TestPeersLogs(t *testing.T) {
 	at(t, nil)
 	var lines []string
 	azlog.SetListener(func(e azlog.Event, line string) {

@@ -31,7 +31,7 @@ func (n *next) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acc
 	return azcore.AccessToken{Token: "next", ExpiresOn: time.Now().Add(time.Hour)}, n.err
 }
 
-// chain asks azidentity's chain of an azhost credential and another.
+// chain gets a token from azidentity's chain of an azhost credential and another one.
 func chain(t *testing.T, ctx context.Context, o *azhost.ManagedIdentityCredentialOptions, second azcore.TokenCredential) (string, error) {
 	t.Helper()
 	o.UnavailableError = azidentity.NewCredentialUnavailableError
@@ -43,7 +43,7 @@ func chain(t *testing.T, ctx context.Context, o *azhost.ManagedIdentityCredentia
 	return token.Token, err
 }
 
-// dialing is a machine whose network fails at once.
+// dialing is a Transport whose dialer fails at once.
 type dialing struct{ err syscall.Errno }
 
 func (d dialing) Do(*http.Request) (*http.Response, error) {
@@ -51,7 +51,7 @@ func (d dialing) Do(*http.Request) (*http.Response, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: address, Err: d.err}
 }
 
-// answering is something else at IMDS's address.
+// answering is another service at IMDS's address.
 func answering(status int, body string, header ...string) func(*azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 	fault := azhosttest.Fault{Status: status, Body: body, Header: http.Header{}}
 	for i := 0; i < len(header); i += 2 {
@@ -63,14 +63,14 @@ func answering(status int, body string, header ...string) func(*azhosttest.VM) *
 	}
 }
 
-// unknown returns options with which nothing says that this is an Azure VM: the caller sets the endpoint.
+// unknown returns options for a machine that isn't known to be an Azure VM, because they set Endpoint.
 func unknown(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 	o := vm.InMemory()
 	o.Endpoint = "http://169.254.169.254/metadata/identity/oauth2/token"
 	return o
 }
 
-// unreached is a VM that the network keeps from the credential.
+// unreached is a VM whose IMDS can't be reached.
 func unreached(errno syscall.Errno) func(*azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 	return func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
 		o := unknown(vm)
@@ -79,7 +79,7 @@ func unreached(errno syscall.Errno) func(*azhosttest.VM) *azhost.ManagedIdentity
 	}
 }
 
-func TestChainMovesOn(t *testing.T) {
+func TestChainContinues(t *testing.T) {
 	const docker = "connecting to 169.254.169.254:80: connecting to 169.254.169.254:80: dial tcp 169.254.169.254:80: "
 	for _, test := range []struct {
 		name   string
@@ -108,7 +108,7 @@ func TestChainMovesOn(t *testing.T) {
 		{"proxy's 502", answering(502, "<html>Bad gateway</html>", "Via", "1.1 proxy"), 0},
 		{"proxy's 504", answering(504, "<html>Gateway timeout</html>", "Via", "1.1 proxy"), 0},
 		{"captive portal's 511", answering(511, "<html>Please sign in</html>"), 0},
-		{"410 where IMDS has never answered", answering(410, ""), 0},
+		{"410 before a response of IMDS", answering(410, ""), 0},
 		{"Docker Desktop, English", answering(403, docker+"connectex: A socket operation was attempted to an unreachable network."), 0},
 		{"Docker Desktop, Norwegian", answering(403, docker+"connectex: Det ble forsøkt en socketoperasjon mot et nettverk som ikke kan nås."), 0},
 		{"no identity", func(vm *azhosttest.VM) *azhost.ManagedIdentityCredentialOptions {
@@ -130,15 +130,15 @@ func TestChainMovesOn(t *testing.T) {
 	}
 }
 
-// The same over real sockets, through the library's own transport.
-func TestChainMovesOnOverLoopback(t *testing.T) {
+// Over real sockets, with azhost's default transport.
+func TestChainContinuesOverLoopback(t *testing.T) {
 	t.Parallel()
 	vm, agent := azhosttest.NewVM(t), azhosttest.NewArc(t)
 	vm.Stop()
 	agent.Stop()
 	for name, o := range map[string]*azhost.ManagedIdentityCredentialOptions{"IMDS": vm.Options(), "Arc": agent.Options()} {
 		o.Transport = nil
-		o.Retry.MaxRetries = -1 // an agent that restarts would be waited for
+		o.Retry.MaxRetries = -1 // otherwise azhost waits for an agent that restarts
 		second := next{}
 		token, err := chain(t, t.Context(), o, &second)
 		require.NoError(t, err, name)
@@ -146,14 +146,14 @@ func TestChainMovesOnOverLoopback(t *testing.T) {
 	}
 }
 
-func TestChainStays(t *testing.T) {
+func TestChainStops(t *testing.T) {
 	type options = *azhost.ManagedIdentityCredentialOptions
 	always := func(fault azhosttest.Fault) func(*azhosttest.VM, options) {
 		return func(vm *azhosttest.VM, _ options) {
 			vm.FailWhile(func(azhosttest.Request) (azhosttest.Fault, bool) { return fault, true })
 		}
 	}
-	// The first answer makes IMDS known, which is then waited for.
+	// IMDS is known after its first response, and azhost then retries.
 	known := func(fault azhosttest.Fault) func(*azhosttest.VM, options) {
 		return func(vm *azhosttest.VM, o options) {
 			cred, err := azhost.NewManagedIdentityCredential(o)
@@ -169,7 +169,7 @@ func TestChainStays(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		spoil func(*azhosttest.VM, options)
-		ctx   context.Context // nil means one that does not end
+		ctx   context.Context // nil for one that doesn't end
 		limit time.Duration   // of the context, if any
 		want  string
 	}{
@@ -180,15 +180,15 @@ func TestChainStays(t *testing.T) {
 		{"invalid resource", func(vm *azhosttest.VM, _ options) { vm.AllowResources("https://another.example") }, nil, 0, "invalid_resource"},
 		{"another AADSTS code", always(azhosttest.Fault{Status: 400, Header: json,
 			Body: `{"error":"invalid_request","error_description":"AADSTS500011: The resource principal was not found."}`}), nil, 0, "AADSTS500011"},
-		{"throttled for good", always(azhosttest.Throttled(time.Second)), nil, 0, "429"},
-		{"throttled for good, without Retry-After", always(azhosttest.Throttled(0)), nil, 0, "429"},
-		{"server error for good", always(azhosttest.ServerError()), nil, 0, "500"},
-		{"WireServer for good", always(azhosttest.WireServer()), nil, 0, "500"},
-		{"updating for good", known(azhosttest.Updating()), nil, 0, "410"},
-		{"the caller has left", func(*azhosttest.VM, options) {}, ended, 0, "context canceled"},
-		{"the caller's deadline in a silence", func(vm *azhosttest.VM, _ options) { vm.Silence(true) }, nil, time.Second, "deadline exceeded"},
-		{"the caller's deadline before an answer", func(vm *azhosttest.VM, _ options) { vm.SetLatency(time.Minute) }, nil, time.Second, "deadline exceeded"},
-		{"the caller's deadline in the retries", known(azhosttest.Updating()), nil, 5 * time.Second, "deadline exceeded; last attempt: IMDS: GET http"},
+		{"always throttled", always(azhosttest.Throttled(time.Second)), nil, 0, "429"},
+		{"always throttled, without Retry-After", always(azhosttest.Throttled(0)), nil, 0, "429"},
+		{"always a server error", always(azhosttest.ServerError()), nil, 0, "500"},
+		{"always WireServer's error", always(azhosttest.WireServer()), nil, 0, "500"},
+		{"always updating", known(azhosttest.Updating()), nil, 0, "410"},
+		{"a canceled call", func(*azhosttest.VM, options) {}, ended, 0, "context canceled"},
+		{"a deadline while connecting", func(vm *azhosttest.VM, _ options) { vm.Silence(true) }, nil, time.Second, "deadline exceeded"},
+		{"a deadline before the response", func(vm *azhosttest.VM, _ options) { vm.SetLatency(time.Minute) }, nil, time.Second, "deadline exceeded"},
+		{"a deadline during retries", known(azhosttest.Updating()), nil, 5 * time.Second, "deadline exceeded; last attempt: IMDS: GET http"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -215,7 +215,7 @@ func TestChainStays(t *testing.T) {
 	}
 }
 
-func TestChainOfTheUnavailable(t *testing.T) {
+func TestChainAllUnavailable(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Stop()
@@ -224,11 +224,11 @@ func TestChainOfTheUnavailable(t *testing.T) {
 	require.ErrorContains(t, err, "This machine isn't an Azure VM")
 	require.ErrorContains(t, err, "nor here")
 	var failed *azidentity.AuthenticationFailedError
-	require.NotErrorAs(t, err, &failed, "so that a chain around this chain moves on")
+	require.NotErrorAs(t, err, &failed, "an outer chain must continue")
 }
 
-// Without UnavailableError nothing tells azidentity to move on.
-func TestChainWithoutTheOption(t *testing.T) {
+// Without UnavailableError, azidentity's chain doesn't continue.
+func TestChainWithoutUnavailableError(t *testing.T) {
 	t.Parallel()
 	vm := azhosttest.NewVM(t)
 	vm.Stop()

@@ -15,7 +15,7 @@ import (
 
 // GetToken, not the constructor, returns errors in the environment, because one leftover variable must not
 // stop a program whose chain would continue.
-func TestWrongVariablesAreNotTheConstructors(t *testing.T) {
+func TestConstructorAcceptsInvalidVariables(t *testing.T) {
 	for _, value := range []string{"test", "https://t .com", `"http://localhost/"`, "${X}", "http://\x7f", "localhost:1", "http://10.0.0.4/", "%%%"} {
 		for mask := range 1 << 6 {
 			wrong := map[string]string{"IDENTITY_API_VERSION": value, "DEFAULT_IDENTITY_CLIENT_ID": value}
@@ -36,9 +36,9 @@ func TestWrongVariablesAreNotTheConstructors(t *testing.T) {
 	}
 }
 
-// dapr's own tests make a credential with an ID while MSI_ENDPOINT has no URL. azidentity v1.8.2 accepts
-// that, and v1.15.0 takes it for a Cloud Shell, where no identity can be selected.
-func TestIDBesideAWrongVariable(t *testing.T) {
+// dapr's tests create a credential with an ID while MSI_ENDPOINT isn't a URL. azidentity v1.8.2 accepts
+// that. v1.15.0 detects Cloud Shell, where no identity can be selected.
+func TestIDWithInvalidVariable(t *testing.T) {
 	for name, wrong := range map[string]map[string]string{
 		"MSI_ENDPOINT":               {"MSI_ENDPOINT": "test"},
 		"IDENTITY_SERVER_THUMBPRINT": {"IDENTITY_ENDPOINT": "https://localhost:2377/token", "IDENTITY_HEADER": "h", "IDENTITY_SERVER_THUMBPRINT": "test"},

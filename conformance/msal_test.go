@@ -42,8 +42,8 @@ type idle struct{ policy.Transporter }
 
 func (idle) CloseIdleConnections() {}
 
-// TestHostIsMSALs compares the detected host for every combination of the variables.
-func TestHostIsMSALs(t *testing.T) {
+// TestHostMatchesMSAL compares the detected host for every combination of the variables.
+func TestHostMatchesMSAL(t *testing.T) {
 	names := []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IDENTITY_SERVER_THUMBPRINT", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET"}
 	for mask := range 1 << len(names) {
 		variables := map[string]string{}
@@ -69,7 +69,7 @@ func requireSameHost(t *testing.T, context any) {
 	require.Equal(t, string(want), string(cred.Source()), context)
 }
 
-func TestBehaviorsOfMSAL(t *testing.T) {
+func TestMSALBehaviors(t *testing.T) {
 	const schedule = departures + "azhost retries up to five times over about 100 s"
 	failing := always(500, `{"error":"sample error","error_description":"sample error desc"}`)
 	for _, b := range []behavior{
@@ -93,7 +93,7 @@ func TestBehaviorsOfMSAL(t *testing.T) {
 
 // A cached token belongs to one resource, with or without "/.default", and to one identity. Claims
 // bypass the cache.
-func TestCacheOfPeers(t *testing.T) {
+func TestPeersCache(t *testing.T) {
 	both(t, "VM", always(200, good), func(t *testing.T, library string, host *script, make maker) {
 		resource := newResource()
 		token := func(host *script, kind, scope, claims string) {
@@ -117,7 +117,7 @@ func TestCacheOfPeers(t *testing.T) {
 	})
 }
 
-func TestRefreshOnOfPeers(t *testing.T) {
+func TestPeersRefreshOn(t *testing.T) {
 	both(t, "Cloud Shell", always(200, `{"access_token":"T","expires_in":86400,"refresh_in":2520}`), func(t *testing.T, library string, host *script, make maker) {
 		token, err := get(on(t, host, make, ""))
 		require.NoError(t, err)
@@ -144,7 +144,7 @@ func requireRefreshOn(t *testing.T, in time.Duration, library string, token azco
 }
 
 // Errors contain the response's error code, and RawResponse.
-func TestResponseOfPeers(t *testing.T) {
+func TestPeersResponse(t *testing.T) {
 	both(t, "VM", always(503, `{"error":"busy","error_description":"later"}`), func(t *testing.T, _ string, host *script, make maker) {
 		cred, err := make(azcore.ClientOptions{Transport: host, Retry: policy.RetryOptions{MaxRetries: -1}}, "", "")
 		require.NoError(t, err)
@@ -158,7 +158,7 @@ func TestResponseOfPeers(t *testing.T) {
 }
 
 // A slow body is read to its end, even after a failed attempt.
-func TestSlowBodyOfPeers(t *testing.T) {
+func TestPeersSlowBody(t *testing.T) {
 	for _, answers := range [][]answer{{{500, "", ""}, {200, good, ""}}, {{200, good, ""}}} {
 		both(t, "App Service", answers, func(t *testing.T, _ string, host *script, make maker) {
 			host.slow = 750 * time.Millisecond
@@ -168,7 +168,7 @@ func TestSlowBodyOfPeers(t *testing.T) {
 }
 
 // After refresh_in, there is one more request, and no caller fails. In azidentity, one caller waits for it.
-func TestRefreshOfPeers(t *testing.T) {
+func TestPeersRefresh(t *testing.T) {
 	old, renewed := `{"access_token":"old","expires_in":86400,"refresh_in":43200}`, `{"access_token":"new","expires_in":86400,"refresh_in":86000}`
 	both(t, "Cloud Shell", []answer{{200, old, ""}, {200, renewed, ""}}, func(t *testing.T, library string, host *script, make maker) {
 		cred, scopes := on(t, host, make, ""), policy.TokenRequestOptions{Scopes: []string{newResource()}}

@@ -41,8 +41,8 @@ func newDatabase(t *testing.T, h identityHost) *sqlServer {
 	})
 }
 
-// open does what go-mssqldb's own connector for managed identities does (azuread/configuration.go):
-// for every connection it makes a credential, asks it once, and drops it.
+// open does what go-mssqldb's connector for managed identities does (azuread/configuration.go): for each
+// connection, it creates a credential, gets a token, and drops the credential.
 func open(t *testing.T, dsn string, options func() *azhost.ManagedIdentityCredentialOptions) *sql.DB {
 	config, err := msdsn.Parse(dsn)
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func open(t *testing.T, dsn string, options func() *azhost.ManagedIdentityCreden
 	return pool(t, sql.OpenDB(connector))
 }
 
-// pool makes every query of db open a connection.
+// pool makes each query of db open a connection.
 func pool(t *testing.T, db *sql.DB) *sql.DB {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	db.SetMaxIdleConns(-1)
@@ -76,13 +76,13 @@ func use(t *testing.T, db *sql.DB, n int) {
 		require.NoError(t, db.QueryRowContext(ctx, "select suser_sname()").Scan(&name))
 		require.Equal(t, system.ObjectID, name)
 		runtime.GC()
-		runtime.GC() // what the first one's finalizers let go
+		runtime.GC() // frees what finalizers released in the first collection
 	}
 }
 
 type credentialOptions = azhost.ManagedIdentityCredentialOptions
 
-// drivers are the ways in which a program asks for tokens, each on a host of its own.
+// drivers are the ways in which programs get tokens, each with a separate host.
 var drivers = map[string]func(*testing.T) (identityHost, func() *credentialOptions){
 	"App Service, no options": func(t *testing.T) (identityHost, func() *credentialOptions) {
 		app := azhosttest.NewAppService(t)
@@ -109,8 +109,8 @@ var drivers = map[string]func(*testing.T) (identityHost, func() *credentialOptio
 	},
 }
 
-// A pool that makes a credential for every connection costs the host one token, and goes on while
-// the host is away.
+// A pool that creates a credential for each connection requests one token, and keeps working while the host
+// is down.
 func TestConnectionsShareAToken(t *testing.T) {
 	for name, driver := range drivers {
 		t.Run(name, func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestConnectionsShareAToken(t *testing.T) {
 	}
 }
 
-// Credentials that share nothing show that the test above counts what it should.
+// Credentials with separate caches show that the test above counts correctly.
 func TestConnectionsWithoutASharedToken(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	server := newDatabase(t, vm)
@@ -149,8 +149,8 @@ type passing struct{}
 
 func (passing) Do(req *policy.Request) (*http.Response, error) { return req.Next() }
 
-// The driver's own connector, with azidentity, takes the fakes of this file for what they play.
-func TestDriversOwnConnector(t *testing.T) {
+// The driver's connector, which uses azidentity, works with the fakes of this file.
+func TestDriverConnector(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)
 	server := newDatabase(t, app)

@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newService is a service under test. It answers 401 to a request without a token for its audience
-// that its issuer has signed, and says who calls otherwise.
+// newService returns a service under test. It responds with the caller's identity, or with 401 if the token
+// isn't for its audience or isn't signed by its issuer.
 func newService(ctx context.Context, issuer, audience string) (http.Handler, error) {
 	provider, err := oidc.NewProvider(ctx, issuer)
 	if err != nil {
@@ -65,7 +65,7 @@ func TestServiceWithGoOIDC(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, call(other, "api://orders").StatusCode)
 }
 
-// Without ServeIssuer, tokens have Microsoft Entra's issuer, which the service's HTTP client gets
+// Without ServeIssuer, tokens have Microsoft Entra's issuer. The service's HTTP client gets its metadata
 // from the fake.
 func TestServiceWithGoOIDCInMemory(t *testing.T) {
 	t.Parallel()

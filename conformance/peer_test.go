@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The tests are not parallel where they set the environment, as azidentity needs them to.
+// Tests that set the environment for azidentity aren't parallel.
 
-// resources makes every scope new: MSAL's cache is one for the whole process.
+// resources counts resources. Each is new, because MSAL's cache belongs to the process.
 var resources atomic.Int64
 
 func newResource() string { return fmt.Sprintf("https://resource-%d.example", resources.Add(1)) }
@@ -53,7 +53,7 @@ func ask(t *testing.T, h host, transport policy.Transporter, id azidentity.Manag
 	return claims, nil
 }
 
-// noTransport is nil: the credential makes its own.
+// noTransport is nil, so that the credential uses its default.
 var noTransport policy.Transporter
 
 var (
@@ -62,7 +62,7 @@ var (
 	other  = azhosttest.UserAssigned("other")
 )
 
-// row is a case that most hosts have.
+// row is a case that applies to most hosts.
 type row struct {
 	name       string
 	identities []azhosttest.Identity
@@ -85,7 +85,7 @@ func (r row) check(t *testing.T, h host, transport policy.Transporter) {
 
 var all = []azhosttest.Identity{other, system, user}
 
-// selecting are the cases of a host that knows user-assigned identities by all three kinds of ID.
+// selecting returns the cases of a host that accepts all three kinds of ID.
 func selecting(refusal, refusalWithoutSelector string) []row {
 	return []row{
 		{"system-assigned", all, nil, system.ObjectID, ""},
@@ -101,7 +101,7 @@ func selecting(refusal, refusalWithoutSelector string) []row {
 
 func TestVM(t *testing.T) {
 	for _, name := range []string{"IDENTITY_ENDPOINT", "IDENTITY_HEADER", "IMDS_ENDPOINT", "MSI_ENDPOINT", "MSI_SECRET"} {
-		t.Setenv(name, "") // no trace of another host
+		t.Setenv(name, "") // removes the variables of other hosts
 	}
 	for _, r := range append(selecting("isn't assigned to this resource", "Identity not found"),
 		row{"the only user-assigned", []azhosttest.Identity{user}, nil, user.ObjectID, ""},
@@ -129,7 +129,7 @@ func TestAppService(t *testing.T) {
 	}
 }
 
-func TestAppServiceRotates(t *testing.T) {
+func TestAppServiceRotation(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.Setenv(t)
 	o := azidentity.ManagedIdentityCredentialOptions{}
@@ -165,7 +165,7 @@ func TestServiceFabric(t *testing.T) {
 	}
 }
 
-func TestServiceFabricWithAnotherCertificate(t *testing.T) {
+func TestServiceFabricWrongCertificate(t *testing.T) {
 	fabric := azhosttest.NewServiceFabric(t)
 	fabric.Setenv(t)
 	fabric.UseWrongCertificate(true)
@@ -176,7 +176,7 @@ func TestServiceFabricWithAnotherCertificate(t *testing.T) {
 
 func TestCloudShell(t *testing.T) {
 	for _, r := range []row{
-		{"the person", all, nil, system.ObjectID, ""},
+		{"the user", all, nil, system.ObjectID, ""},
 		{"no user", nil, nil, "", "No user is signed in"},
 		{"client ID", all, azidentity.ClientID(user.ClientID), "", "doesn't support user-assigned"},
 	} {
@@ -204,15 +204,15 @@ func TestAzureML(t *testing.T) {
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			ml := azhosttest.NewAzureML(t)
-			ml.SetIdentities(r.identities...) // which the environment depends on
+			ml.SetIdentities(r.identities...) // before Environment, which depends on them
 			ml.Setenv(t)
 			r.check(t, ml, noTransport)
 		})
 	}
 }
 
-// redirected sends every request, whatever its address, to an endpoint: azidentity knows no other
-// address of IMDS than the real one, to which nothing may be sent.
+// redirected sends every request to an endpoint, because azidentity uses only IMDS's real address, to which
+// tests must not send anything.
 type redirected struct{ endpoint string }
 
 func (r redirected) Do(req *http.Request) (*http.Response, error) {

@@ -45,7 +45,7 @@ func newAzhost(o azcore.ClientOptions, kind, id string) (azcore.TokenCredential,
 	return azhost.NewManagedIdentityCredential(azhostOptions(o, kind, id))
 }
 
-// onVM returns a credential that knows that this is an Azure VM, whatever machine the test runs on.
+// onVM returns a credential that knows that this is an Azure VM, on any machine.
 func onVM(o azcore.ClientOptions, kind, id string) (azcore.TokenCredential, error) {
 	options := azhostOptions(o, kind, id)
 	options.Source = azhost.SourceIMDS
@@ -90,7 +90,7 @@ const noListener = -1
 // good is the body of a response with a token.
 const good = `{"access_token":"T","expires_in":3600,"token_type":"Bearer"}`
 
-// script is a Transport that returns its answers in turn and repeats the last one.
+// script is a Transport that returns its responses in turn and repeats the last one.
 type script struct {
 	answers []answer
 	slow    time.Duration // delay of a body's first byte
@@ -103,7 +103,7 @@ func (s *script) Do(req *http.Request) (*http.Response, error) {
 	query.Del("resource") // each test has its own
 	line := fmt.Sprintf("%s %s://%s%s?%s", req.Method, req.URL.Scheme, req.URL.Host, req.URL.Path, query.Encode())
 	for _, name := range []string{"Metadata", "X-Identity-Header", "Secret", "Authorization", "Content-Type"} {
-		// azhost sends Metadata to App Service too; see TestHeadersOfPeers.
+		// azhost sends Metadata to App Service too; see TestPeersHeaders.
 		if value := req.Header.Get(name); value != "" && (name != "Metadata" || req.Header.Get("X-Identity-Header") == "") {
 			line += " " + name + ": " + value
 		}
@@ -119,7 +119,7 @@ func (s *script) Do(req *http.Request) (*http.Response, error) {
 	s.seen, s.headers = append(s.seen, line), append(s.headers, req.Header)
 	switch a.status {
 	case 0:
-		return nil, errors.New("no answer")
+		return nil, errors.New("no response")
 	case noListener:
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 	}

@@ -34,7 +34,7 @@ func node(t *testing.T, handler http.HandlerFunc) (server *httptest.Server, requ
 		handler(w, r)
 	}))
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that fail as they should
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // discards the errors of handshakes that must fail
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	var sum [sha1.Size]byte
@@ -47,13 +47,13 @@ func grant(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, good) }
 
 type noTransporter struct{}
 
-func (noTransporter) Do(*http.Request) (*http.Response, error) { return nil, errors.New("not asked") }
+func (noTransporter) Do(*http.Request) (*http.Response, error) { return nil, errors.New("not called") }
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestServiceFabricOfPeers(t *testing.T) {
+func TestPeersServiceFabric(t *testing.T) {
 	const atGetToken = departures + "`GetToken` returns a `CredentialUnavailableError` that names the variable"
 	client := func(change func(*http.Transport)) policy.Transporter {
 		transport := &http.Transport{TLSClientConfig: &tls.Config{}}
@@ -91,10 +91,10 @@ func TestServiceFabricOfPeers(t *testing.T) {
 		{name: "a client's timeout", transport: &http.Client{Timeout: 50 * time.Millisecond}, handler: func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, peer: "failed after 1"},
 		{name: "another certificate", variables: map[string]string{"IDENTITY_SERVER_THUMBPRINT": hex.EncodeToString(make([]byte, 20))}, peer: "failed after 0"},
 		{name: "another certificate, a client", transport: &http.Client{}, variables: map[string]string{"IDENTITY_SERVER_THUMBPRINT": hex.EncodeToString(make([]byte, 20))}, peer: "failed after 0"},
-		{name: "no *http.Client", transport: noTransporter{}, peer: "constructor"},
-		{name: "no *http.Transport", transport: &http.Client{Transport: roundTripper(noTransporter{}.Do)}, peer: "constructor"},
+		{name: "not an *http.Client", transport: noTransporter{}, peer: "constructor"},
+		{name: "not an *http.Transport", transport: &http.Client{Transport: roundTripper(noTransporter{}.Do)}, peer: "constructor"},
 		{name: "a TLS dialer", transport: client(func(c *http.Transport) {
-			c.DialTLSContext = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not asked") }
+			c.DialTLSContext = func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("not called") }
 		}), peer: "constructor"},
 		{name: "a TLS check", transport: client(func(c *http.Transport) {
 			c.TLSClientConfig.VerifyConnection = func(tls.ConnectionState) error { return nil }
@@ -125,7 +125,7 @@ func TestServiceFabricOfPeers(t *testing.T) {
 				require.Equal(t, want, fmt.Sprintf("%s after %d", outcome(token, err), requests.Load()), "%s: %v", library, err)
 			}
 			if c, ok := test.transport.(*http.Client); ok {
-				require.Nil(t, c.CheckRedirect, "the caller's client is as it was")
+				require.Nil(t, c.CheckRedirect, "the caller's client was changed")
 				if tr, ok := c.Transport.(*http.Transport); ok && tr.TLSClientConfig != nil {
 					require.False(t, tr.TLSClientConfig.InsecureSkipVerify)
 				}
@@ -137,7 +137,7 @@ func TestServiceFabricOfPeers(t *testing.T) {
 }
 
 // Redirects are not followed, so the secret is not sent elsewhere.
-func TestServiceFabricRedirectOfPeers(t *testing.T) {
+func TestPeersServiceFabricRedirect(t *testing.T) {
 	var followed atomic.Int32
 	target := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed.Add(1) }))
 	defer target.Close()
@@ -158,7 +158,7 @@ func TestServiceFabricRedirectOfPeers(t *testing.T) {
 }
 
 // azidentity keeps its first endpoint. azhost reads the variables again.
-func TestServiceFabricMoves(t *testing.T) {
+func TestServiceFabricEndpointChanges(t *testing.T) {
 	for library, want := range map[string][2]int32{"azidentity": {1, 0}, "azhost": {0, 1}} {
 		make := map[string]maker{"azidentity": newAzidentity, "azhost": newAzhost}[library]
 		_, first := node(t, grant)

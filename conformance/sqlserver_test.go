@@ -19,14 +19,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sqlServer is as much of Azure SQL (MS-TDS, without TLS) as names its audience to a client that
-// signs in with Microsoft Entra, checks the token that the client then sends, and answers every query
-// with the name of the token's owner.
+// sqlServer is a fake Azure SQL (MS-TDS, without TLS). It sends its audience to a client that signs in with
+// Microsoft Entra, checks the client's token, and responds to every query with the name of the token's
+// owner.
 type sqlServer struct {
 	address  string
-	audience string // that tokens are for; each server has another one, see resources
+	audience string // of tokens; different for each server
 	check    func(token string) (name string, err error)
-	signIns  atomic.Int64 // with a good token
+	signIns  atomic.Int64 // with a valid token
 }
 
 // Types of messages.
@@ -68,7 +68,7 @@ func (s *sqlServer) dsn() string {
 	return "sqlserver://" + s.address + "?encrypt=disable&dial+timeout=10&connection+timeout=30"
 }
 
-// serve speaks with one client until it leaves.
+// serve handles a client's connection.
 func (s *sqlServer) serve(c net.Conn) error {
 	name := ""
 	for {
@@ -95,7 +95,7 @@ func (s *sqlServer) serve(c net.Conn) error {
 			reply = slices.Concat(welcome(), done(0, 0))
 		case kind == queryMessage && name != "":
 			reply = slices.Concat(oneRow(name), done(0x10, 1))
-		case kind == cancelMessage: // of a query whose answer the client has not read to its end
+		case kind == cancelMessage: // of a query whose result the client hasn't read completely
 			reply = done(0x20, 0)
 		default:
 			return fmt.Errorf("message of type %#x is not expected here", kind)

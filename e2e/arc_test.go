@@ -19,7 +19,7 @@ func arcVariables(host string) []string {
 	}
 }
 
-// himds puts the agent on the machine's disk.
+// himds installs the agent on the machine's disk.
 func (m *machine) himds() {
 	m.t.Helper()
 	m.file("/opt/azcmagent/bin/himds", "")
@@ -45,14 +45,14 @@ func TestArc(t *testing.T) {
 			p := m.program(found.environment)
 			require.Equal(t, string(azhost.SourceAzureArc), p.source)
 			require.Equal(t, p.token(vault), p.token(vault))
-			require.Equal(t, []int{401, 200}, h.statuses("arc"), "a challenge, its answer, and a cached token")
+			require.Equal(t, []int{401, 200}, h.statuses("arc"), "one exchange, and a cached token")
 		})
 	}
 }
 
 func TestArcAgentRestarts(t *testing.T) {
 	t.Parallel()
-	t.Run("between a challenge and its answer", func(t *testing.T) {
+	t.Run("between the two requests of an exchange", func(t *testing.T) {
 		t.Parallel()
 		m := newMachine(t)
 		m.himds()
@@ -60,7 +60,7 @@ func TestArcAgentRestarts(t *testing.T) {
 		h.do("restart")
 		p := m.program(nil)
 		p.token(vault)
-		require.Equal(t, []int{401, 401, 200}, h.statuses("arc"), "the challenge that came to nothing, and a whole exchange")
+		require.Equal(t, []int{401, 401, 200}, h.statuses("arc"), "an interrupted exchange, and a complete one")
 	})
 	t.Run("while the program runs", func(t *testing.T) {
 		t.Parallel()
@@ -70,22 +70,22 @@ func TestArcAgentRestarts(t *testing.T) {
 		p := m.program(nil)
 		before := p.token(vault)
 		h.do("stop")
-		require.Equal(t, before, p.token(vault), "a token in the cache needs no agent")
+		require.Equal(t, before, p.token(vault), "a cached token doesn't need the agent")
 		p.write("https://storage.azure.com")
-		time.Sleep(time.Second) // let it find the agent gone
+		time.Sleep(time.Second) // until a request finds that the agent is down
 		h.do("start")
 		p.requireToken(p.outcomes(1)[0])
 		require.Equal(t, []int{401, 200, 401, 200}, h.statuses("arc"))
 	})
 }
 
-func TestLocalhostIsThisMachine(t *testing.T) {
+func TestLocalhostIsNotResolved(t *testing.T) {
 	t.Parallel()
 	const elsewhere = "192.0.2.1"
 	m := newMachine(t)
 	m.ip("addr add " + elsewhere + "/32 dev lo")
 	m.file("/etc/hosts", elsewhere+" localhost\n")
-	require.Contains(t, m.run(nil, "getent", "ahostsv4", "localhost"), elsewhere, "the trap works")
+	require.Contains(t, m.run(nil, "getent", "ahostsv4", "localhost"), elsewhere, "localhost resolves to another address")
 	rogue := m.hosts("-arc", elsewhere+":40342", "-keys", keys)
 	h := m.hosts("-arc", agent, "-keys", keys)
 	p := m.program(arcVariables("localhost:40342"))

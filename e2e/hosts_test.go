@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hosts is command hosts, running on a machine.
+// hosts is a process of the command hosts.
 type hosts struct {
 	*process[line.Event]
 	events []line.Event
@@ -25,27 +25,27 @@ func (m *machine) hosts(arguments ...string) *hosts {
 	return h
 }
 
-// lateHosts starts the hosts.
+// lateHosts starts the hosts without waiting.
 func (m *machine) lateHosts(arguments ...string) *hosts {
 	m.t.Helper()
 	return &hosts{process: start[line.Event](m, nil, "hosts", arguments...)}
 }
 
-// vm starts an IMDS at its own address.
+// vm starts an IMDS at its real address.
 func (m *machine) vm(arguments ...string) *hosts {
 	m.t.Helper()
 	m.ip("addr add " + imds + "/32 dev lo")
 	return m.hosts(append([]string{"-vm", imds + ":80"}, arguments...)...)
 }
 
-// do has the hosts carry out a command.
+// do sends the hosts a command.
 func (h *hosts) do(command string) {
 	h.t.Helper()
 	h.write(command)
 	h.waitFor(command)
 }
 
-// fail has the hosts answer every request by a fault.
+// fail makes the hosts respond to every request with a fault.
 func (h *hosts) fail(fault azhosttest.Fault) {
 	h.t.Helper()
 	text, err := json.Marshal(fault)
@@ -66,7 +66,7 @@ func (h *hosts) waitFor(command string) {
 	}
 }
 
-// seen returns what the hosts of a kind have seen so far.
+// seen returns the requests that the hosts of a kind have received so far.
 func (h *hosts) seen(kind string) []line.Event {
 	h.t.Helper()
 	h.do("sync")
@@ -79,7 +79,7 @@ func (h *hosts) seen(kind string) []line.Event {
 	return events
 }
 
-// statuses returns the statuses of a host's answers so far, in their order.
+// statuses returns the statuses of a host's responses so far, in order.
 func (h *hosts) statuses(kind string) []int {
 	h.t.Helper()
 	statuses := []int{}

@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// limits are those that IMDS documents for all programs of a VM together. The latency makes that
-// of requests at once matter.
+// limits are what IMDS documents for all programs of a VM together. With the latency, the limit of
+// concurrent requests matters.
 var limits = []string{"-per-second", "20", "-at-once", "5", "-latency", "20ms"}
 
-func TestHerdKeepsWithinLimits(t *testing.T) {
+func TestConcurrentCallersStayWithinLimits(t *testing.T) {
 	t.Parallel()
 	const goroutines, resources = 1000, 20
 	m := newMachine(t)
@@ -29,7 +29,7 @@ func TestHerdKeepsWithinLimits(t *testing.T) {
 	for _, call := range p.ask(goroutines, names...) {
 		token := p.requireToken(call)
 		if known, ok := tokens[call.Resource]; ok {
-			require.Equal(t, known, token, "one token for all who want %s", call.Resource)
+			require.Equal(t, known, token, "two tokens for %s", call.Resource)
 		}
 		tokens[call.Resource] = token
 	}
@@ -61,6 +61,6 @@ func TestFiftyProcessesShareTheLimits(t *testing.T) {
 		answers[status]++
 	}
 	require.Equal(t, 50, answers[200])
-	require.NotZero(t, answers[429], "so many at once are too many")
-	t.Logf("answers by status: %v; the last token came after %s", answers, longest)
+	require.NotZero(t, answers[429], "no request was throttled")
+	t.Logf("responses by status: %v; the last token came after %s", answers, longest)
 }

@@ -23,15 +23,15 @@ const (
 	keys = "/var/opt/azcmagent/tokens"
 )
 
-// machine is a network namespace, and directories that its processes see in the place of the real
-// ones. A new machine has loopback alone, no firmware and no Arc agent.
+// machine is a network namespace, with directories mounted over the real ones. A new machine has only
+// loopback, and no firmware or Arc agent.
 type machine struct {
 	t      *testing.T
 	name   string
-	mounts map[string]string // what is seen -> what is there
+	mounts map[string]string // path on the machine -> real path
 }
 
-// newMachine makes a machine, which the test's cleanup removes.
+// newMachine creates a machine, which the test's cleanup removes.
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -56,7 +56,7 @@ func (m *machine) ip(arguments string) {
 	m.command("ip", append([]string{"-n", m.name}, strings.Fields(arguments)...)...)
 }
 
-// file makes a file that the machine's processes see.
+// file creates a file that the machine's processes see.
 func (m *machine) file(path, content string) {
 	m.t.Helper()
 	for seen, dir := range m.mounts {
@@ -87,9 +87,9 @@ func (m *machine) run(environment []string, name string, arguments ...string) st
 	return string(output)
 }
 
-// exec returns the command that runs a program on the machine, with no environment but the given.
+// exec returns the command that runs a program on the machine, with only the given environment.
 func (m *machine) exec(environment []string, name string, arguments ...string) *exec.Cmd {
-	// ip netns exec has left the mounts of the machine that the tests run on already.
+	// ip netns exec has already created a separate mount namespace.
 	const script = `while [ "$1" != -- ]; do mount --bind "$2" "$1" || exit 1; shift 2; done; shift; exec env -i "$@"`
 	all := []string{"netns", "exec", m.name, "sh", "-c", script, "sh"}
 	for _, seen := range slices.Sorted(maps.Keys(m.mounts)) {

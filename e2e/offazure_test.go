@@ -29,8 +29,8 @@ func TestOffAzure(t *testing.T) {
 	t.Run("packets dropped", func(t *testing.T) {
 		t.Parallel()
 		m := newMachine(t)
-		// The other end of the cable takes the packets, which are not for its address, and drops
-		// them. Without a neighbor entry the kernel would report an unreachable host by itself.
+		// The other end of the cable drops the packets, because they aren't for its address. Without a
+		// neighbor entry, the kernel would report an unreachable host.
 		m.ip("link add cable type veth peer name end")
 		m.ip("addr add 192.0.2.1/24 dev cable")
 		m.ip("link set cable up")
@@ -45,7 +45,7 @@ func TestOffAzure(t *testing.T) {
 	})
 }
 
-func TestSomethingElseHasTheAddress(t *testing.T) {
+func TestForeignResponses(t *testing.T) {
 	t.Parallel()
 	text := http.Header{"Content-Type": {"text/plain; charset=utf-8"}}
 	html := http.Header{"Content-Type": {"text/html"}}
@@ -61,7 +61,7 @@ func TestSomethingElseHasTheAddress(t *testing.T) {
 		"GCE": {Status: 404, Header: http.Header{"Server": {"Metadata Server for VM"}, "Metadata-Flavor": {"Google"}, "Content-Type": {"text/html; charset=UTF-8"}},
 			Body: "<!DOCTYPE html><html><title>Error 404 (Not Found)</title></html>"},
 		"a web server's page":  {Status: 404, Header: html, Body: "<h1>Not Found</h1>"},
-		"an empty answer":      {Status: 204},
+		"an empty response":    {Status: 204},
 		"JSON of another kind": {Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: `{"version":1}`},
 		"a redirect":           {Status: 302, Header: http.Header{"Location": {"http://192.0.2.1/login"}}},
 	} {
@@ -71,7 +71,7 @@ func TestSomethingElseHasTheAddress(t *testing.T) {
 			h := m.vm()
 			h.fail(fault)
 			m.program(nil).requireUnavailable(soon)
-			require.Len(t, h.seen("vm"), 1, "the first answer decides")
+			require.Len(t, h.seen("vm"), 1, "one response is enough")
 		})
 	}
 }

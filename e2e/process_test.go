@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience ends a test that waits for something that does not come.
+// patience is how long a test waits for output.
 const patience = time.Minute
 
 // binaries is where the programs were built.
@@ -76,7 +76,7 @@ func start[L any](m *machine, environment []string, name string, arguments ...st
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			var l L
 			if json.Unmarshal(lines.Bytes(), &l) != nil {
-				return // the test then misses a line
+				return // the test then fails, because a line is missing
 			}
 			p.lines <- l
 		}

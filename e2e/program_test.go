@@ -19,18 +19,18 @@ import (
 // vault is the resource of the tests that need only one.
 const vault = "https://vault.azure.net"
 
-// soon is a generous bound for what needs no waiting: off Azure, an unmodified program must know
-// in less than 100 ms, but a loaded machine may take that long to start a goroutine. A second
-// attempt would come 1.6 s after the first at the earliest.
+// soon is a generous limit for calls that don't wait. Off Azure, an unmodified program must know in less
+// than 100 ms, but a loaded machine may take that long to start a goroutine. A second attempt would start
+// at least 1.6 s after the first.
 const soon = 1500 * time.Millisecond
 
-// program is command program, running on a machine.
+// program is a process of the command program.
 type program struct {
 	*process[line.Call]
 	source string // as the credential reports it
 }
 
-// program starts the program, with no environment but the given, and waits until it has made its
+// program starts the program with only the given environment, and waits until it has created its
 // credential.
 func (m *machine) program(environment []string, arguments ...string) *program {
 	m.t.Helper()
@@ -39,7 +39,7 @@ func (m *machine) program(environment []string, arguments ...string) *program {
 	return p
 }
 
-// ask has the program ask for a token from each of its goroutines, of which there are n.
+// ask makes each of the program's n goroutines request a token.
 func (p *program) ask(n int, resources ...string) []line.Call {
 	p.t.Helper()
 	p.write(strings.Join(resources, " "))
@@ -56,7 +56,7 @@ func (p *program) outcomes(n int) []line.Call {
 	return calls
 }
 
-// token has the program, of one goroutine, get a token, and returns its digest.
+// token gets a token with a program of one goroutine, and returns the token's digest.
 func (p *program) token(resource string) string {
 	p.t.Helper()
 	return p.requireToken(p.ask(1, resource)[0])
@@ -70,7 +70,7 @@ func (p *program) requireToken(call line.Call) string {
 	return call.Token
 }
 
-// requireUnavailable has the program find that there is no identity on this machine.
+// requireUnavailable requires that the program gets a CredentialUnavailableError.
 func (p *program) requireUnavailable(within time.Duration) line.Call {
 	p.t.Helper()
 	call := p.ask(1, vault)[0]
@@ -82,7 +82,7 @@ func (p *program) requireUnavailable(within time.Duration) line.Call {
 	return call
 }
 
-func TestProgramsRefuseTheMachinesOwnNetwork(t *testing.T) {
+func TestProgramsRequireNamespace(t *testing.T) {
 	t.Parallel()
 	here, err := netns.Current()
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestProgramsRefuseTheMachinesOwnNetwork(t *testing.T) {
 		for _, outside := range []string{"", here} {
 			t.Run(name+" outside "+outside, func(t *testing.T) {
 				t.Parallel()
-				// With no input, neither sends anything even if it does not refuse.
+				// Without input, neither program sends anything, even if it doesn't fail.
 				output, err := exec.Command(filepath.Join(binaries, name), "-outside", outside).CombinedOutput()
 				var exit *exec.ExitError
 				require.ErrorAs(t, err, &exit, "%s", output)

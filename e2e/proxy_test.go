@@ -19,7 +19,7 @@ func TestNoProxy(t *testing.T) {
 			proxies = append(proxies, name+"=http://"+proxy)
 		}
 	}
-	t.Run("the trap works", func(t *testing.T) {
+	t.Run("a program without azhost's transport uses the proxy", func(t *testing.T) {
 		t.Parallel()
 		m := newMachine(t)
 		h := m.vm("-proxy", proxy)

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package ntfs has the tests that need a real Windows: wine has neither reparse points nor access
-// control lists. GitHub's runners, whose account can create symbolic links, run them.
+// Package ntfs has the tests that need Windows itself, because Wine has no reparse points or access control
+// lists. They run on GitHub's runners, whose account can create symbolic links.
 package ntfs
 
 import (
@@ -35,7 +35,7 @@ func run(t *testing.T, name string, arguments ...string) {
 	require.NoError(t, err, "%s: %s", name, out)
 }
 
-func TestLinksAreRefused(t *testing.T) {
+func TestLinksAreRejected(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		link func(t *testing.T, path, file, dir string)
@@ -46,7 +46,7 @@ func TestLinksAreRefused(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			arc := azhosttest.NewArc(t)
-			require.NoError(t, token(t, arc), "the control: without a link there is a token")
+			require.NoError(t, token(t, arc), "without a link, the request succeeds")
 			elsewhere := t.TempDir()
 			file := filepath.Join(elsewhere, "secret.key")
 			require.NoError(t, os.WriteFile(file, []byte(stolen), 0o600))
@@ -54,7 +54,7 @@ func TestLinksAreRefused(t *testing.T) {
 			test.link(t, path, file, elsewhere)
 			info, err := os.Lstat(path)
 			require.NoError(t, err)
-			require.NotZero(t, info.Mode()&(fs.ModeSymlink|fs.ModeIrregular), "the link is one")
+			require.NotZero(t, info.Mode()&(fs.ModeSymlink|fs.ModeIrregular), "not a link")
 			arc.SetChallenge(func(string) []string { return []string{"Basic realm=" + path} })
 			before := arc.RequestCount()
 
@@ -63,16 +63,16 @@ func TestLinksAreRefused(t *testing.T) {
 			require.NotContains(t, err.Error(), stolen)
 			for _, r := range arc.Requests()[before:] {
 				require.Equal(t, http.StatusUnauthorized, r.Status)
-				require.Empty(t, r.Header.Get("Authorization"), "nothing was sent for the link's content")
+				require.Empty(t, r.Header.Get("Authorization"), "the link's content was sent")
 			}
 		})
 	}
 }
 
-// TestUnreadableKey denies everyone, the owner included, to read the agent's keys.
+// TestUnreadableKey denies everyone, including the owner, read access to the agent's keys.
 func TestUnreadableKey(t *testing.T) {
 	arc := azhosttest.NewArc(t)
-	require.NoError(t, token(t, arc), "the control")
+	require.NoError(t, token(t, arc), "with readable keys, the request succeeds")
 	const everyone = "*S-1-1-0"
 	run(t, "icacls", arc.KeyDirectory(), "/deny", everyone+":(OI)(IO)(RD)")
 	t.Cleanup(func() { run(t, "icacls", arc.KeyDirectory(), "/remove:d", everyone) })

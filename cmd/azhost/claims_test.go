@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzClaims: whatever a token says, what is shown of it can neither forge nor hide a line.
+// FuzzClaims checks that no token can forge or hide a line of the output.
 func FuzzClaims(f *testing.F) {
 	for _, payload := range []string{
 		`{"tid":"t","oid":"o","appid":"a","exp":1790000000,"iat":1}`, `{"tid":"a\nb\u202ec","exp":1e308,"iat":-1}`,
@@ -35,7 +35,7 @@ func FuzzClaims(f *testing.F) {
 	})
 }
 
-func TestClaimsOfWhatIsNoToken(t *testing.T) {
+func TestClaimsOfInvalidTokens(t *testing.T) {
 	for name, token := range map[string]string{
 		"empty": "", "two parts": "a.b", "not base64": "a.?.c", "not JSON": "a.YQ.c", "null": "a.bnVsbA.c", "an array": "a.W10.c",
 	} {

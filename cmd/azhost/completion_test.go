@@ -46,6 +46,6 @@ func TestCompletionScripts(t *testing.T) {
 		got := do(t.Context(), nil, nil, "completion", shell)
 		require.Equal(t, exitOK, got.code)
 		require.Contains(t, got.stdout, completeCommand)
-		require.Contains(t, got.stdout, "azhost completion "+shell, "a script says how to load it")
+		require.Contains(t, got.stdout, "azhost completion "+shell, "the script doesn't say how to load it")
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCompletionInBash presses the tab key, as far as bash lets a script do that.
+// TestCompletionInBash calls bash's completion functions as the tab key does.
 func TestCompletionInBash(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Symlink(os.Args[0], filepath.Join(dir, "azhost")))

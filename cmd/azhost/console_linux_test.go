@@ -46,14 +46,14 @@ func openTerminal(t *testing.T, columns uint16) (controller, terminal *os.File) 
 	return controller, terminal
 }
 
-// leader is the first process of the terminal's session. When that ends, Linux discards what the terminal
-// has not shown yet, so it stays after azhost, and tells the exit status.
+// leader is the first process of the terminal's session. It outlives azhost and prints its exit status,
+// because Linux discards the terminal's pending output when the leader ends.
 const leader = `trap : INT; "$@"; echo "exit status $?"; read -r line`
 
 var exitStatus = regexp.MustCompile(`exit status (\d+)\r\n$`)
 
-// inTerminal runs azhost in a terminal, and returns what it shows and the exit status. When it has
-// shown the text until, the keys are typed.
+// inTerminal runs azhost in a terminal and returns its output and exit status. It types keys once the
+// output contains until.
 func inTerminal(t *testing.T, columns uint16, env []string, until, keys string, args ...string) (string, int) {
 	t.Helper()
 	controller, terminal := openTerminal(t, columns)
@@ -84,7 +84,7 @@ func inTerminal(t *testing.T, columns uint16, env []string, until, keys string, 
 	return strings.ReplaceAll(string(shown.Bytes()[:status[0]]), "\r\n", "\n"), code
 }
 
-// refused is an endpoint at which nothing listens.
+// refused returns an endpoint without a listener.
 func refused(t *testing.T) string {
 	vm := azhosttest.NewVM(t)
 	endpoint := vm.Endpoint()
@@ -94,8 +94,8 @@ func refused(t *testing.T) string {
 
 var colors = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
-// TestInATerminal: width and colors come from the terminal that azhost runs in.
-func TestInATerminal(t *testing.T) {
+// TestTerminal checks that width and colors depend on the terminal.
+func TestTerminal(t *testing.T) {
 	noHost(t)
 	endpoint := refused(t)
 	doctor := []string{"doctor", "--source", "AppService", "--endpoint", endpoint}
@@ -118,7 +118,7 @@ func TestInATerminal(t *testing.T) {
 		}
 	}
 
-	// Errors are wrapped as well, and a page is what it is.
+	// Errors are wrapped as well. Help pages aren't.
 	shown, code := inTerminal(t, 80, nil, "", "", "token", "vault", "--source", "IMDS", "--endpoint", endpoint)
 	require.Equal(t, exitUnavailable, code)
 	require.Greater(t, strings.Count(shown, "\n"), 1)
@@ -132,8 +132,8 @@ func TestInATerminal(t *testing.T) {
 	}
 }
 
-// TestInAPipe: lines are as long as they are, or as long as COLUMNS says.
-func TestInAPipe(t *testing.T) {
+// TestPipe checks that lines aren't wrapped in a pipe, unless COLUMNS is set.
+func TestPipe(t *testing.T) {
 	noHost(t)
 	args := []string{"doctor", "--source", "AppService", "--endpoint", refused(t)}
 	t.Setenv("IDENTITY_HEADER", "x")
@@ -141,7 +141,7 @@ func TestInAPipe(t *testing.T) {
 	longest := func(columns string) (n int) {
 		cmd := azhostCommand(t.Context(), args...)
 		cmd.Env = append(cmd.Env, "COLUMNS="+columns)
-		out, _ := cmd.Output() // the status is that of a host that is down
+		out, _ := cmd.Output() // fails, because the host is down
 		require.Equal(t, exitDown, cmd.ProcessState.ExitCode())
 		require.NotContains(t, string(out), "\x1b")
 		for line := range strings.Lines(string(out)) {
@@ -154,7 +154,7 @@ func TestInAPipe(t *testing.T) {
 	require.InDelta(t, 75, longest("80"), 5)
 }
 
-// TestControlC: the status and the message that a shell's user expects.
+// TestControlC checks the exit status and the message after Ctrl+C.
 func TestControlC(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
@@ -167,7 +167,7 @@ func TestControlC(t *testing.T) {
 	require.Equal(t, exitInterrupted, code)
 	require.True(t, strings.HasSuffix(shown, "# no requests\n"), shown)
 
-	// The command gets the signal, and decides what becomes of it.
+	// The command gets the signal and handles it.
 	shown, code = inTerminal(t, 80, nil, "ready", "\x03", "fake", "appservice", "--", "sh", "-c", `trap 'echo caught; exit 7' INT; echo ready; read line`)
 	require.Equal(t, 7, code, shown)
 	require.Equal(t, 1, strings.Count(shown, "caught"), shown)

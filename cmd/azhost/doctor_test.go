@@ -46,7 +46,7 @@ func TestDoctor(t *testing.T) {
 	}, fault azhosttest.Fault) {
 		host.FailUntil(time.Now().Add(time.Hour), fault)
 	}
-	// unreadable makes the agent name a key that the library has no access to.
+	// unreadable makes the agent name a key that azhost can't read.
 	unreadable := func(t *testing.T, s *stage) {
 		transport := s.transport
 		s.transport = wire(func(req *http.Request) (*http.Response, error) {
@@ -57,7 +57,7 @@ func TestDoctor(t *testing.T) {
 			return resp, err
 		})
 	}
-	// on puts the stage on a platform, over loopback: Service Fabric's certificate is checked.
+	// on sets the stage's platform. It uses loopback, so that Service Fabric's certificate is checked.
 	on := func(t *testing.T, s *stage, host interface{ Setenv(testing.TB) }) {
 		host.Setenv(t)
 		s.facts, s.transport = laptop(), nil
@@ -234,14 +234,14 @@ func examined(t *testing.T, got result) (r report) {
 	return r
 }
 
-func TestDoctorInJSON(t *testing.T) {
+func TestDoctorJSON(t *testing.T) {
 	noHost(t)
 	got := do(t.Context(), wire(refuse), nil, "doctor", "--json")
 	require.Equal(t, exitUnavailable, got.code)
 	requireGolden(t, "doctor-json", normalized(got.stdout))
 }
 
-// TestDoctorPrintsTheReport: without --json, the command writes the same report.
+// TestDoctorPrintsTheReport checks that the command writes the same report without --json.
 func TestDoctorPrintsTheReport(t *testing.T) {
 	noHost(t)
 	r := examined(t, do(t.Context(), wire(refuse), nil, "doctor", "--json"))
@@ -254,5 +254,3 @@ func TestDoctorPrintsTheReport(t *testing.T) {
 		require.Empty(t, got.stderr)
 	}
 }
-
-// TestDoctorOverLoopback uses what a real process does: sockets, and the facts of this machine.

@@ -55,7 +55,7 @@ func TestFake(t *testing.T) {
 			ctx, stop := context.WithCancelCause(t.Context())
 			defer stop(nil)
 			out, in := io.Pipe()
-			defer out.Close() // a fake that this test gave up on must not wait for its reader
+			defer out.Close() // so that the fake doesn't block on its output if the test fails
 			ended := make(chan int, 1)
 			go func() {
 				code := run(ctx, args, process{out: console{Writer: in}, err: console{Writer: io.Discard}})
@@ -120,7 +120,7 @@ func TestFake(t *testing.T) {
 	}
 }
 
-// TestFakeRunsACommand: the command is azhost itself, which finds the fake by its variables.
+// TestFakeRunsACommand runs azhost itself as the command, which finds the fake by its variables.
 func TestFakeRunsACommand(t *testing.T) {
 	noHost(t)
 	t.Setenv("MSI_ENDPOINT", "http://127.0.0.1:1/left/over")
@@ -188,7 +188,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// TestFakeShapes: latency, throttling and lifetime reach the host.
+// TestFakeShapes checks that latency, throttling, and lifetime reach the host.
 func TestFakeShapes(t *testing.T) {
 	var r fakeRun
 	flags := flag.NewFlagSet("fake", flag.ContinueOnError)

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTokenInAFile(t *testing.T) {
+func TestTokenFile(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
 	dir := t.TempDir()
@@ -39,15 +39,15 @@ func TestTokenInAFile(t *testing.T) {
 	}
 	left, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Len(t, left, 1, "a temporary file is left behind")
+	require.Len(t, left, 1, "a temporary file was left behind")
 
 	got = do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--out", filepath.Join(dir, "none", "token"))
 	require.Equal(t, exitFailed, got.code)
 	require.ErrorIs(t, writeFile(filepath.Join(dir, "none", "token"), ""), fs.ErrNotExist)
 }
 
-// TestTokenWatches: two days, in which the host is down for a while.
-func TestTokenWatches(t *testing.T) {
+// TestTokenWatch runs for two days, during which the host is down for a while.
+func TestTokenWatch(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -73,14 +73,14 @@ func TestTokenWatches(t *testing.T) {
 		require.NotEqual(t, first, read())
 		stop(interrupted{syscall.SIGTERM})
 		got := <-ended
-		require.Equal(t, exitOK, got.code, "SIGTERM is how services end")
+		require.Equal(t, exitOK, got.code, "SIGTERM ends a service successfully")
 		require.Empty(t, got.stdout)
 		require.NotContains(t, got.stderr, "eyJ")
 		require.Greater(t, strings.Count(got.stderr, "azhost token: wrote "), 2, got.stderr)
 	})
 }
 
-func TestTokenWatchNeedsAFirstToken(t *testing.T) {
+func TestTokenWatchNeedsFirstToken(t *testing.T) {
 	noHost(t)
 	file := filepath.Join(t.TempDir(), "token")
 	got := do(t.Context(), wire(refuse), nil, "token", "vault", "--out", file, "--watch")
@@ -88,8 +88,8 @@ func TestTokenWatchNeedsAFirstToken(t *testing.T) {
 	require.NoFileExists(t, file)
 }
 
-// TestTokenWatchEndsWhenItCannotWrite: a service manager then starts it again.
-func TestTokenWatchEndsWhenItCannotWrite(t *testing.T) {
+// TestTokenWatchWriteFails checks that the command ends, so that a service manager restarts it.
+func TestTokenWatchWriteFails(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

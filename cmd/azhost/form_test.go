@@ -89,7 +89,7 @@ func TestGoogleExecutable(t *testing.T) {
 	require.NoError(t, os.Remove(file))
 	vm.Fail(azhosttest.InvalidResource())
 	got := do(t.Context(), wire(vm.Do), nil, args...)
-	require.Equal(t, exitOK, got.code, "Google's libraries read the failure of a command that succeeds")
+	require.Equal(t, exitOK, got.code, "Google's libraries read the error only if the command succeeds")
 	var response googleResponse
 	require.NoError(t, json.Unmarshal([]byte(got.stdout), &response))
 	require.False(t, response.Success)

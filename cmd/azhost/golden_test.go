@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// varying is what differs from run to run, and what stands for it in a golden file.
+// varying has what differs from run to run, and its replacement in golden files.
 var varying = []struct {
 	found *regexp.Regexp
 	put   string
@@ -62,8 +62,8 @@ func requireGolden(t *testing.T, name, got string) {
 	require.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), got)
 }
 
-// requireForms compares what write writes to terminals of 80 and 120 columns and to a pipe. In a
-// pipe, COLUMNS changes only where lines end, and colors are left out.
+// requireForms compares a golden file with what write writes to terminals of 80 and 120 columns and to a
+// pipe. In a pipe, COLUMNS changes only the line breaks, and there are no colors.
 func requireForms(t *testing.T, name string, write func(c console, verbose bool)) {
 	t.Helper()
 	form := func(c console, verbose bool) string {

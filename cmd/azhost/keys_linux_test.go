@@ -15,15 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDoctorNamesWhatRefuses runs azhost as a user who may not read the agent's keys.
-func TestDoctorNamesWhatRefuses(t *testing.T) {
+// TestDoctorKeyPermissions runs azhost as a user who can't read the agent's keys.
+func TestDoctorKeyPermissions(t *testing.T) {
 	noHost(t)
 	arc := azhosttest.NewArc(t)
 	closed := filepath.Dir(arc.KeyDirectory()) // as if it were /var/opt/azcmagent
 	require.NoError(t, os.Chmod(closed, 0o700))
 	cmd := azhostCommand(t.Context(), "doctor", "--json", "--source", "AzureArc", "--endpoint", arc.Endpoint(), "--arc-key-directory", arc.KeyDirectory())
 	if os.Getuid() == 0 {
-		cmd.Path = "/proc/self/exe" // whose directory others may have no access to
+		cmd.Path = "/proc/self/exe" // other users may not have access to the program's directory
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	} else {
 		require.NoError(t, os.Chmod(arc.KeyDirectory(), 0))

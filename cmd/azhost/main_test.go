@@ -40,7 +40,7 @@ func noHost(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 }
 
-// laptop is a machine without a host, but for this process's variables.
+// laptop returns the facts of a machine without a host, with this process's variables.
 func laptop() facts {
 	env := detect.Read()
 	env.Himds, env.ProgramData = "", ""
@@ -70,11 +70,10 @@ func do(ctx context.Context, transport http.RoundTripper, adjust func(*process),
 	return result{run(ctx, args, p), stdout.String(), stderr.String()}
 }
 
-// settle lets an attempt end that a run has left behind. A process would end before. It is for
-// bubbles of testing/synctest.
+// settle waits, in a testing/synctest bubble, for an attempt that a run has left behind.
 func settle() { time.Sleep(time.Minute) }
 
-// TestMain makes this program azhost itself for the tests that need a process.
+// TestMain runs azhost in the processes that tests start.
 func TestMain(m *testing.M) {
 	if os.Getenv("AZHOST_TEST_MAIN") != "" {
 		main()
@@ -82,7 +81,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// azhostCommand returns a command that runs azhost in a process of its own.
+// azhostCommand returns a command that runs azhost in a separate process.
 func azhostCommand(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "AZHOST_TEST_MAIN=1")
@@ -94,16 +93,16 @@ func TestCommandLines(t *testing.T) {
 		name   string
 		args   []string
 		code   int
-		stderr string // a part of it, or "" for none at all
+		stderr string // a part of it, or "" if it's empty
 	}{
-		{"nothing", nil, exitUsage, "USAGE\n    azhost"},
+		{"no arguments", nil, exitUsage, "USAGE\n    azhost"},
 		{"help", []string{"help"}, exitOK, ""},
 		{"--help", []string{"--help"}, exitOK, ""},
 		{"help for a command", []string{"help", "token"}, exitOK, ""},
 		{"help for a topic", []string{"help", "kubectl"}, exitOK, ""},
 		{"help for help", []string{"help", "azhost"}, exitOK, ""},
-		{"help for nothing known", []string{"help", "coffee"}, exitUsage, `no help for "coffee"`},
-		{"help with a slip", []string{"help", "tokens"}, exitUsage, `no help for "tokens"; did you mean "token"?`},
+		{"help for an unknown topic", []string{"help", "coffee"}, exitUsage, `no help for "coffee"`},
+		{"help for a misspelled topic", []string{"help", "tokens"}, exitUsage, `no help for "tokens"; did you mean "token"?`},
 		{"token --help", []string{"token", "--help"}, exitOK, ""},
 		{"token RESOURCE --help", []string{"token", "vault", "--help"}, exitOK, ""},
 		{"doctor -h", []string{"doctor", "-h"}, exitOK, ""},
@@ -114,7 +113,7 @@ func TestCommandLines(t *testing.T) {
 		{"version --help", []string{"version", "--help"}, exitOK, ""},
 		{"version with an argument", []string{"version", "2"}, exitUsage, `unexpected argument "2"`},
 		{"unknown command", []string{"tokne"}, exitUsage, `unknown command "tokne"; did you mean "token"?`},
-		{"unknown command unlike any", []string{"coffee"}, exitUsage, "unknown command \"coffee\"\n"},
+		{"unknown command without a suggestion", []string{"coffee"}, exitUsage, "unknown command \"coffee\"\n"},
 		{"unknown option first", []string{"--verison"}, exitUsage, `unknown option "--verison"`},
 		{"unknown option", []string{"token", "--frobnicate"}, exitUsage, "unknown option --frobnicate\n"},
 		{"misspelled option", []string{"token", "vault", "--ouptut", "json"}, exitUsage, `unknown option --ouptut; did you mean "--output"?`},
@@ -127,35 +126,35 @@ func TestCommandLines(t *testing.T) {
 		{"misspelled resource", []string{"token", "valut"}, exitUsage, `did you mean "vault"?`},
 		{"two resources", []string{"token", "vault", "arm"}, exitUsage, `unexpected argument "arm"`},
 		{"resource twice", []string{"token", "vault", "--resource", "arm"}, exitUsage, "--resource already names the resource"},
-		{"no such cloud", []string{"token", "vault", "--cloud", "chian"}, exitUsage, `--cloud "chian" isn't a cloud; use one of public, usgov, china; did you mean "china"?`},
+		{"misspelled cloud", []string{"token", "vault", "--cloud", "chian"}, exitUsage, `--cloud "chian" isn't a cloud; use one of public, usgov, china; did you mean "china"?`},
 		{"two selectors", []string{"token", "arm", "--client-id", "c", "--object-id", "o"}, exitUsage, "use only one of"},
 		{"two other selectors", []string{"doctor", "--resource-id", "c", "--object-id", "o"}, exitUsage, "use only one of"},
-		{"no time", []string{"token", "arm", "--timeout", "0s"}, exitUsage, "isn't positive"},
-		{"format", []string{"token", "arm", "-o", "josn"}, exitUsage, `--output "josn" isn't a format; use one of token, json, header, env, powershell, cmd, exec-credential, google-executable; did you mean "json"?`},
+		{"timeout of zero", []string{"token", "arm", "--timeout", "0s"}, exitUsage, "isn't positive"},
+		{"misspelled format", []string{"token", "arm", "-o", "josn"}, exitUsage, `--output "josn" isn't a format; use one of token, json, header, env, powershell, cmd, exec-credential, google-executable; did you mean "json"?`},
 		{"watch without a file", []string{"token", "arm", "--watch"}, exitUsage, "--watch needs --out"},
-		{"source", []string{"token", "arm", "--source", "Mainframe"}, exitUsage, `--source "Mainframe" isn't a host; use one of IMDS,`},
-		{"source of the doctor", []string{"doctor", "--source", "AzureArk"}, exitUsage, `did you mean "AzureArc"?`},
+		{"unknown source", []string{"token", "arm", "--source", "Mainframe"}, exitUsage, `--source "Mainframe" isn't a host; use one of IMDS,`},
+		{"misspelled source of the doctor", []string{"doctor", "--source", "AzureArk"}, exitUsage, `did you mean "AzureArc"?`},
 		{"endpoint", []string{"doctor", "--endpoint", "localhost:80"}, exitUsage, "http"},
-		{"key directory", []string{"token", "arm", "--source", "AzureArc", "--arc-key-directory", "keys"}, exitUsage, "absolute path"},
+		{"relative key directory", []string{"token", "arm", "--source", "AzureArc", "--arc-key-directory", "keys"}, exitUsage, "absolute path"},
 		{"fake without a kind", []string{"fake"}, exitUsage, "the kind of host is missing; use one of vm, arc, appservice"},
-		{"fake of a misspelled kind", []string{"fake", "appsvc"}, exitUsage, `"appsvc" isn't a kind of host; use one of vm, arc, appservice`},
+		{"fake with a misspelled kind", []string{"fake", "appsvc"}, exitUsage, `"appsvc" isn't a kind of host; use one of vm, arc, appservice`},
 		{"fake with a command and no --", []string{"fake", "vm", "go", "test"}, exitUsage, `unexpected argument "go"; write -- before a command to run`},
 		{"fake with -- and no command", []string{"fake", "vm", "--"}, exitUsage, "the command after -- is missing"},
 		{"fake with a command that isn't one", []string{"fake", "appservice", "--", "azhost-no-such-command"}, exitUsage, `"azhost-no-such-command" isn't a command on this machine`},
 		{"short lifetime", []string{"fake", "vm", "--lifetime", "999ms"}, exitUsage, "less than a second"},
 		{"negative latency", []string{"fake", "vm", "--latency", "-1s"}, exitUsage, "is negative"},
-		{"throttle", []string{"fake", "vm", "--throttle", "20"}, exitUsage, `--throttle "20" isn't two numbers`},
-		{"fault", []string{"fake", "vm", "--fault", "dorp"}, exitUsage, `did you mean "drop"?`},
-		{"status of a fault", []string{"fake", "vm", "--fault", "200"}, exitUsage, "isn't a status from 300 to 599"},
-		{"extent of a fault", []string{"fake", "vm", "--fault", "429:soon"}, exitUsage, `--fault "429:soon" isn't WHAT:N`},
-		{"share of a fault", []string{"fake", "vm", "--fault", "429:101%"}, exitUsage, "PERCENT"},
-		{"shell", []string{"fake", "vm", "--shell", "csh"}, exitUsage, `--shell "csh" isn't a shell`},
-		{"keys of a VM", []string{"fake", "vm", "--key-directory", "/x"}, exitUsage, "has no keys"},
-		{"nameless identity", []string{"fake", "vm", "--user-assigned", ""}, exitUsage, "isn't a name"},
-		{"impossible address", []string{"fake", "vm", "--addr", "127.0.0.1:99999"}, exitFailed, "99999"},
+		{"invalid throttle", []string{"fake", "vm", "--throttle", "20"}, exitUsage, `--throttle "20" isn't two numbers`},
+		{"misspelled fault", []string{"fake", "vm", "--fault", "dorp"}, exitUsage, `did you mean "drop"?`},
+		{"fault with an invalid status", []string{"fake", "vm", "--fault", "200"}, exitUsage, "isn't a status from 300 to 599"},
+		{"fault with an invalid number", []string{"fake", "vm", "--fault", "429:soon"}, exitUsage, `--fault "429:soon" isn't WHAT:N`},
+		{"fault with an invalid percentage", []string{"fake", "vm", "--fault", "429:101%"}, exitUsage, "PERCENT"},
+		{"unknown shell", []string{"fake", "vm", "--shell", "csh"}, exitUsage, `--shell "csh" isn't a shell`},
+		{"key directory of a VM", []string{"fake", "vm", "--key-directory", "/x"}, exitUsage, "has no keys"},
+		{"identity without a name", []string{"fake", "vm", "--user-assigned", ""}, exitUsage, "isn't a name"},
+		{"invalid address", []string{"fake", "vm", "--addr", "127.0.0.1:99999"}, exitFailed, "99999"},
 		{"completion", []string{"completion", "fish"}, exitOK, ""},
-		{"completion for no shell", []string{"completion"}, exitUsage, "the shell is missing; use one of bash"},
-		{"completion for another shell", []string{"completion", "bsah"}, exitUsage, `did you mean "bash"?`},
+		{"completion without a shell", []string{"completion"}, exitUsage, "the shell is missing; use one of bash"},
+		{"completion for a misspelled shell", []string{"completion", "bsah"}, exitUsage, `did you mean "bash"?`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			noHost(t)

@@ -42,13 +42,13 @@ func TestPagesFitAScreen(t *testing.T) {
 	}
 }
 
-// TestPagesNameTheOptions: a page and its command have the same options.
+// TestPagesNameTheOptions checks that a page and its command have the same options.
 func TestPagesNameTheOptions(t *testing.T) {
 	for _, c := range commands() {
 		flags := flag.NewFlagSet(c.name, flag.ContinueOnError)
 		c.create().flags(flags)
 		for _, name := range optionNames(flags) {
-			if name != "--resource" { // the operand is documented
+			if name != "--resource" { // documented as the argument
 				require.Regexp(t, "(?m)[ ,]"+name+"[ ,]", page(c.name), c.name)
 			}
 		}

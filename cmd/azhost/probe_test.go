@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// TestDoctorOverLoopback uses sockets and the facts of this machine, as the program does.
 func TestDoctorOverLoopback(t *testing.T) {
 	noHost(t)
 	arc := azhosttest.NewArc(t)
@@ -35,8 +36,8 @@ func TestDoctorOverLoopback(t *testing.T) {
 	require.Regexp(t, `(?m)^  endpoint .+: no response after `, got.stdout)
 }
 
-// TestDoctorKnowsGoProxies runs a process, because Go reads the proxy variables once.
-func TestDoctorKnowsGoProxies(t *testing.T) {
+// TestDoctorProxyVariables runs a process, because Go reads the proxy variables once.
+func TestDoctorProxyVariables(t *testing.T) {
 	noHost(t)
 	for name, test := range map[string]struct {
 		env  []string
@@ -48,12 +49,12 @@ func TestDoctorKnowsGoProxies(t *testing.T) {
 		"in a CGI program": {[]string{"HTTP_PROXY=http://127.0.0.1:1/", "REQUEST_METHOD=GET"}, "other Go programs' requests for host.example:1 fail here"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			// There is no time to send anything.
+			// The timeout is too short to send anything.
 			cmd := azhostCommand(t.Context(), "doctor", "--json", "--timeout", "1ns", "--source", "IMDS", "--endpoint", "http://host.example:1/")
 			cmd.Env = append(slices.DeleteFunc(cmd.Env, func(v string) bool {
 				return strings.Contains(strings.ToUpper(strings.SplitN(v, "=", 2)[0]), "_PROXY")
 			}), test.env...)
-			out, _ := cmd.Output() // the endpoint fails, which is not the point
+			out, _ := cmd.Output() // the endpoint's failure doesn't matter
 			require.NotContains(t, string(out), "canary")
 			r := examined(t, result{stdout: string(out)})
 			require.NotNil(t, r.find("proxy"))
@@ -72,13 +73,13 @@ func TestDoctorFollowsNoRedirect(t *testing.T) {
 	vm.RequireRequests(t, 2) // the probe and the request for a token
 }
 
-// TestDoctorIsBounded: a host that doesn't respond costs half of the time for the token, and a quarter
-// for the probe. The other quarter is the Arc agent's.
-func TestDoctorIsBounded(t *testing.T) {
+// TestDoctorTimeLimits checks that a host that doesn't respond takes half of the time for the token, and a
+// quarter for the probe. The other quarter is for the Arc agent.
+func TestDoctorTimeLimits(t *testing.T) {
 	noHost(t)
 	for name, slow := range map[string]func(*azhosttest.VM){
 		"nothing connects": func(vm *azhosttest.VM) { vm.Silence(true) },
-		"nothing answers":  func(vm *azhosttest.VM) { vm.SetLatency(time.Hour) },
+		"nothing responds": func(vm *azhosttest.VM) { vm.SetLatency(time.Hour) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -100,7 +101,8 @@ func TestDoctorIsBounded(t *testing.T) {
 	}
 }
 
-// TestDoctorDoesNotRetry: it reports the present state.
+// TestDoctorDoesNotRetry checks that the doctor sends each request once, because it reports the current
+// state.
 func TestDoctorDoesNotRetry(t *testing.T) {
 	noHost(t)
 	for name, fault := range map[string]azhosttest.Fault{

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCausesAreComplete: what the library can advise has a reason.
+// TestCausesAreComplete checks that all advice of the library has a reason.
 func TestCausesAreComplete(t *testing.T) {
 	known := map[string]bool{}
 	for _, c := range causes(azhost.SourceIMDS, "") {
@@ -48,13 +48,13 @@ func TestCausesAreComplete(t *testing.T) {
 	})
 	require.Greater(t, len(values), 20)
 	for name, text := range values {
-		if uses[name] > 1 && name != "Impostor" { // which NotAzure follows
+		if uses[name] > 1 && name != "Impostor" { // always followed by NotAzure
 			require.True(t, known[text], name)
 		}
 	}
 }
 
-// TestReasonsOfErrors: the reasons that no machine of TestDoctor has, by errors of the library.
+// TestReasonsOfErrors checks the reasons that TestDoctor doesn't produce.
 func TestReasonsOfErrors(t *testing.T) {
 	rejected := func(status int, body string) func(*testing.T) wire {
 		return func(t *testing.T) wire {
@@ -68,7 +68,7 @@ func TestReasonsOfErrors(t *testing.T) {
 		wire   func(*testing.T) wire
 		args   []string
 		want   reason
-		remedy string // a part of it
+		remedy string // part of it
 	}{
 		{"several identities", rejected(400, `{"error":"invalid_request","error_description":"Multiple user assigned identities exist, please specify the clientId / resourceId of the identity in the token request"}`), nil, reasonSeveralIdentities, "Set ID"},
 		{"a proxy that forwards", rejected(400, `{"error":"invalid_request","error_description":"Required metadata header not specified or X-Forwarded-For present"}`), nil, reasonProxy, "directly"},
@@ -93,8 +93,8 @@ func TestReasonsOfErrors(t *testing.T) {
 	}
 }
 
-// TestReasonsAreSections: what a report links to exists.
-func TestReasonsAreSections(t *testing.T) {
+// TestReasonsHaveSections checks that the sections that reports link to exist.
+func TestReasonsHaveSections(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join("..", "..", "TROUBLESHOOTING.md"))
 	require.NoError(t, err)
 	for _, r := range reasons() {
@@ -108,7 +108,7 @@ func TestReasonsAreSections(t *testing.T) {
 	}
 }
 
-// TestExitStatusesAgree: token and doctor end alike.
+// TestExitStatusesAgree checks that token and doctor have the same exit status.
 func TestExitStatusesAgree(t *testing.T) {
 	noHost(t)
 	for name, args := range map[string][]string{
@@ -127,7 +127,7 @@ func TestExitStatusesAgree(t *testing.T) {
 	}
 }
 
-// reasons are all reasons.
+// reasons returns all reasons.
 func reasons() []reason {
 	return []reason{
 		reasonOK, reasonNotAzure, reasonForeignResponse, reasonProxy, reasonNoIdentity, reasonSeveralIdentities,

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCmdRunsTheForm: cmd.exe sets the variables that azhost prints. They are in a script of their
-// own here: the help page's line runs them one by one, which Wine's cmd.exe can't.
-func TestCmdRunsTheForm(t *testing.T) {
+// TestCmdForm checks that cmd.exe sets the variables that azhost prints. It runs them as a script, because
+// Wine's cmd.exe can't run them one by one, as the help page does.
+func TestCmdForm(t *testing.T) {
 	noHost(t)
 	host := azhosttest.NewAppService(t)
 	host.Setenv(t)
@@ -29,7 +29,7 @@ func TestCmdRunsTheForm(t *testing.T) {
 	require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$`, shown[1])
 }
 
-// runScript runs a script of cmd.exe, and returns the words that it shows.
+// runScript runs a script in cmd.exe and returns the words of its output.
 func runScript(t *testing.T, text string) []string {
 	t.Helper()
 	script := filepath.Join(t.TempDir(), "script.bat")
@@ -39,8 +39,8 @@ func runScript(t *testing.T, text string) []string {
 	return strings.Fields(string(out))
 }
 
-// TestCmdRunsTheIntroduction: what "azhost fake --shell cmd" prints is a script.
-func TestCmdRunsTheIntroduction(t *testing.T) {
+// TestCmdIntroduction runs the output of "azhost fake --shell cmd" as a script.
+func TestCmdIntroduction(t *testing.T) {
 	noHost(t)
 	host := azhosttest.NewAppService(t)
 	text := fakeKinds()[2].introduction(host, []azhosttest.Identity{azhosttest.SystemAssigned()}, "cmd")

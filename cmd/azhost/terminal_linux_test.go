@@ -27,8 +27,8 @@ func inPipe(t *testing.T, env []string, args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// TestTokenInATerminal: a token and its forms are the same everywhere, so that they can be copied.
-func TestTokenInATerminal(t *testing.T) {
+// TestTokenInTerminal checks that tokens aren't wrapped in a terminal, so that they can be copied.
+func TestTokenInTerminal(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
 	for _, form := range formNames() {
@@ -44,8 +44,9 @@ func TestTokenInATerminal(t *testing.T) {
 	}
 }
 
-// TestFailuresInATerminal: a message is wrapped to the terminal's width, and in a pipe it is a line.
-func TestFailuresInATerminal(t *testing.T) {
+// TestFailuresInTerminal checks that messages are wrapped to the terminal's width, and not wrapped in a
+// pipe.
+func TestFailuresInTerminal(t *testing.T) {
 	noHost(t)
 	vm := azhosttest.NewVM(t)
 	vm.SetIdentities()
@@ -82,8 +83,8 @@ func TestFailuresInATerminal(t *testing.T) {
 	requireGolden(t, "failures", golden.String())
 }
 
-// TestFakeInATerminal: what a fake shows is for a shell to read, so no width changes it.
-func TestFakeInATerminal(t *testing.T) {
+// TestFakeInTerminal checks that the output of a fake, which shells read, isn't wrapped.
+func TestFakeInTerminal(t *testing.T) {
 	noHost(t)
 	keys := t.TempDir()
 	for _, kind := range fakeNames() {

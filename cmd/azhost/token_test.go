@@ -22,7 +22,7 @@ import (
 
 const vault = "https://vault.azure.net"
 
-func TestTokenIsTheHosts(t *testing.T) {
+func TestTokenOutput(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	got := do(t.Context(), wire(vm.Do), nil, "token", "--resource", vault, "--source", "IMDS")
 	claims, err := vm.Verify(strings.TrimSuffix(got.stdout, "\n"))
@@ -37,7 +37,7 @@ func TestTokenIsTheHosts(t *testing.T) {
 	require.True(t, expires.After(time.Now().Add(23*time.Hour)))
 }
 
-func TestTokenSelectsTheIdentity(t *testing.T) {
+func TestTokenIdentity(t *testing.T) {
 	id := azhosttest.UserAssigned("reports")
 	for flag, value := range map[string]string{"--client-id": id.ClientID, "--object-id": id.ObjectID, "--resource-id": id.ResourceID} {
 		t.Run(flag, func(t *testing.T) {
@@ -75,14 +75,14 @@ func TestTokenExitStatuses(t *testing.T) {
 		stderr string
 	}{
 		{"a token", vm(), nil, nil, exitOK, ""},
-		{"nothing there", func(*testing.T) wire { return refuse }, nil, nil, exitUnavailable, "connection refused"},
+		{"no host", func(*testing.T) wire { return refuse }, nil, nil, exitUnavailable, "connection refused"},
 		{"an agent that is down", func(*testing.T) wire { return refuse }, nil, []string{"--source", "AzureArc", "--endpoint", detect.ArcTokenEndpoint, "--arc-key-directory", os.TempDir()}, exitDown, "connection refused"},
-		{"a foreign response", vm(azhosttest.Portal()), nil, nil, exitUnavailable, "169.254.169.254"},
+		{"foreign response", vm(azhosttest.Portal()), nil, nil, exitUnavailable, "169.254.169.254"},
 		{"no identity", none, nil, nil, exitUnavailable, "identity"},
 		{"no such identity", vm(), nil, []string{"--client-id", "x"}, exitFailed, "identity"},
 		{"no such resource", vm(azhosttest.InvalidResource()), nil, nil, exitFailed, "resource"},
 		{"forbidden", vm(azhosttest.Fault{Status: 403, Body: `{"error":"a","error_description":"b"}`}), nil, nil, exitFailed, "403 Forbidden"},
-		{"no time left", vm(azhosttest.Fault{Delay: time.Hour}), nil, []string{"--timeout", "3s"}, exitFailed, "--timeout 3s"},
+		{"timeout", vm(azhosttest.Fault{Delay: time.Hour}), nil, []string{"--timeout", "3s"}, exitFailed, "--timeout 3s"},
 		{"an endpoint elsewhere in the environment", vm(),
 			map[string]string{"IDENTITY_ENDPOINT": "http://10.0.0.4/x", "IMDS_ENDPOINT": "x"},
 			[]string{"--source", "", "--endpoint", ""}, exitFailed, "IDENTITY_ENDPOINT"},
@@ -108,7 +108,7 @@ func TestTokenExitStatuses(t *testing.T) {
 	}
 }
 
-func TestInterruptEndsTheWait(t *testing.T) {
+func TestTokenInterrupted(t *testing.T) {
 	noHost(t)
 	for signal, want := range map[os.Signal]result{
 		os.Interrupt:    {exitInterrupted, "", "azhost token: interrupted\n"},
@@ -134,7 +134,7 @@ func TestLongWaitsShowProgressOnATerminal(t *testing.T) {
 		latency  time.Duration
 		want     string
 	}{
-		{"terminal, just not long", true, progressAfter - 1, ""},
+		{"terminal, short", true, progressAfter - 1, ""},
 		{"terminal, long", true, progressAfter + 1, "azhost: waiting for IMDS (2s)\n"},
 		{"terminal, longer", true, progressAfter + progressEvery + 1, "azhost: waiting for IMDS (2s)\nazhost: waiting for IMDS (7s)\n"},
 		{"pipe, longer", false, progressAfter + progressEvery + 1, ""},
@@ -152,7 +152,7 @@ func TestLongWaitsShowProgressOnATerminal(t *testing.T) {
 	}
 }
 
-func TestNamesOfResources(t *testing.T) {
+func TestResourceNames(t *testing.T) {
 	for _, r := range resources() {
 		for i, cloud := range cloudNames() {
 			got, err := resolveResource(r.name, cloud)
@@ -168,7 +168,7 @@ func TestNamesOfResources(t *testing.T) {
 	}
 }
 
-// TestTokenFresh: the host is told which token to replace.
+// TestTokenFresh checks that --fresh tells the host which token to replace.
 func TestTokenFresh(t *testing.T) {
 	noHost(t)
 	arc := azhosttest.NewArc(t)
@@ -194,7 +194,7 @@ func TestTokenFresh(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.stderr)
 	fabric.RequireRequests(t, 2)
 
-	// A failure is that of the first request.
+	// If the first request fails, there is no second one.
 	vm := azhosttest.NewVM(t)
 	vm.SetIdentities()
 	got = do(t.Context(), wire(vm.Do), nil, "token", "vault", "--source", "IMDS", "--fresh")
@@ -202,7 +202,8 @@ func TestTokenFresh(t *testing.T) {
 	vm.RequireRequests(t, 1)
 }
 
-// TestTokenTimeoutShowsTheLastResponse: what the host said tells more than that time ran out.
+// TestTokenTimeoutShowsTheLastResponse checks that the error has the host's last response, which explains
+// more than the timeout.
 func TestTokenTimeoutShowsTheLastResponse(t *testing.T) {
 	noHost(t)
 	synctest.Test(t, func(t *testing.T) {

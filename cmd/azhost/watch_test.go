@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDoctorWatches: a reboot of the machine, as its agent shows it.
-func TestDoctorWatches(t *testing.T) {
+// TestDoctorWatch watches the Arc agent during a reboot of the machine.
+func TestDoctorWatch(t *testing.T) {
 	noHost(t)
 	for name, args := range map[string][]string{"text": nil, "json": {"--json"}} {
 		t.Run(name, func(t *testing.T) {

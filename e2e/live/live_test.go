@@ -29,7 +29,7 @@ func recorded(t *testing.T, h *azhosttest.Host, clientID string) (record, errors
 	return out.String(), texts.String(), err
 }
 
-// requireNoValues fails if the record has anything of the identities or of an answer's values.
+// requireNoValues fails if the record has an ID of an identity or a value of a response.
 func requireNoValues(t *testing.T, record string, ids ...azhosttest.Identity) {
 	t.Helper()
 	require.NotContains(t, record, "eyJ", "a token")
@@ -42,7 +42,7 @@ func requireNoValues(t *testing.T, record string, ids ...azhosttest.Identity) {
 	}
 }
 
-func TestRecordOfVM(t *testing.T) {
+func TestVMRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		user := azhosttest.UserAssigned("reports")
@@ -69,7 +69,7 @@ func TestRecordOfVM(t *testing.T) {
 	})
 }
 
-func TestRecordOfArc(t *testing.T) {
+func TestArcRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		arc := azhosttest.NewArc(t)
 		arc.AllowResources(known)
@@ -86,7 +86,7 @@ func TestRecordOfArc(t *testing.T) {
 	})
 }
 
-func TestRecordOfAppService(t *testing.T) {
+func TestAppServiceRecord(t *testing.T) {
 	app := azhosttest.NewAppService(t)
 	app.AllowResources(known)
 	app.Setenv(t)
@@ -102,8 +102,8 @@ func TestRecordOfAppService(t *testing.T) {
 	})
 }
 
-// TestBrokenPromises: each row is a host on which one promise can't hold.
-func TestBrokenPromises(t *testing.T) {
+// TestFailedChecks runs on hosts that each fail one check.
+func TestFailedChecks(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		host func(vm *azhosttest.VM)
@@ -121,7 +121,7 @@ func TestBrokenPromises(t *testing.T) {
 		{"a retry in the herd", func(vm *azhosttest.VM) {
 			vm.Fail(azhosttest.Fault{}, azhosttest.Throttled(time.Second))
 		}, "| combines 100 concurrent calls into one request | **no** | 1 distinct | 2 |"},
-		{"any identity selected", func(vm *azhosttest.VM) {
+		{"the selected identity is ignored", func(vm *azhosttest.VM) {
 			vm.SetIdentities(azhosttest.Identity{ClientID: string(unknownClient), ObjectID: "o", TenantID: "t"})
 		}, "| refuses an identity that isn't assigned | **no** | a token | 1 |"},
 	} {
@@ -139,7 +139,7 @@ func TestBrokenPromises(t *testing.T) {
 	}
 }
 
-// TestUnassignedIdentity: the identity that the flag selects must be there.
+// TestUnassignedIdentity checks that the identity in the flag must be assigned.
 func TestUnassignedIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -150,8 +150,8 @@ func TestUnassignedIdentity(t *testing.T) {
 	})
 }
 
-// TestWrongVariables: a credential that can't be made is in the record, too.
-func TestWrongVariables(t *testing.T) {
+// TestInvalidVariables checks that the record has an error of the constructor.
+func TestInvalidVariables(t *testing.T) {
 	var out, texts strings.Builder
 	c := &checker{errors: &texts, options: func() *azhost.ManagedIdentityCredentialOptions {
 		return &azhost.ManagedIdentityCredentialOptions{Source: "Nowhere"}
@@ -161,7 +161,7 @@ func TestWrongVariables(t *testing.T) {
 	require.NotEmpty(t, texts.String())
 }
 
-// TestCanceled: an interrupted run holds no promises.
+// TestCanceled checks that an interrupted run passes no check.
 func TestCanceled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

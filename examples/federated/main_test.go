@@ -58,7 +58,7 @@ func TestOneAssertionServesSeveralTokens(t *testing.T) {
 	fake.VM.RequireResource(t, audience)
 }
 
-func TestEntraRefuses(t *testing.T) {
+func TestEntraRejects(t *testing.T) {
 	t.Parallel()
 	claim := func(name, value string) func(*laptop.Azure) {
 		return func(a *laptop.Azure) { a.VM.SetClaims(map[string]any{name: value}) }
@@ -98,7 +98,7 @@ func (next) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Access
 	return azcore.AccessToken{Token: "next"}, nil
 }
 
-func TestChainMovesOnOffAzure(t *testing.T) {
+func TestChainContinuesOffAzure(t *testing.T) {
 	t.Parallel()
 	fake := start(t)
 	fake.VM.Stop()

@@ -83,8 +83,8 @@ func TestGoogleLibraryRunsAzhost(t *testing.T) {
 	require.ErrorContains(t, err, "400")
 }
 
-// TestHelpPageHasTheCommand: the help page quotes the example.
-func TestHelpPageHasTheCommand(t *testing.T) {
+// TestHelpPageMatchesExample checks that the help page quotes the example.
+func TestHelpPageMatchesExample(t *testing.T) {
 	text, err := os.ReadFile("credentials.json")
 	require.NoError(t, err)
 	_, source, found := strings.Cut(string(text), `  "subject_token_type"`)

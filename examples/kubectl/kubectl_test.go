@@ -22,7 +22,7 @@ import (
 	"k8s.io/kubectl/pkg/cmd"
 )
 
-// TestMain makes this program kubectl when it is told so.
+// TestMain runs kubectl in the processes that tests start.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_KUBECTL") != "" {
 		if err := cli.RunNoErrOutput(cmd.NewDefaultKubectlCommand()); err != nil {
@@ -115,8 +115,8 @@ func TestKubectlSignsIn(t *testing.T) {
 	require.Contains(t, out, "exit code 3")
 }
 
-// TestHelpPageHasTheUser: the help page quotes the example.
-func TestHelpPageHasTheUser(t *testing.T) {
+// TestHelpPageMatchesExample checks that the help page quotes the example.
+func TestHelpPageMatchesExample(t *testing.T) {
 	example, err := os.ReadFile("kubeconfig.yaml")
 	require.NoError(t, err)
 	_, users, found := strings.Cut(string(example), "users:\n")

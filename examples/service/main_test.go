@@ -99,8 +99,9 @@ func TestUpdateAtStart(t *testing.T) {
 	})
 }
 
-// An outage does no harm while the token is valid, but shows. Afterwards the service isn't ready, until
-// it finds by itself that the outage is over.
+// During an outage, requests succeed while the token is valid, and the health page shows the failures. Once
+// the token has expired, the service isn't ready until a request in the background succeeds after the
+// outage.
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -119,7 +120,7 @@ func TestOutage(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, status, body)
 
 		require.NoError(t, vm.Start())
-		time.Sleep(6 * time.Minute) // no pause between two requests for a token is longer
+		time.Sleep(6 * time.Minute) // longer than any pause between token requests
 		requireReady(t, s)
 		requireSigned(t, s)
 	})
@@ -140,7 +141,7 @@ func TestIdle(t *testing.T) {
 	})
 }
 
-// A token that the vault rejects because it has expired is never sent: the service signs at any time.
+// The service never sends an expired token, which the vault would reject.
 func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -154,8 +155,8 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
-// A herd of requests at a cold start costs one request for a token, whatever IMDS's limits.
-func TestHerd(t *testing.T) {
+// Concurrent requests at a cold start share one token request, so they stay within IMDS's limits.
+func TestConcurrentRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
@@ -170,7 +171,7 @@ func TestHerd(t *testing.T) {
 	})
 }
 
-// A machine without an identity is a matter of configuration, and the log says what to do.
+// Without an identity, the log says what to do.
 func TestNoIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

@@ -25,7 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A request that is under way when the service is told to stop is answered.
+// A request that is in progress when the service stops gets its response.
 func TestGracefulShutdown(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
@@ -150,7 +150,7 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// awaitReady waits for the service that was started to be ready.
+// awaitReady waits until the service is ready.
 func awaitReady(t *testing.T, address string) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {

@@ -34,25 +34,25 @@ func TestFor(t *testing.T) {
 		{"a code without advice is not about the secret", Failure{Host: "AzureML", Status: 401, Text: "AADSTS53003"}, ""},
 		{"a code without advice is not about the resource", Failure{Host: "AppService", Status: 500, Text: "AADSTS53003"}, ""},
 
-		// What this process can't do says nothing about the host.
+		// A failure of this process says nothing about the host.
 		{"no files left", Failure{Host: "IMDS", Problem: Local, OnAzure: true}, ""},
 		{"no files left, Arc", Failure{Host: "AzureArc", Problem: Local}, ""},
 		{"no files left, App Service", Failure{Host: "AppService", Problem: Local}, ""},
 
-		// IMDS without an answer.
+		// IMDS doesn't respond.
 		{"off Azure", Failure{Host: "IMDS", Problem: NotListening}, NotAzure},
 		{"off Azure, silent", Failure{Host: "IMDS", Problem: Silent}, NotAzure},
-		{"off Azure, broken", Failure{Host: "IMDS", Problem: Broken}, NotAzure},
-		{"off Azure, unanswered", Failure{Host: "IMDS", Problem: NoResponse}, Overloaded},
+		{"off Azure, broken connection", Failure{Host: "IMDS", Problem: Broken}, NotAzure},
+		{"off Azure, no response", Failure{Host: "IMDS", Problem: NoResponse}, Overloaded},
 		{"on Azure", Failure{Host: "IMDS", Problem: NotListening, OnAzure: true}, Blocked},
 		{"on Azure, silent", Failure{Host: "IMDS", Problem: Silent, OnAzure: true}, Blocked},
-		{"on Azure, unanswered", Failure{Host: "IMDS", Problem: NoResponse, OnAzure: true, Pod: true}, Overloaded},
+		{"on Azure, no response", Failure{Host: "IMDS", Problem: NoResponse, OnAzure: true, Pod: true}, Overloaded},
 		{"in a pod on Azure", Failure{Host: "IMDS", Problem: Silent, OnAzure: true, Pod: true}, PodBlocked},
 		{"in a pod elsewhere", Failure{Host: "IMDS", Problem: NotListening, Pod: true}, PodBlocked},
 		{"responded before", Failure{Host: "IMDS", Problem: Broken, Responded: true, OnAzure: true, Pod: true}, RespondedOnce},
 		{"something else", Failure{Host: "IMDS", Problem: Foreign, Status: 200}, Impostor + ". " + NotAzure},
 
-		// IMDS's answers.
+		// Responses of IMDS.
 		{"allow list", Failure{Host: "IMDS", Status: 403, Empty: true, OnAzure: true}, AllowList},
 		{"allow list, unknown process", Failure{Host: "IMDS", Status: 421, Empty: true}, AllowList},
 		{"403 with a text", Failure{Host: "IMDS", Status: 403, Text: "no"}, ""},
@@ -74,8 +74,8 @@ func TestFor(t *testing.T) {
 		{"another identity's token", Failure{Host: "IMDS", Problem: OtherIdentity, Status: 200, Identity: me}, assign + "machine"},
 
 		{"agent stopped", Failure{Host: "AzureArc", Problem: NotListening}, AgentStopped},
-		{"agent hidden", Failure{Host: "AzureArc", Problem: Silent}, AgentStopped},
-		{"agent breaks off", Failure{Host: "AzureArc", Problem: Broken}, ""},
+		{"agent silent", Failure{Host: "AzureArc", Problem: Silent}, AgentStopped},
+		{"agent closes the connection", Failure{Host: "AzureArc", Problem: Broken}, ""},
 		{"agent rejects", Failure{Host: "AzureArc", Status: 500}, AgentStatus},
 		{"agent rejects its key", Failure{Host: "AzureArc", Problem: KeyRefused, Status: 401}, KeyRejected},
 		{"agent has no identity", Failure{Host: "AzureArc", Status: 404}, AgentStatus},
@@ -85,13 +85,13 @@ func TestFor(t *testing.T) {
 
 		{"platform down", Failure{Host: "AppService", Problem: NotListening}, PlatformMoved},
 		{"platform silent", Failure{Host: "CloudShell", Problem: Silent}, PlatformMoved},
-		{"platform breaks off", Failure{Host: "AppService", Problem: Broken}, ""},
+		{"platform closes the connection", Failure{Host: "AppService", Problem: Broken}, ""},
 		{"App Service: resource", Failure{Host: "AppService", Status: 500, Own: true, Text: "An unexpected error occurred"}, AppResource},
-		{"App Service: nothing", Failure{Host: "AppService", Status: 500, Empty: true}, AppResource},
+		{"App Service: empty body", Failure{Host: "AppService", Status: 500, Empty: true}, AppResource},
 		{"App Service: header", Failure{Host: "AppService", Status: 401, Own: true, Text: "The header is wrong"}, WrongHeader},
 		{"App Service: no identity", Failure{Host: "AppService", Status: 400, Own: true, Text: "No Managed Identity found"}, AssignOne},
 		{"App Service: no such identity", Failure{Host: "AppService", Status: 400, Own: true, Text: "No User Assigned Identity found", Identity: me}, assign + "app"},
-		{"App Service: identity, nothing", Failure{Host: "AppService", Status: 404, Empty: true, Identity: me}, assign + "app"},
+		{"App Service: identity, empty body", Failure{Host: "AppService", Status: 404, Empty: true, Identity: me}, assign + "app"},
 		{"App Service: API version", Failure{Host: "AppService", Status: 400, Own: true, Text: "The api-version is not supported"}, ""},
 		{"App Service: path", Failure{Host: "AppService", Status: 404, Own: true, Text: "There is nothing at this path"}, ""},
 		{"App Service: a proxy's 400", Failure{Host: "AppService", Status: 400, Text: "<html>No identity</html>"}, ""},
@@ -106,7 +106,7 @@ func TestFor(t *testing.T) {
 		{"Cloud Shell: unknown", Failure{Host: "CloudShell", Status: 400}, ""},
 		{"Azure ML: secret", Failure{Host: "AzureML", Status: 403, Empty: true}, WrongSecret},
 		{"Azure ML: identity", Failure{Host: "AzureML", Status: 404, Own: true, Text: "Identity not found"}, MLIdentity},
-		{"Azure ML: identity, nothing", Failure{Host: "AzureML", Status: 400, Empty: true}, MLIdentity},
+		{"Azure ML: identity, empty body", Failure{Host: "AzureML", Status: 400, Empty: true}, MLIdentity},
 		{"Azure ML: API version", Failure{Host: "AzureML", Status: 400, Own: true, Text: "The api-version is not supported"}, ""},
 		{"Azure ML: a proxy's 404", Failure{Host: "AzureML", Status: 404, Text: "<html>nginx</html>"}, ""},
 		{"Azure ML: a proxy's 401", Failure{Host: "AzureML", Status: 401, Text: "log in"}, ""},
@@ -115,7 +115,7 @@ func TestFor(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			require.Equal(t, test.want, For(test.f))
-			require.NotRegexp(t, `[.!?]$`, test.want, "a sentence to which the caller adds its end")
+			require.NotRegexp(t, `[.!?]$`, test.want, "the caller adds the period")
 		})
 	}
 }

@@ -33,7 +33,7 @@ func TestReadTagFails(t *testing.T) {
 	require.Nil(t, readTag(filepath.Join(dir, "chassis_asset_tag")), "missing")
 }
 
-// On whatever machine the test runs, the answer is that of the kernel.
+// The result is that of the kernel, on any machine.
 func TestIsAzureVM(t *testing.T) {
 	tag, _ := os.ReadFile("/sys/class/dmi/id/chassis_asset_tag")
 	require.Equal(t, strings.TrimSpace(string(tag)) == "7783-7084-3265-9085-8269-3286-77", IsAzureVM())

@@ -10,8 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Proves that the call and the layout of the header are right; whose tag the
-// table holds depends on the machine.
+// Checks the call and the layout of the header. The tag in the table depends on the machine.
 func TestFirmwareTable(t *testing.T) {
 	table := firmwareTable()
 	require.Greater(t, len(table), rawHeader)

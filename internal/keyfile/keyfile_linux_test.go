@@ -30,8 +30,8 @@ func TestReadPermission(t *testing.T) {
 	require.Empty(t, key)
 }
 
-// ordinaryUser reports whether this is an ordinary user, whom modes keep out. If this is root, it
-// runs the test again as one.
+// ordinaryUser reports whether the test runs as an ordinary user. If it runs as root, which file modes
+// don't restrict, it runs the test again as an ordinary user.
 func ordinaryUser(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		return true
@@ -39,7 +39,7 @@ func ordinaryUser(t *testing.T) bool {
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o777))
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
-	// By its own path the test binary is out of an ordinary user's reach.
+	// An ordinary user can't reach the test binary by its path.
 	again := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	again.Env = append(os.Environ(), "TMPDIR="+dir)
 	again.Dir = "/"
@@ -66,8 +66,8 @@ func TestReadClosesFiles(t *testing.T) {
 		require.NoError(t, err)
 		return len(open)
 	}
-	readAll()                                        // the first one may leave the runtime's poller behind
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector would close what leaks
+	readAll()                                        // the first call may start the runtime's poller
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // garbage collection would close leaked files
 	before := count()
 	for range 20 {
 		readAll()

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// secret is what every refused file of these tests holds, and no error may.
+// secret is the content of every rejected file in these tests. No error may contain it.
 const secret = "s3cr3t-of-the-agent"
 
 func TestRead(t *testing.T) {
@@ -70,7 +70,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestReadRefuses(t *testing.T) {
+func TestReadRejects(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.key", secret)
 	write(t, dir, "a.txt", secret)
@@ -129,7 +129,7 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestReadOfGrowingFileIsBounded(t *testing.T) {
+func TestReadGrowingFile(t *testing.T) {
 	var r endless
 	key, err := read(&r)
 	require.ErrorIs(t, err, errTooLarge)
@@ -137,7 +137,7 @@ func TestReadOfGrowingFileIsBounded(t *testing.T) {
 	require.Equal(t, MaxSize+1, r.given)
 }
 
-func TestReadInPieces(t *testing.T) {
+func TestReadInChunks(t *testing.T) {
 	key, err := read(iotest.OneByteReader(strings.NewReader("key\r\n")))
 	require.NoError(t, err)
 	require.Equal(t, "key", key)
@@ -151,7 +151,7 @@ func TestReadFails(t *testing.T) {
 	require.Empty(t, key)
 }
 
-// unwrapped is the text of the innermost error.
+// unwrapped returns the text of the innermost error.
 func unwrapped(err error) string {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		err = inner

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// special fills a new directory with entries that are no key files, and returns it and their names.
+// special fills a new directory with entries that aren't key files, and returns it and their names.
 func special(t *testing.T) (dir string, names []string) {
 	dir = t.TempDir()
 	outside := t.TempDir()
@@ -50,7 +50,7 @@ func TestReadSpecialFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			info, err := os.Lstat(filepath.Join(dir, name))
 			require.NoError(t, err)
-			key, err := Read(dir, name) // hangs here if a FIFO is waited for
+			key, err := Read(dir, name) // blocks if it waits for a FIFO
 			require.Empty(t, key)
 			require.ErrorContains(t, err, dir)
 			require.NotContains(t, err.Error(), secret)
@@ -76,7 +76,7 @@ func TestReadSocket(t *testing.T) {
 	require.Empty(t, key)
 }
 
-// TestReadFIFOWithWriter: what comes through a FIFO is not read even when it is there.
+// TestReadFIFOWithWriter checks that a FIFO isn't read even if it has a writer.
 func TestReadFIFOWithWriter(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.key")
@@ -91,7 +91,8 @@ func TestReadFIFOWithWriter(t *testing.T) {
 	require.Empty(t, key)
 }
 
-// TestReadLinkedDirectory: an administrator may have moved the agent's data elsewhere.
+// TestReadLinkedDirectory checks that the directory may be a link, because an administrator may have moved
+// the agent's data.
 func TestReadLinkedDirectory(t *testing.T) {
 	dir, links := t.TempDir(), t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "tokens"), 0o700))
@@ -118,9 +119,9 @@ func TestReadHardLink(t *testing.T) {
 	require.Equal(t, "key", key)
 }
 
-// TestReadWhileTheFileIsReplaced: whatever takes the file's place while it is checked and read, a
-// link's target is never read.
-func TestReadWhileTheFileIsReplaced(t *testing.T) {
+// TestReadWhileReplaced checks that a link that replaces the file during the check or the read isn't
+// followed.
+func TestReadWhileReplaced(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	write(t, outside, "shadow", secret)
 	write(t, dir, "a.key", "key")
@@ -160,8 +161,8 @@ func TestReadWhileTheFileIsReplaced(t *testing.T) {
 	require.NotZero(t, links)
 }
 
-// TestKeyIsReplacedAfterItWasOpened: what was checked is what is read.
-func TestKeyIsReplacedAfterItWasOpened(t *testing.T) {
+// TestReplacedAfterOpen checks that the file that was checked is the one that is read.
+func TestReplacedAfterOpen(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.key", "key")
 	write(t, dir, "b.key", secret)

@@ -14,9 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadLinks needs an account that may create links to prove that they are refused as links.
-// Wine says that it has created one and has not, so what is left there is that nothing is read;
-// TestCheckAttributes is about the same decision.
+// TestReadLinks needs an account that can create links. Wine pretends to create a link, so there the test
+// only checks that nothing is read. TestCheckAttributes checks the same decision.
 func TestReadLinks(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "real.key", secret)
@@ -53,7 +52,7 @@ func TestCheckAttributes(t *testing.T) {
 		{"file", syscall.FILE_ATTRIBUTE_NORMAL, false},
 		{"file to archive", syscall.FILE_ATTRIBUTE_ARCHIVE, false},
 		{"hidden and read-only file", syscall.FILE_ATTRIBUTE_HIDDEN | syscall.FILE_ATTRIBUTE_READONLY, false},
-		{"directory, which is Read's to refuse", syscall.FILE_ATTRIBUTE_DIRECTORY, false},
+		{"directory, which Read rejects", syscall.FILE_ATTRIBUTE_DIRECTORY, false},
 		{"link to a file", syscall.FILE_ATTRIBUTE_REPARSE_POINT, true},
 		{"link to a directory, or junction", syscall.FILE_ATTRIBUTE_REPARSE_POINT | syscall.FILE_ATTRIBUTE_DIRECTORY, true},
 		{"placeholder of a cloud drive", syscall.FILE_ATTRIBUTE_REPARSE_POINT | syscall.FILE_ATTRIBUTE_ARCHIVE, true},
@@ -104,13 +103,13 @@ func TestReadOtherSpellings(t *testing.T) {
 			name, err := Name(path, dir)
 			require.NoError(t, err)
 			key, err := Read(dir, name)
-			require.NoError(t, err, "the control: the file is there and can be read")
+			require.NoError(t, err, "the file can be read by its path")
 			require.Equal(t, secret, key)
 		})
 	}
 }
 
-// TestReadKeyInUse: the agent may still have the file open.
+// TestReadKeyInUse checks that a file that the agent still has open can be read.
 func TestReadKeyInUse(t *testing.T) {
 	dir := t.TempDir()
 	f, err := os.Create(filepath.Join(dir, "a.key"))
@@ -143,9 +142,9 @@ func TestReadLockedKey(t *testing.T) {
 	require.Equal(t, secret, key)
 }
 
-// TestKeyIsDeletedWhileItIsRead: the agent deletes a key once it has been redeemed, and must be
-// able to while another exchange reads it.
-func TestKeyIsDeletedWhileItIsRead(t *testing.T) {
+// TestDeletedWhileRead checks that the agent can delete a key, as it does after its use, while another
+// exchange reads it.
+func TestDeletedWhileRead(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "a.key", "key")
 	f, err := open(filepath.Join(dir, "a.key"))

@@ -144,7 +144,7 @@ func TestName(t *testing.T) {
 			}
 			require.ErrorContains(t, err, test.err)
 			require.Empty(t, got)
-			require.NotRegexp(t, `[^ -~]`, err.Error(), "an error must not carry control characters to a terminal")
+			require.NotRegexp(t, `[^ -~]`, err.Error(), "the error has control characters, which could reach a terminal")
 		})
 	}
 }
@@ -166,8 +166,8 @@ func TestNameErrorIsBounded(t *testing.T) {
 	require.Less(t, len(err.Error()), 100)
 }
 
-// TestNameErrorIsTheSame: the agent's next key has another name.
-func TestNameErrorIsTheSame(t *testing.T) {
+// TestNameErrorIsStable checks that the error omits the key's name, which differs each time.
+func TestNameErrorIsStable(t *testing.T) {
 	for _, format := range []string{"@.key", "/etc/@.key", unixDir + "/@.txt", unixDir + "/.@.key", unixDir + "/@ .key"} {
 		_, first := name(false, strings.Replace(format, "@", "a", 1), []string{unixDir})
 		_, second := name(false, strings.Replace(format, "@", "b", 1), []string{unixDir})

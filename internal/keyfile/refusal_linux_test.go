@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRefusal closes one element of a path at a time, as an ordinary user.
+// TestRefusal removes access to one element of a path at a time, as an ordinary user.
 func TestRefusal(t *testing.T) {
 	if !ordinaryUser(t) {
 		return
@@ -43,10 +43,10 @@ func TestRefusal(t *testing.T) {
 			require.NoError(t, os.Symlink(in("agent/tokens"), in("links/tokens")))
 			require.NoError(t, os.Symlink("../agent", in("links/agent")))
 			_, err := Read(in(test.dir), "a.key")
-			require.NoError(t, err, "the control: all is open")
+			require.NoError(t, err, "nothing denies access")
 
 			require.NoError(t, os.Chmod(in(test.closed), 0o020))
-			defer func() { require.NoError(t, os.Chmod(in(test.closed), 0o700)) }() // to be removed
+			defer func() { require.NoError(t, os.Chmod(in(test.closed), 0o700)) }() // so that it can be removed
 			_, err = Read(in(test.dir), "a.key")
 			require.ErrorIs(t, err, fs.ErrPermission)
 			require.Regexp(t, fmt.Sprintf(`^`+test.want+` \(mode 0020, owner %s, group %s\) denies access to uid %d \(user %s, groups .*\b%s\b.*\)`,
@@ -55,12 +55,12 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
-func TestRefusalOfADirectoryThatCannotBeListed(t *testing.T) {
+func TestRefusalOfUnlistableDirectory(t *testing.T) {
 	dir := t.TempDir()
 	require.Regexp(t, "^"+dir+` \(mode 0[0-7]{3}, owner .+\) denies access to uid `, Refusal(dir))
 }
 
-func TestRefusalOfAMissingFile(t *testing.T) {
+func TestRefusalOfMissingFile(t *testing.T) {
 	dir := t.TempDir()
 	require.Contains(t, Refusal(filepath.Join(dir, "a.key")), "the key file in "+dir+" denies access to uid ")
 }
@@ -71,7 +71,7 @@ func TestInUserNamespace(t *testing.T) {
 	require.True(t, inUserNamespace("         0       1000          1\n         1     100000      65536\n"))
 }
 
-func TestNameOfAnIDWithoutOne(t *testing.T) {
+func TestNameOfUnknownID(t *testing.T) {
 	require.Equal(t, "1999999990", userName(1999999990))
 	require.Equal(t, "1999999990", groupName(1999999990))
 }

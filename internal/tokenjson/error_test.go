@@ -115,7 +115,7 @@ func TestParseErrorText(t *testing.T) {
 	}
 }
 
-// TestIDs: support asks for them, in whatever form of error a host or a proxy sends them.
+// TestIDs checks that the IDs that support asks for are found, whatever the form of the error.
 func TestIDs(t *testing.T) {
 	for _, row := range []struct {
 		name, body string

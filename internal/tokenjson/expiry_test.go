@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The forms that one hour, and one point in time, may take.
+// The forms of one hour and of one point in time.
 func TestParseTimeForms(t *testing.T) {
 	const hour = 1673012293 // testNow + 1 h
 	for _, row := range []struct{ name, fields string }{
@@ -62,7 +62,7 @@ func TestParseTimeForms(t *testing.T) {
 			got, err := Parse([]byte(token(row.fields)), testNow, time.Time{})
 			require.NoError(t, err)
 			require.Equal(t, Token{AccessToken: "a.b.c", ExpiresOn: time.Unix(hour, 0).UTC()}, got)
-			// The date of the answer changes nothing while the clocks agree.
+			// The response's date has no effect while the clocks agree.
 			got, err = Parse([]byte(token(row.fields)), testNow, testNow.Add(maxSkew))
 			require.NoError(t, err)
 			require.Equal(t, Token{AccessToken: "a.b.c", ExpiresOn: time.Unix(hour, 0).UTC()}, got)
@@ -70,8 +70,7 @@ func TestParseTimeForms(t *testing.T) {
 	}
 }
 
-// Each of these is unusable: alone it is an error, and beside a good field of
-// the other kind it is passed over.
+// Each value is unusable. Alone it is an error, and with a valid field of the other kind it is ignored.
 func TestParseUnusableTimes(t *testing.T) {
 	for _, value := range []string{
 		`true`, `[]`, `{}`, `"soon"`, `"NaN"`, `"Inf"`, `"-Infinity"`, `"0x1p11"`, `"1_000"`, `"3 600"`, `"3,600"`,
@@ -134,7 +133,7 @@ func TestParseExpiryErrors(t *testing.T) {
 	}
 }
 
-// TestParseEarlierExpiry gives times in seconds from testNow, when the answer arrives.
+// TestParseEarlierExpiry gives times in seconds from testNow, when the response arrives.
 func TestParseEarlierExpiry(t *testing.T) {
 	const (
 		none   = 1 << 40 // the field or the header is missing
@@ -148,9 +147,9 @@ func TestParseEarlierExpiry(t *testing.T) {
 		err          string
 	}{
 		{"equal, no date", 3600, 3600, none, 3600, 0, ""},
-		{"cached answer, no date", 1200, 86399, none, 1200, 0, ""},
-		{"cached answer", 1200, 86399, 0, 1200, 0, ""},
-		{"cached answer, last second", 1, 86399, 0, 1, 0, ""},
+		{"cached response, no date", 1200, 86399, none, 1200, 0, ""},
+		{"cached response", 1200, 86399, 0, 1200, 0, ""},
+		{"cached response, last second", 1, 86399, 0, 1, 0, ""},
 		{"expires_in earlier, no date", 86399, 1200, none, 1200, 0, ""},
 		{"expires_in earlier", 86399, 1200, 0, 1200, 0, ""},
 		{"expires_on has passed", 0, 3600, 0, 0, 0, passed},
@@ -171,9 +170,9 @@ func TestParseEarlierExpiry(t *testing.T) {
 		{"host 5 min 1 s ahead", 3901, 3600, 301, 3600, 301, ""},
 		{"host 5 min behind", 3300, 3600, -300, 3300, 0, ""},
 		{"host 5 min 1 s behind", 3299, 3600, -301, 3600, -301, ""},
-		{"host a day ahead, cached answer", day + 1200, 86399, day, 1200, day, ""},
+		{"host a day ahead, cached response", day + 1200, 86399, day, 1200, day, ""},
 		{"host a day ahead, expires_in earlier", day + 3600, 1200, day, 1200, day, ""},
-		{"host a day behind, cached answer", -day + 1200, 86399, -day, 1200, -day, ""},
+		{"host a day behind, cached response", -day + 1200, 86399, -day, 1200, -day, ""},
 		{"host a day behind, expires_on alone", -day + 1200, none, -day, 1200, -day, ""},
 		{"host a day ahead, expires_on alone", day + 1200, none, day, 1200, day, ""},
 		{"host a day ahead, expires_on alone, passed", day, none, day, 0, 0, passed},
@@ -212,7 +211,7 @@ func TestParseEarlierExpiry(t *testing.T) {
 	}
 }
 
-func TestParseDateOnTheEdge(t *testing.T) {
+func TestParseDateLimits(t *testing.T) {
 	body := []byte(token(fmt.Sprintf(`"expires_on":%d`, testNow.Unix()+3600)))
 	for _, test := range []struct{ skew, want time.Duration }{
 		{maxSkew, 0}, {maxSkew + 1, maxSkew + 1}, {-maxSkew, 0}, {-maxSkew - 1, -maxSkew - 1},
@@ -246,7 +245,7 @@ func TestParseFarExpiry(t *testing.T) {
 	}
 }
 
-// A machine without a clock starts in 1970: expires_on is then of no use.
+// A machine without a clock starts in 1970, when expires_on is out of range.
 func TestParseOnMachineWithoutClock(t *testing.T) {
 	now := time.Unix(100, 0)
 	got, err := Parse([]byte(bodyVM), now, time.Time{})

@@ -34,7 +34,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// TestTrailer: the same failure has the same text, whatever Entra adds to it.
+// TestTrailer checks that the same failure has the same text, whatever Entra adds to it.
 func TestTrailer(t *testing.T) {
 	const (
 		text  = "AADSTS700016: Application with identifier '0f8fad5b-d9cb-469f-a165-70867728950e' was not found."

@@ -15,7 +15,7 @@ import (
 // testNow is 2023-01-06 12:38:13 UTC; expiry fields of the tests count from it.
 var testNow = time.Unix(1673008693, 0)
 
-// Bodies as the hosts send them, but for shorter tokens.
+// Bodies as the hosts send them, with shorter tokens.
 const (
 	bodyVM = `{"access_token":"eyJ0eXAi.eyJhdWQi.c2lnbmF0","client_id":"01234567-89ab-cdef-0123-456789abcdef",` +
 		`"expires_in":"86400","expires_on":"1673095093","ext_expires_in":"86399","not_before":"1673008393",` +
@@ -35,7 +35,7 @@ const (
 
 var bodies = []string{bodyVM, bodyNumbers, bodyArc, bodyAppService, bodyAppService2017, bodyAzureML, bodyHTML}
 
-// token returns a body that is good but for the given fields.
+// token returns a valid body with the given fields.
 func token(fields string) string {
 	return `{"access_token":"a.b.c",` + fields + `}`
 }
@@ -64,7 +64,7 @@ func TestParseHosts(t *testing.T) {
 	}
 }
 
-func TestParseRefusesBody(t *testing.T) {
+func TestParseRejectsBody(t *testing.T) {
 	const syntax = "the response is not valid JSON"
 	for _, row := range []struct{ name, body, want string }{
 		{"nothing", "", "the response is empty"},
@@ -89,7 +89,7 @@ func TestParseRefusesBody(t *testing.T) {
 	}
 }
 
-func TestParseRefusesDeepNesting(t *testing.T) {
+func TestParseRejectsDeepNesting(t *testing.T) {
 	deep := []byte(strings.Repeat(`{"access_token":`, 60_000) + `""` + strings.Repeat("}", 60_000))
 	_, err := Parse(deep, testNow, time.Time{})
 	require.ErrorContains(t, err, "the response is not valid JSON")
@@ -225,7 +225,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(token(`"expires_on":"2023-01-07T12:38:13.5+02:00","expires_in":"1.6e3","refresh_in":" 60 "`)), true, testNow.Unix()+86400)
 	f.Add([]byte(token(`"expires_on":1673008000,"expires_in":"3600"`)), false, int64(0))
-	// No error text has capitals in a row, so finding this one means a leak.
+	// No error text has consecutive capitals, so finding this one means a leak.
 	const canary = "QXJKWVZHQXJKWVZH"
 	f.Fuzz(func(t *testing.T, body []byte, dated bool, seconds int64) {
 		var date time.Time
@@ -246,8 +246,8 @@ func FuzzParse(f *testing.F) {
 		} else {
 			require.Zero(t, got)
 		}
-		// A token that happens to be a word of an error text proves nothing, so
-		// the body's token is swapped for one that cannot be.
+		// A token that is also a word of an error text proves nothing, so the body's token is replaced with
+		// one that can't be.
 		var fields map[string]json.RawMessage
 		if json.Unmarshal(body, &fields) != nil || fields == nil {
 			return

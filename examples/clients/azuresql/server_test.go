@@ -19,12 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// server speaks as much of MS-TDS 8.0 over TLS as go-mssqldb needs to sign in with a token. It
-// answers each query with one row: the name of the token's owner.
+// server implements as much of MS-TDS 8.0 over TLS as go-mssqldb needs to sign in with a token. It responds
+// to each query with one row: the name of the token's owner.
 type server struct {
 	address string
 	check   func(token string) (name string, ok bool)
-	cancels chan context.CancelFunc // the server calls each instead of answering a query
+	cancels chan context.CancelFunc // the server calls each instead of responding to a query
 
 	mu     sync.Mutex // guards tokens
 	tokens []string
@@ -69,7 +69,7 @@ func (s *server) signedIn() []string {
 	return slices.Clone(s.tokens)
 }
 
-// serve speaks with one client until it leaves.
+// serve handles a client's connection.
 func (s *server) serve(c net.Conn) error {
 	name := ""
 	for {

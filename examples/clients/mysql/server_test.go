@@ -157,7 +157,7 @@ func newServer(t *testing.T, ctx context.Context, args ...string) (string, *sql.
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = admin.Close() })
 	for deadline := time.Now().Add(time.Minute); admin.PingContext(ctx) != nil; {
-		require.True(t, time.Now().Before(deadline), "mariadbd does not answer: %v", admin.PingContext(ctx))
+		require.True(t, time.Now().Before(deadline), "mariadbd does not respond: %v", admin.PingContext(ctx))
 		select {
 		case <-ended:
 			require.FailNow(t, "mariadbd ended", "%s", &log)

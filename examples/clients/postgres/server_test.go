@@ -140,7 +140,7 @@ func newServer(t *testing.T) *server {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-	require.FailNow(t, "postgres does not answer")
+	require.FailNow(t, "postgres does not respond")
 	return nil
 }
 

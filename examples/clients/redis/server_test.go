@@ -139,7 +139,7 @@ func newServer(t *testing.T, ctx context.Context, args ...string) (string, *redi
 	admin := redis.NewClient(&redis.Options{Addr: address, Password: adminPassword, MaxRetries: -1})
 	t.Cleanup(func() { _ = admin.Close() })
 	for deadline := time.Now().Add(30 * time.Second); admin.Ping(ctx).Err() != nil; {
-		require.True(t, time.Now().Before(deadline), "redis-server does not answer")
+		require.True(t, time.Now().Before(deadline), "redis-server does not respond")
 		select {
 		case <-ended:
 			require.FailNow(t, "redis-server ended", "%s", &log)

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// connection is a listener that keeps the password it was given last.
+// connection is a listener that keeps its latest password.
 type connection struct {
 	mu       sync.Mutex // guards the fields below
 	password string
@@ -88,7 +88,7 @@ func TestLiveConnectionAlwaysHasAValidToken(t *testing.T) {
 	}
 }
 
-func TestOutageIsWaitedOut(t *testing.T) {
+func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, _ := start(t, vm)
@@ -96,13 +96,13 @@ func TestOutageIsWaitedOut(t *testing.T) {
 		vm.FailUntil(time.Now().Add(23*time.Hour), azhosttest.ServerError()) // half an hour and more before the end
 		time.Sleep(23*time.Hour + 50*time.Minute)
 		after, _ := c.state()
-		require.True(t, before != after, "the outage's end went by unnoticed")
+		require.True(t, before != after, "the token was not renewed after the outage")
 		_, err := vm.Verify(after)
 		require.NoError(t, err)
 	})
 }
 
-func TestUnsubscribedConnectionIsLeftAlone(t *testing.T) {
+func TestUnsubscribe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		c, unsubscribe := start(t, vm)
@@ -114,11 +114,12 @@ func TestUnsubscribedConnectionIsLeftAlone(t *testing.T) {
 		time.Sleep(72 * time.Hour)
 		_, times = c.state()
 		require.Equal(t, 1, times)
-		vm.RequireTokens(t, 2) // a connection that is closed keeps no token fresh
+		vm.RequireTokens(t, 2) // no token is renewed for a closed connection
 	})
 }
 
-// As go-redis asks: a listener that subscribes twice gets each token once, and either function ends it.
+// As go-redis requires, a listener that subscribes twice gets each token once, and either function ends
+// both subscriptions.
 func TestListenerSubscribesTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
@@ -148,7 +149,7 @@ func TestSubscribeReportsErrors(t *testing.T) {
 	})
 }
 
-// A client that is about to end waits for no token.
+// A client that is closing doesn't wait for a token.
 func TestSubscribeEndsWithContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)

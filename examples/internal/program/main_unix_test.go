@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain makes this program an example when it is told so.
+// TestMain runs an example in the processes that tests start.
 func TestMain(m *testing.M) {
 	if os.Getenv("TEST_AS_EXAMPLE") == "" {
 		os.Exit(m.Run())

@@ -60,7 +60,7 @@ func TestConnectionsSignInWithTheCurrentToken(t *testing.T) {
 	fake.VM.RequireRequests(t, 2)
 }
 
-func TestTokensThatTheServiceRejects(t *testing.T) {
+func TestRejectedTokens(t *testing.T) {
 	t.Parallel()
 	stranger, err := azhost.NewManagedIdentityCredential(azhosttest.NewVM(t).Options())
 	require.NoError(t, err)

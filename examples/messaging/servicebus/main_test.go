@@ -41,7 +41,7 @@ func TestToken(t *testing.T) {
 	require.Equal(t, []any{"amqps://" + namespace + "/orders", "amqps://" + namespace + "/orders/$management"}, audiences)
 }
 
-func TestTokensThatTheServiceRejects(t *testing.T) {
+func TestRejectedTokens(t *testing.T) {
 	t.Parallel()
 	t.Run("for another service", func(t *testing.T) {
 		t.Parallel()

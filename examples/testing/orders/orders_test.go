@@ -48,7 +48,7 @@ func TestPlace(t *testing.T) {
 }
 
 // Many callers share one token request, so IMDS's limits don't matter.
-func TestHerd(t *testing.T) {
+func TestConcurrentOrders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)

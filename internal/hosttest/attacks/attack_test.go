@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// canary is what the files hold that an attacker asks for, and what must never reach him.
+// canary is the content of the files that an attacker requests. It must never be sent.
 const canary = "canary-of-this-test"
 
 type attack struct {
@@ -32,8 +32,8 @@ type attack struct {
 	want   string // part of the error
 }
 
-// attacksOn are the attacks that any system knows, on a key directory that it fills. Those of one
-// system alone are in attacksHere.
+// attacksOn returns the attacks that work on every system, and fills the key directory for them.
+// attacksHere has those of one system.
 func attacksOn(t *testing.T, dir string) []attack {
 	outside := filepath.Join(t.TempDir(), "shadow.key")
 	sub := filepath.Join(dir, "sub")
@@ -58,11 +58,11 @@ func attacksOn(t *testing.T, dir string) []attack {
 		attack{"no name", challenging(filepath.Join(dir, ".key")), "begins with"},
 		attack{"a directory", challenging(filepath.Join(dir, "folder.key")), "not a regular file"},
 		attack{"4,097 bytes", challenging(large), "larger than 4096"},
-		attack{"a file that is no key", challenging(binary), "does not hold a key"},
-		attack{"NUL", challenging(good + "\x00.key"), ""}, // net/http or we refuse it
+		attack{"a file without a key", challenging(binary), "does not hold a key"},
+		attack{"NUL", challenging(good + "\x00.key"), ""}, // rejected by net/http or azhost
 		attack{"an escape sequence", challenging("\x1b[2J" + good), ""},
 		attack{"a second line", challenging(good + "\r\n .key"), ""},
-		attack{"a header that is folded", challenging(outside + "\r\n\tx.key"), ""},
+		attack{"a folded header", challenging(outside + "\r\n\tx.key"), ""},
 		attack{"two realms", challenging(outside + ", realm=" + good), "not a single Basic challenge"},
 		attack{"a realm of 60 KiB", challenging("/" + strings.Repeat("x", 60<<10)), "more than 8192 bytes"},
 		attack{"a realm of a megabyte", challenging("/" + strings.Repeat("x", 1<<20)), "exceeded"},
@@ -78,7 +78,7 @@ func attacksOn(t *testing.T, dir string) []attack {
 				_, err = io.WriteString(w, strings.Repeat("x", 1000))
 			}
 		}, "exceeded"},
-		attack{"informational answers that never end", func(w io.Writer) {
+		attack{"informational responses that never end", func(w io.Writer) {
 			var err error
 			for err == nil {
 				_, err = io.WriteString(w, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
@@ -93,13 +93,13 @@ func attacksOn(t *testing.T, dir string) []attack {
 		attack{"a gzip bomb", says("HTTP/1.1 500 x\r\nContent-Encoding: gzip\r\n\r\n" + bomb(t)), "500 Internal Server Error. Run"},
 		attack{"a redirect", says("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.2:1/" + "\r\nContent-Length: 0\r\n\r\n"), "refusing to follow a redirect"},
 		attack{"a switch of protocols", says("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"), ""},
-		attack{"a token unasked for proof", says("HTTP/1.1 200 OK\r\n\r\n" + `{"access_token":"x","expires_in":"3600"}`), "without a challenge"},
-		attack{"no HTTP", says(strings.Repeat("\x00", 100)), "malformed"},
+		attack{"a token without a challenge", says("HTTP/1.1 200 OK\r\n\r\n" + `{"access_token":"x","expires_in":"3600"}`), "without a challenge"},
+		attack{"not HTTP", says(strings.Repeat("\x00", 100)), "malformed"},
 		attack{"nothing", says(""), "EOF"},
 	)
 }
 
-// bomb is 2 MiB of zeros, twice what is read of an answer, in a few KiB.
+// bomb returns 2 MiB of zeros, compressed to a few KiB. azhost reads at most 1 MiB of a response.
 func bomb(t *testing.T) string {
 	var b bytes.Buffer
 	w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -110,7 +110,7 @@ func bomb(t *testing.T) string {
 	return b.String()
 }
 
-// TestAttacks: nothing is read that should not be, and nothing of any file is sent.
+// TestAttacks checks that azhost sends nothing of any file, and sends only one request.
 func TestAttacks(t *testing.T) {
 	dir := t.TempDir()
 	for _, test := range attacksOn(t, dir) {
@@ -121,15 +121,15 @@ func TestAttacks(t *testing.T) {
 			require.Zero(t, tk)
 			require.ErrorContains(t, err, test.want)
 			require.NotContains(t, err.Error(), canary)
-			require.NotRegexp(t, `[\x00-\x08\x0b-\x1f\x7f]`, err.Error(), "an error must not carry control characters to a terminal")
+			require.NotRegexp(t, `[\x00-\x08\x0b-\x1f\x7f]`, err.Error(), "the error has control characters, which could reach a terminal")
 			require.Less(t, len(err.Error()), 2000)
-			require.Len(t, a.accepted, 1, "one request, and none with a key")
+			require.Len(t, a.accepted, 1, "more than one request")
 			require.Contains(t, a.heard.String(), "GET /token/")
 			require.NotContains(t, a.heard.String(), "Authorization")
 			require.NotContains(t, a.heard.String(), canary)
 		})
 	}
-	t.Run("the control", func(t *testing.T) {
+	t.Run("a valid key", func(t *testing.T) {
 		answers := []func(io.Writer){challenging(filepath.Join(dir, "good.key")), says("HTTP/1.1 500 x\r\n\r\n")}
 		a := newAttacker(t, func(w io.Writer) {
 			answers[0](w)
@@ -137,7 +137,7 @@ func TestAttacks(t *testing.T) {
 		})
 		_, err := token(t.Context(), a.victim(t, dir))
 		requireFailed(t, err)
-		require.Contains(t, a.heard.String(), "Authorization: Basic "+canary, "the test no longer hears what it listens for")
+		require.Contains(t, a.heard.String(), "Authorization: Basic "+canary, "the test doesn't notice a key that is sent")
 	})
 }
 
@@ -153,20 +153,20 @@ func TestAttacksLeaveNothing(t *testing.T) {
 			a.close()
 		}
 	}
-	round()                                          // the first one may leave the runtime's own behind
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector would close what leaks
+	round()                                          // the first round may start goroutines of the runtime
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // garbage collection would close leaked files
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	for range 3 {
 		round()
 	}
-	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 }, // Eventually's own
+	require.Eventually(t, func() bool { return runtime.NumGoroutine() <= goroutines+1 }, // one is Eventually's
 		10*time.Second, 10*time.Millisecond, "goroutines were left behind")
-	require.Eventually(t, func() bool { return openFiles(t) <= files }, // net/http closes in its own time
+	require.Eventually(t, func() bool { return openFiles(t) <= files }, // net/http closes its files later
 		10*time.Second, 10*time.Millisecond, "files or sockets were left behind")
 }
 
-// TestAnswerThatTrickles: each attempt ends with its deadline, and the whole with the flight's.
-func TestAnswerThatTrickles(t *testing.T) {
+// TestSlowResponse checks that each attempt ends at its deadline, and the request at the flight's.
+func TestSlowResponse(t *testing.T) {
 	for _, source := range []azhost.Source{azhost.SourceIMDS, azhost.SourceAzureArc} {
 		t.Run(string(source), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestAnswerThatTrickles(t *testing.T) {
 	}
 }
 
-// trickle is a body of one byte a second, without end.
+// trickle is an endless body of one byte a second.
 type trickle struct{ ctx context.Context }
 
 func (b trickle) Read(p []byte) (int, error) {
@@ -199,8 +199,8 @@ func (b trickle) Read(p []byte) (int, error) {
 	}
 }
 
-// TestGzipIsNotUnpacked: an answer with a proof costs no more than one without.
-func TestGzipIsNotUnpacked(t *testing.T) {
+// TestGzipIsNotDecompressed checks both responses of an exchange.
+func TestGzipIsNotDecompressed(t *testing.T) {
 	dir := t.TempDir()
 	key := filepath.Join(dir, "k.key")
 	require.NoError(t, os.WriteFile(key, []byte("key"), 0o600))
@@ -220,10 +220,11 @@ func TestGzipIsNotUnpacked(t *testing.T) {
 	require.Equal(t, []string{"", ""}, asked)
 }
 
-// TestMalformedResponseIsQuotedInPart: net/http quotes all of what it can't read.
-func TestMalformedResponseIsQuotedInPart(t *testing.T) {
+// TestMalformedResponseIsTruncated checks that errors quote only part of a response that net/http can't
+// parse and quotes whole.
+func TestMalformedResponseIsTruncated(t *testing.T) {
 	for name, raw := range map[string]string{
-		"no HTTP":     strings.Repeat("\x01", 20000) + "\r\n\r\n",
+		"not HTTP":    strings.Repeat("\x01", 20000) + "\r\n\r\n",
 		"a status":    "HTTP/1.1 " + strings.Repeat("z", 20000) + "\r\n\r\n",
 		"a header":    "HTTP/1.1 200 OK\r\n: " + strings.Repeat("z", 20000) + "\r\n\r\n",
 		"a length":    "HTTP/1.1 200 OK\r\nContent-Length: 1" + strings.Repeat("z", 20000) + "\r\n\r\n",

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// attacksHere are attacks with files and paths that Windows does not have.
+// attacksHere returns attacks with files and paths that Windows doesn't have.
 func attacksHere(t *testing.T, dir, outside string) []attack {
 	for name, target := range map[string]string{
 		"link.key": outside, "inside.key": "good.key", "zero.key": "/dev/zero", "environ.key": "/proc/self/environ",
@@ -47,16 +47,17 @@ func attacksHere(t *testing.T, dir, outside string) []attack {
 	}
 }
 
-// openFiles is the number of file descriptors of this process.
+// openFiles returns the number of file descriptors of this process.
 func openFiles(t *testing.T) int {
 	open, err := os.ReadDir("/dev/fd")
 	require.NoError(t, err)
 	return len(open)
 }
 
-// TestFormerHolderOfThePortGetsNoKey: it still holds a connection, and relays the challenge of the agent,
-// which has started since. The key goes to the program that listens now.
-func TestFormerHolderOfThePortGetsNoKey(t *testing.T) {
+// TestPreviousListenerGetsNoKey checks that the program that held the agent's port earlier gets no key,
+// although it still holds a connection and relays the agent's challenge. The key goes to the program that
+// listens now.
+func TestPreviousListenerGetsNoKey(t *testing.T) {
 	for name, client := range map[string]*http.Client{"default": nil, "a caller's": {Transport: &http.Transport{}}} {
 		t.Run(name, func(t *testing.T) {
 			keys := t.TempDir()
@@ -118,7 +119,7 @@ func TestFormerHolderOfThePortGetsNoKey(t *testing.T) {
 			_, err = token(t.Context(), cred)
 			<-left
 			agent.Close()
-			require.Contains(t, heard.String(), "GET /token", "the test no longer hears what it listens for")
+			require.Contains(t, heard.String(), "GET /token", "the test doesn't notice what is sent")
 			require.NotContains(t, heard.String(), canary)
 			require.NoError(t, err)
 			require.EqualValues(t, 1, proven.Load())

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// attacksHere are attacks with paths that Windows alone understands. Links and other reparse
-// points are in internal/keyfile, because not every account, and no wine, can make them.
+// attacksHere returns attacks with paths that only Windows understands. Links and other reparse points are
+// in internal/keyfile, because not every account can create them, and Wine can't.
 func attacksHere(t *testing.T, dir, _ string) []attack {
 	good := filepath.Join(dir, "good.key")
 	in := func(name, want string) attack { return attack{name, challenging(dir + `\` + name), want} }
@@ -47,7 +47,7 @@ func attacksHere(t *testing.T, dir, _ string) []attack {
 	}
 }
 
-// openFiles is the number of handles of this process.
+// openFiles returns the number of handles of this process.
 func openFiles(t *testing.T) int {
 	var n uint32
 	self, err := syscall.GetCurrentProcess()

@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// attacker owns the port of an Arc agent that is down. He answers every connection with raw bytes.
+// attacker listens on the port of an Arc agent that is down, and sends raw bytes on every connection.
 type attacker struct {
 	listener net.Listener
-	heard    safeBuffer      // all that was sent to him
+	heard    safeBuffer      // all that was sent to it
 	accepted chan struct{}   // one for every connection
-	answer   func(io.Writer) // what he says; the connection is closed after it
-	done     chan struct{}   // closed when he has left
+	answer   func(io.Writer) // writes the response; then the connection is closed
+	done     chan struct{}   // closed when serve has returned
 }
 
 func newAttacker(t *testing.T, answer func(io.Writer)) *attacker {
@@ -59,11 +59,12 @@ func (a *attacker) serve() {
 	}
 }
 
-// victim is a program with the transport that users get, which takes the attacker for the agent.
+// victim returns a credential with the default transport that takes the attacker for the agent.
 func (a *attacker) victim(t *testing.T, keys string) *azhost.ManagedIdentityCredential {
 	t.Helper()
 	o := &azhost.ManagedIdentityCredentialOptions{
-		// The path is his alone: the port may have been another's a moment ago, whose failure is remembered.
+		// The path is unique, because another test may have used the port, and its failure may be
+		// remembered.
 		Source: azhost.SourceAzureArc, Endpoint: "http://" + a.listener.Addr().String() + "/token/" + rand.Text(), ArcKeyDirectory: keys,
 	}
 	o.Retry.MaxRetries = -1
@@ -72,7 +73,7 @@ func (a *attacker) victim(t *testing.T, keys string) *azhost.ManagedIdentityCred
 	return cred
 }
 
-// challenging is an answer that names a path, as it is.
+// challenging is a response that names a path, unquoted and unescaped.
 func challenging(path string) func(io.Writer) {
 	return says("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=" + path + "\r\nContent-Length: 0\r\n\r\n")
 }

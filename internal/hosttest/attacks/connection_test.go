@@ -22,17 +22,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSecretIsSentOnceOnANewConnection: the host's connection breaks when the secret has arrived. On a
-// used connection net/http would send the secret again, to whatever listens by then.
-func TestSecretIsSentOnceOnANewConnection(t *testing.T) {
+// TestSecretUsesNewConnection checks that a secret isn't sent again if the connection breaks after it has
+// arrived. On a used connection, net/http would send it again, to the program that listens by then.
+func TestSecretUsesNewConnection(t *testing.T) {
 	keys := t.TempDir()
 	key := filepath.Join(keys, "k.key")
 	require.NoError(t, os.WriteFile(key, []byte("canary-secret"), 0o600))
 	for name, newClient := range map[string]func() *http.Client{
-		"default":                  func() *http.Client { return nil },
-		"a client of its own":      func() *http.Client { return &http.Client{Transport: &http.Transport{}} },
-		"the default transport":    func() *http.Client { return &http.Client{} },
-		"a client that uses it up": func() *http.Client { return &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}} },
+		"default":                      func() *http.Client { return nil },
+		"a client":                     func() *http.Client { return &http.Client{Transport: &http.Transport{}} },
+		"a client without a transport": func() *http.Client { return &http.Client{} },
+		"a client with one connection": func() *http.Client { return &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}} },
 	} {
 		for source, header := range map[azhost.Source]string{
 			azhost.SourceAzureArc:   "Authorization",
@@ -83,8 +83,8 @@ func TestSecretIsSentOnceOnANewConnection(t *testing.T) {
 	}
 }
 
-// TestLocalhostAsksNoResolver: control of name resolution is not enough to get the key.
-func TestLocalhostAsksNoResolver(t *testing.T) {
+// TestLocalhostUsesNoResolver checks that control of name resolution isn't enough to get the key.
+func TestLocalhostUsesNoResolver(t *testing.T) {
 	a := newAttacker(t, says(""))
 	_, port, err := net.SplitHostPort(a.listener.Addr().String())
 	require.NoError(t, err)
@@ -107,7 +107,7 @@ func TestLocalhostAsksNoResolver(t *testing.T) {
 			t.Run(name+", "+host, func(t *testing.T) {
 				dialled = nil
 				trace := &httptrace.ClientTrace{
-					DNSStart:     func(info httptrace.DNSStartInfo) { t.Errorf("a resolver was asked for %q", info.Host) },
+					DNSStart:     func(info httptrace.DNSStartInfo) { t.Errorf("a resolver was called for %q", info.Host) },
 					ConnectStart: func(_, addr string) { dialled = append(dialled, addr) },
 				}
 				o := &azhost.ManagedIdentityCredentialOptions{
@@ -130,8 +130,9 @@ func TestLocalhostAsksNoResolver(t *testing.T) {
 	}
 }
 
-// TestTLSDialerGetsLocalhostAsAnAddress: a dialer of the caller's that also does TLS asks no resolver.
-func TestTLSDialerGetsLocalhostAsAnAddress(t *testing.T) {
+// TestTLSDialerGetsLoopbackAddress checks that a caller's dialer that also does TLS gets an address, so
+// that it needs no resolver.
+func TestTLSDialerGetsLoopbackAddress(t *testing.T) {
 	var dialled string
 	dial := func(_, address string) (net.Conn, error) {
 		dialled = address
@@ -155,8 +156,8 @@ func TestTLSDialerGetsLocalhostAsAnAddress(t *testing.T) {
 	}
 }
 
-// TestCallersTransportIsLeftAlone: azhost changes a copy.
-func TestCallersTransportIsLeftAlone(t *testing.T) {
+// TestTransportIsNotModified checks that azhost changes a copy of the caller's transport.
+func TestTransportIsNotModified(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		resp, _ := goodToken(req)
 		_, _ = io.Copy(w, resp.Body)
@@ -177,7 +178,7 @@ func TestCallersTransportIsLeftAlone(t *testing.T) {
 	require.Nil(t, transport.DialContext)
 }
 
-func TestRedirectIsRefused(t *testing.T) {
+func TestRedirectIsNotFollowed(t *testing.T) {
 	var followed atomic.Int32
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { followed.Add(1) }))
 	defer elsewhere.Close()
@@ -208,7 +209,7 @@ func TestRedirectIsRefused(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			host := httptest.NewServer(test.host)
 			defer host.Close()
-			for name, transport := range map[string]policy.Transporter{"own client": nil, "a client that follows": &http.Client{}} {
+			for name, transport := range map[string]policy.Transporter{"no client": nil, "a client that follows": &http.Client{}} {
 				t.Run(name, func(t *testing.T) {
 					followed.Store(0)
 					o := &azhost.ManagedIdentityCredentialOptions{Source: test.source, Endpoint: host.URL + "/token", ArcKeyDirectory: keys}
@@ -230,19 +231,19 @@ func TestRedirectIsRefused(t *testing.T) {
 
 func TestOversizedHeadersAndGzip(t *testing.T) {
 	for name, host := range map[string]http.HandlerFunc{
-		"headers without end": func(w http.ResponseWriter, r *http.Request) {
+		"endless headers": func(w http.ResponseWriter, r *http.Request) {
 			for n := range 100 {
 				w.Header().Set(fmt.Sprintf("X-%d", n), strings.Repeat("x", 1000))
 			}
 		},
-		"gzip is not unpacked": func(w http.ResponseWriter, r *http.Request) {
+		"gzip is not decompressed": func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("Accept-Encoding") != "" {
-				t.Error("compression was asked for")
+				t.Error("compression was requested")
 			}
 			w.Header().Set("Content-Encoding", "gzip")
 			_, _ = w.Write([]byte("\x1f\x8b\x08"))
 		},
-		"a body without end": func(w http.ResponseWriter, r *http.Request) {
+		"an endless body": func(w http.ResponseWriter, r *http.Request) {
 			for r.Context().Err() == nil {
 				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
 					return

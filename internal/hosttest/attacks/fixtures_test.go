@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package attacks tests what azhost does with a program that listens at a host's address instead of it,
-// wants the host's secret, and may send anything.
+// Package attacks tests what azhost does if another program listens at a host's address, tries to get the
+// host's secret, and may send anything.
 package attacks
 
 import (

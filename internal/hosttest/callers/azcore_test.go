@@ -24,13 +24,13 @@ type span struct {
 	name   string
 	parent *span
 	ended  bool
-	orphan bool // its parent had ended
+	orphan bool // its parent ended before it started
 }
 
-// spanKey is where a context has its span.
+// spanKey is the key of a context's span.
 type spanKey struct{}
 
-// tracer remembers its spans.
+// tracer records its spans.
 type tracer struct {
 	mu    sync.Mutex
 	spans []*span
@@ -57,11 +57,11 @@ func (tr *tracer) provider() tracing.Provider {
 	}, nil)
 }
 
-// TestFlightTakesNothingFromAClient: the context of an azcore client's operation holds its span, its
-// retry options, the headers of its requests and the place for its response. A request for a token that
-// outlives the operation uses none of them, which the race detector would see.
-func TestFlightTakesNothingFromAClient(t *testing.T) {
-	for name, stale := range map[string]bool{"a token that is stale": true, "a first caller that leaves": false} {
+// TestFlightIgnoresClientContext checks that a token request uses nothing of the context of an azcore
+// client's operation: its span, retry options, headers, and captured response. The request may outlive the
+// operation, and the race detector would report such a use.
+func TestFlightIgnoresClientContext(t *testing.T) {
+	for name, stale := range map[string]bool{"stale token": true, "canceled first caller": false} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var headers []http.Header
@@ -82,7 +82,7 @@ func TestFlightTakesNothingFromAClient(t *testing.T) {
 					require.NoError(t, err)
 					time.Sleep(13 * time.Hour)
 				}
-				failing = stale // so that it is the flight's own schedule that goes on
+				failing = stale // so that the flight retries on its own schedule
 
 				client, err := azcore.NewClient("test", "v1.0.0", azruntime.PipelineOptions{
 					PerRetry: []policy.Policy{policyFunc(func(req *policy.Request) (*http.Response, error) {
@@ -119,12 +119,12 @@ func TestFlightTakesNothingFromAClient(t *testing.T) {
 					require.ErrorIs(t, err, context.DeadlineExceeded)
 					require.Nil(t, captured)
 				}
-				time.Sleep(time.Minute) // the request goes on without its caller
+				time.Sleep(time.Minute) // the request continues without its caller
 				synctest.Wait()
 				before := imds.Requests()
 				_, err = token(t.Context(), cred)
 				require.NoError(t, err)
-				require.Equal(t, before, imds.Requests(), "it has brought no token")
+				require.Equal(t, before, imds.Requests(), "the request returned no token")
 				for _, h := range headers {
 					require.Equal(t, []string{"true"}, h["Metadata"])
 					require.Empty(t, h["X-Of-The-Client"])
@@ -137,7 +137,7 @@ func TestFlightTakesNothingFromAClient(t *testing.T) {
 					require.True(t, s.ended, s.name)
 					if s.name == "ManagedIdentityCredential.fetch" {
 						fetches++
-						require.Nil(t, s.parent, "the request's span is a caller's")
+						require.Nil(t, s.parent, "the request's span is a child of a caller's")
 					}
 				}
 				require.Equal(t, map[bool]int{true: 2, false: 1}[stale], fetches)

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package callers tests what callers do to a host and to one another: many at once, one after the other,
-// too impatient, or hostile.
+// Package callers tests how callers affect a host and each other: concurrent, sequential, impatient, and
+// hostile callers.
 package callers
 
 import (

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// hostileContext is a context with one method that does something else from its n-th call on.
+// hostileContext is a context with one method that misbehaves from its n-th call on.
 type hostileContext struct {
 	context.Context
 	method string
@@ -55,7 +55,7 @@ func (c *hostileContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// hostileError is an error that can't be read.
+// hostileError is an error whose Error method misbehaves.
 type hostileError struct{ do func() }
 
 func (e hostileError) Error() string { e.do(); return "" }
@@ -65,7 +65,7 @@ type selfish struct{}
 
 func (s selfish) Error() string { panic(s) }
 
-// ask calls GetToken on a goroutine that may end, and returns its error, nil after such an end.
+// getVault calls GetToken on a new goroutine and returns its error, or nil if the call ends the goroutine.
 func getVault(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err error) {
 	done := make(chan struct{})
 	go func() {
@@ -76,8 +76,8 @@ func getVault(ctx context.Context, cred *azhost.ManagedIdentityCredential) (err 
 	return err
 }
 
-// TestHostileContext: a caller whose context panics gets an error that says so. Those who share the
-// flight with it get the token, no matter which of them came first.
+// TestHostileContext checks that a caller whose context panics gets an error that says so. Callers that
+// share its flight get the token, whichever of them came first.
 func TestHostileContext(t *testing.T) {
 	const callersPanic = "panic in the caller's context"
 	boom := func() { panic("boom") }
@@ -86,18 +86,18 @@ func TestHostileContext(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		ctx   func(context.Context) context.Context
-		want  string        // in its error; "" for a token, or for the end of the goroutine
+		want  string        // in its error; "" for a token or a goroutine that ended
 		after time.Duration // when it ends
 	}{
-		"nil":                   {func(context.Context) context.Context { return nil }, "nil context", 10 * time.Second},
-		"nil pointer":           {func(context.Context) context.Context { return (*hostileContext)(nil) }, callersPanic, 10 * time.Second},
-		"Deadline panics":       {calling("Deadline", 0, boom), "", 10 * time.Second},
-		"Done panics":           {calling("Done", 0, boom), callersPanic, 10 * time.Second},
-		"Err panics":            {calling("Err", 0, boom), callersPanic, 10 * time.Second},
-		"Err panics at the end": {calling("Err", 1, boom), callersPanic, time.Second},
-		"Value panics":          {calling("Value", 0, boom), callersPanic, 10 * time.Second},
-		"Done ends the routine": {calling("Done", 0, runtime.Goexit), "", 10 * time.Second},
-		"Err ends the routine":  {calling("Err", 1, runtime.Goexit), "", time.Second},
+		"nil":                     {func(context.Context) context.Context { return nil }, "nil context", 10 * time.Second},
+		"nil pointer":             {func(context.Context) context.Context { return (*hostileContext)(nil) }, callersPanic, 10 * time.Second},
+		"Deadline panics":         {calling("Deadline", 0, boom), "", 10 * time.Second},
+		"Done panics":             {calling("Done", 0, boom), callersPanic, 10 * time.Second},
+		"Err panics":              {calling("Err", 0, boom), callersPanic, 10 * time.Second},
+		"Err panics at the end":   {calling("Err", 1, boom), callersPanic, time.Second},
+		"Value panics":            {calling("Value", 0, boom), callersPanic, 10 * time.Second},
+		"Done ends the goroutine": {calling("Done", 0, runtime.Goexit), "", 10 * time.Second},
+		"Err ends the goroutine":  {calling("Err", 1, runtime.Goexit), "", time.Second},
 		"its cause panics": {func(ctx context.Context) context.Context {
 			own, cancel := context.WithCancelCause(ctx)
 			time.AfterFunc(time.Second, func() { cancel(hostileError{boom}) })
@@ -171,18 +171,18 @@ func (h lineHandler) Handle(_ context.Context, r slog.Record) error {
 
 func (h lineHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 
-// TestHostileObservers: a handler or an Observe function can do what it likes; callers get their
-// token, or the host's failure, without waiting for it.
+// TestHostileObservers checks that whatever a handler or an Observe function does, callers get their token,
+// or the host's failure, without waiting for it.
 func TestHostileObservers(t *testing.T) {
 	for name, do := range map[string]func(cred *azhost.ManagedIdentityCredential, release <-chan struct{}){
-		"asks for a token": func(cred *azhost.ManagedIdentityCredential, _ <-chan struct{}) {
+		"calls GetToken": func(cred *azhost.ManagedIdentityCredential, _ <-chan struct{}) {
 			_, _ = token(context.Background(), cred)
 		},
-		"invalidates":      func(cred *azhost.ManagedIdentityCredential, _ <-chan struct{}) { cred.Invalidate("the.token") },
-		"never returns":    func(_ *azhost.ManagedIdentityCredential, release <-chan struct{}) { <-release },
-		"panics":           func(*azhost.ManagedIdentityCredential, <-chan struct{}) { panic("boom") },
-		"panics with self": func(*azhost.ManagedIdentityCredential, <-chan struct{}) { panic(selfish{}) },
-		"ends the routine": func(*azhost.ManagedIdentityCredential, <-chan struct{}) { runtime.Goexit() },
+		"invalidates":        func(cred *azhost.ManagedIdentityCredential, _ <-chan struct{}) { cred.Invalidate("the.token") },
+		"never returns":      func(_ *azhost.ManagedIdentityCredential, release <-chan struct{}) { <-release },
+		"panics":             func(*azhost.ManagedIdentityCredential, <-chan struct{}) { panic("boom") },
+		"panics with itself": func(*azhost.ManagedIdentityCredential, <-chan struct{}) { panic(selfish{}) },
+		"ends the goroutine": func(*azhost.ManagedIdentityCredential, <-chan struct{}) { runtime.Goexit() },
 	} {
 		for _, where := range []string{"Logger", "Observe"} {
 			for _, down := range []bool{false, true} {
@@ -238,7 +238,7 @@ func TestHostileObservers(t *testing.T) {
 	}
 }
 
-// TestHostileUnavailableError: it harms its own credential alone.
+// TestHostileUnavailableError checks that a panic in UnavailableError affects only its credential.
 func TestHostileUnavailableError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		imds := always(func(req *http.Request) (*http.Response, error) {

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// all asks for n resources at once, and returns how many calls failed.
+// all requests tokens for n resources at once, and returns how many calls failed.
 func all(ctx context.Context, cred *azhost.ManagedIdentityCredential, n int) int {
 	var callers sync.WaitGroup
 	var failed atomic.Int32
@@ -34,13 +34,13 @@ func all(ctx context.Context, cred *azhost.ManagedIdentityCredential, n int) int
 	return int(failed.Load())
 }
 
-// TestRequestsArePaced: many resources at once cost IMDS no more than it takes, 20 requests in any
-// second and 5 at a time, and no more time than that costs.
+// TestRequestsArePaced checks that requests for many resources stay within IMDS's limits, 20 requests in
+// any second and 5 at a time, and take no longer than the limits require.
 func TestRequestsArePaced(t *testing.T) {
 	for resources, takes := range map[int]time.Duration{100: 4 * time.Second, 400: 19 * time.Second} {
 		for name, options := range map[string]policy.RetryOptions{
 			"":                      {},
-			", TryTimeout a second": {TryTimeout: time.Second}, // in which no wait for a turn is counted
+			", TryTimeout a second": {TryTimeout: time.Second}, // which doesn't include the wait for a turn
 			", no retries":          {MaxRetries: -1},
 		} {
 			t.Run(fmt.Sprint(resources, name), func(t *testing.T) {
@@ -66,9 +66,9 @@ func TestRequestsArePaced(t *testing.T) {
 	}
 }
 
-// TestWaitForATurnEndsWithTheContext: those who leave the queue make no request, and the others wait no longer
-// for them.
-func TestWaitForATurnEndsWithTheContext(t *testing.T) {
+// TestCanceledWhilePaced checks that callers that leave the queue send no request and don't delay the
+// others.
+func TestCanceledWhilePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
@@ -88,21 +88,21 @@ func TestWaitForATurnEndsWithTheContext(t *testing.T) {
 	})
 }
 
-// TestPatienceIsSpentOnce: after a whole schedule, each call makes one attempt for five minutes, whatever
-// its resource or identity, or until the host is back.
-func TestPatienceIsSpentOnce(t *testing.T) {
+// TestOneRetrySchedulePerOutage checks that after a whole schedule, each call makes one attempt, for five
+// minutes or until the host recovers, whatever its resource or identity.
+func TestOneRetrySchedulePerOutage(t *testing.T) {
 	failing := answer(500, "", "Server: IMDS/1.0")
 	for _, test := range []struct {
 		name        string
 		host        func(*http.Request) (*http.Response, error)
 		then        func(*http.Request) (*http.Response, error)
-		after, next int // requests of the call that finds the host so, and of the next one
+		after, next int // requests of the first call after the change, and of the next one, when the host is failing
 	}{
-		{"it goes on failing", failing, failing, 1, 1},
-		{"it goes on being silent, then answers", refusedDial, refusedDial, 1, 6},
-		{"it was silent and answers", refusedDial, failing, 6, 1},
-		{"it refuses", failing, answer(403, "no", "Server: IMDS/1.0"), 1, 6},
-		{"it is back", failing, goodToken, 1, 6},
+		{"still failing", failing, failing, 1, 1},
+		{"still silent, then responds", refusedDial, refusedDial, 1, 6},
+		{"silent, then responds", refusedDial, failing, 6, 1},
+		{"rejects", failing, answer(403, "no", "Server: IMDS/1.0"), 1, 6},
+		{"recovers", failing, goodToken, 1, 6},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestPatienceIsSpentOnce(t *testing.T) {
 				spent := time.Now()
 				ask(cred, 1)
 				ask(other, 1)
-				require.Equal(t, spent, time.Now(), "waited although patience was spent")
+				require.Equal(t, spent, time.Now(), "retried although the schedule was spent")
 				time.Sleep(time.Minute)
 				host = test.then
 				ask(other, test.after)

@@ -22,12 +22,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file has what users report about waiting: too long, or not long enough.
+// This file tests what users report about waiting: too long, or not long enough.
 
 var containerGroup = map[string]string{"IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y", "IDENTITY_API_VERSION": "2020-05-01"}
 
-// TestContainerInstancesWaitForIMDS: only the variables show that it comes, some time after the
-// container has started.
+// TestContainerInstancesWaitForIMDS checks that azhost waits for IMDS, which starts some time after the
+// container. Only the variables show that it will.
 func TestContainerInstancesWaitForIMDS(t *testing.T) {
 	for name, meanwhile := range map[string]func(*http.Request) (*http.Response, error){
 		"packets dropped":    droppedDial,
@@ -46,7 +46,7 @@ func TestContainerInstancesWaitForIMDS(t *testing.T) {
 				_, err := token(t.Context(), cred)
 				require.NoError(t, err)
 				synctest.Wait()
-				require.NotContains(t, log.String(), "level=WARN", "nothing is wrong")
+				require.NotContains(t, log.String(), "level=WARN", "nothing to warn about")
 			})
 		}
 	}
@@ -55,7 +55,7 @@ func TestContainerInstancesWaitForIMDS(t *testing.T) {
 		"another API version":  {"IDENTITY_HEADER": "x", "IDENTITY_SERVER_THUMBPRINT": "y", "IDENTITY_API_VERSION": "2019-07-01-preview"},
 		"the thumbprint alone": {"IDENTITY_SERVER_THUMBPRINT": "y", "IDENTITY_API_VERSION": "2020-05-01"},
 	} {
-		inBubble(t, "not one: "+name, env, func(t *testing.T) {
+		inBubble(t, "not Container Instances: "+name, env, func(t *testing.T) {
 			w := always(droppedDial)
 			_, err := token(t.Context(), onVM(t, w))
 			requireUnavailable(t, err)
@@ -64,8 +64,9 @@ func TestContainerInstancesWaitForIMDS(t *testing.T) {
 	}
 }
 
-// TestPinnedIMDSIsWaitedFor: with Source, the caller says that this is Azure.
-func TestPinnedIMDSIsWaitedFor(t *testing.T) {
+// TestIMDSSourceIsRetried checks that azhost retries if Source is set, which says that the program runs on
+// Azure.
+func TestIMDSSourceIsRetried(t *testing.T) {
 	for name, meanwhile := range map[string]func(*http.Request) (*http.Response, error){
 		"packets dropped": droppedDial, "connection refused": refusedDial, "connection reset": reset, "updating": answer(410, ""),
 		"request timeout": answer(408, ""), "not found": answer(404, ""), "throttled": answer(429, "busy"), "a proxy's error": answer(511, "<html>"),
@@ -76,7 +77,7 @@ func TestPinnedIMDSIsWaitedFor(t *testing.T) {
 			require.NoError(t, err)
 			require.Less(t, time.Since(start), 140*time.Second)
 		})
-		inBubble(t, name+" for good", nil, func(t *testing.T) {
+		inBubble(t, name+" permanently", nil, func(t *testing.T) {
 			w := always(meanwhile)
 			_, err := token(t.Context(), onVM(t, w, known))
 			require.Error(t, err)
@@ -85,8 +86,9 @@ func TestPinnedIMDSIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestForeignResponseOffAzureIsUnavailableAtOnce: a chain moves on, whatever the status says.
-func TestForeignResponseOffAzureIsUnavailableAtOnce(t *testing.T) {
+// TestForeignResponseOffAzure checks that a chain can continue after the first response, whatever its
+// status.
+func TestForeignResponseOffAzure(t *testing.T) {
 	bodies := map[string]string{"HTML": "<html><body>Sign in</body></html>", "text": "upstream connect error", "empty": "", "JSON": `{"message":"Not Found"}`}
 	for _, status := range []int{200, 301, 400, 401, 403, 404, 405, 407, 408, 410, 421, 429, 500, 502, 503, 504, 511} {
 		for kind, body := range bodies {
@@ -115,9 +117,9 @@ func TestForeignResponseOffAzureIsUnavailableAtOnce(t *testing.T) {
 	}
 }
 
-// TestScheduleIsSpentOnceInFiveMinutes: while IMDS is gone for good, each call makes one attempt, for five minutes
-// or until something answers.
-func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
+// TestOneRetryScheduleInFiveMinutes checks that while IMDS is down, each call makes one attempt, for five
+// minutes or until something responds.
+func TestOneRetryScheduleInFiveMinutes(t *testing.T) {
 	for name, gone := range map[string]func(*http.Request) (*http.Response, error){
 		"packets dropped": droppedDial, "connection refused": refusedDial, "connection reset": reset, "updating": answer(410, ""), "failing": answer(500, "no"),
 	} {
@@ -136,9 +138,9 @@ func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
 				require.Equal(t, 1, call())
 			}
 			time.Sleep(5 * time.Minute)
-			require.Equal(t, 6, call(), "patience comes back")
+			require.Equal(t, 6, call(), "a whole schedule after five minutes")
 		})
-		inBubble(t, name+", then well", nil, func(t *testing.T) {
+		inBubble(t, name+", then recovered", nil, func(t *testing.T) {
 			well := false
 			w := always(func(req *http.Request) (*http.Response, error) {
 				if well {
@@ -157,17 +159,17 @@ func TestScheduleIsSpentOnceInFiveMinutes(t *testing.T) {
 			before := w.Requests()
 			_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"another"}})
 			require.Error(t, err)
-			require.Equal(t, 6, w.Requests()-before, "patience comes back with an answer")
+			require.Equal(t, 6, w.Requests()-before, "a whole schedule after a response")
 		})
 	}
 }
 
-// TestSidecarThatComesLate: Container Apps start it after the program, and the variables prove that it
-// comes.
-func TestSidecarThatComesLate(t *testing.T) {
+// TestLateSidecar checks that azhost waits for a sidecar, which Container Apps starts after the program.
+// The variables show that it will start.
+func TestLateSidecar(t *testing.T) {
 	for source, env := range platforms {
 		if source == azhost.SourceServiceFabric {
-			continue // whose pinned connection takes a socket
+			continue // whose connection needs a socket
 		}
 		for name, meanwhile := range map[string]func(*http.Request) (*http.Response, error){
 			"connection refused": refusedDial, "packets dropped": droppedDial, "connection reset": reset,
@@ -185,8 +187,9 @@ func TestSidecarThatComesLate(t *testing.T) {
 	}
 }
 
-// TestStoppedArcAgentLetsAChainMoveOnInSeconds, unlike the other known hosts.
-func TestStoppedArcAgentLetsAChainMoveOnInSeconds(t *testing.T) {
+// TestStoppedArcAgentIsUnavailable checks that a chain can continue within seconds, unlike with the other
+// known hosts.
+func TestStoppedArcAgentIsUnavailable(t *testing.T) {
 	inBubble(t, "connection refused", nil, func(t *testing.T) {
 		start := time.Now()
 		w := always(refusedDial)
@@ -198,9 +201,9 @@ func TestStoppedArcAgentLetsAChainMoveOnInSeconds(t *testing.T) {
 	})
 }
 
-// TestSlowHostAndImpatientCallers: the host takes longer than every caller waits, one after the other.
-// A request that was sent is worth its answer, so the next caller finds the token.
-func TestSlowHostAndImpatientCallers(t *testing.T) {
+// TestSlowHostWithShortTimeouts checks that a request continues if its caller times out, so that the next
+// caller gets the token of a host that is slower than every caller's timeout.
+func TestSlowHostWithShortTimeouts(t *testing.T) {
 	type fake interface {
 		InMemory() *azhost.ManagedIdentityCredentialOptions
 		SetLatency(time.Duration)
@@ -242,8 +245,9 @@ func TestSlowHostAndImpatientCallers(t *testing.T) {
 	}
 }
 
-// TestManyResourcesAtOnceAreNotThrottled: they are paced by rate, too, and take about five seconds.
-func TestManyResourcesAtOnceAreNotThrottled(t *testing.T) {
+// TestManyResourcesAreNotThrottled checks that requests for many resources are limited by rate as well, and
+// take about five seconds.
+func TestManyResourcesAreNotThrottled(t *testing.T) {
 	for _, test := range []struct {
 		credentials, resources int
 		latency                time.Duration
@@ -291,8 +295,9 @@ func identities(n int) []azhosttest.Identity {
 	return ids
 }
 
-// TestExhaustedProcessIsNotOffAzure: a chain must not move on because this process has no files left.
-func TestExhaustedProcessIsNotOffAzure(t *testing.T) {
+// TestExhaustedProcessIsNotUnavailable checks that a chain doesn't continue because this process has no
+// file descriptors left.
+func TestExhaustedProcessIsNotUnavailable(t *testing.T) {
 	for _, errno := range []syscall.Errno{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.EADDRNOTAVAIL,
 		10024, 10048, 10055, // Windows: WSAEMFILE, WSAEADDRINUSE, WSAENOBUFS
@@ -314,9 +319,9 @@ func TestExhaustedProcessIsNotOffAzure(t *testing.T) {
 	})
 }
 
-// TestPatientCredentialJoinsNoImpatientRequest: a credential with Source waits for IMDS, whatever another one
-// with the same Transport is doing.
-func TestPatientCredentialJoinsNoImpatientRequest(t *testing.T) {
+// TestSourceUsesSeparateRequest checks that a credential with Source waits for IMDS, whatever another
+// credential with the same Transport is doing.
+func TestSourceUsesSeparateRequest(t *testing.T) {
 	inBubble(t, "", nil, func(t *testing.T) {
 		start := time.Now()
 		imds := always(func(req *http.Request) (*http.Response, error) {

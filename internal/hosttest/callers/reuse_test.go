@@ -17,12 +17,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file has what users report about tokens that are requested too often.
+// This file tests what users report about tokens that are requested too often.
 
-// TestCredentialPerUseIsOneRequest: go-mssqldb makes a credential for every connection, Vault and
-// Prometheus for every use. The cache outlives them, with the default transport and with one shared
-// client, and serves them while the host is down.
-func TestCredentialPerUseIsOneRequest(t *testing.T) {
+// TestCredentialPerUse checks programs that create a credential for every connection, as go-mssqldb does,
+// or for every use, as Vault and Prometheus do. The cache outlives the credentials, with the default
+// transport and with a shared client, and keeps serving tokens while the host is down.
+func TestCredentialPerUse(t *testing.T) {
 	client := &http.Client{}
 	for name, newHost := range map[string]func(t *testing.T) (host *azhosttest.Host, o azhost.ManagedIdentityCredentialOptions, requests int){
 		"a VM": func(t *testing.T) (*azhosttest.Host, azhost.ManagedIdentityCredentialOptions, int) {
@@ -82,9 +82,9 @@ func TestCredentialPerUseIsOneRequest(t *testing.T) {
 	}
 }
 
-// TestServiceThatRefusesTheToken: without claims, hundreds of calls get the same refused token, unless
-// the program says so.
-func TestServiceThatRefusesTheToken(t *testing.T) {
+// TestServiceRejectsToken checks that without claims, calls get the same rejected token until the program
+// calls Invalidate.
+func TestServiceRejectsToken(t *testing.T) {
 	type fake interface {
 		InMemory() *azhost.ManagedIdentityCredentialOptions
 		Requests() []azhosttest.Request
@@ -122,7 +122,7 @@ func TestServiceThatRefusesTheToken(t *testing.T) {
 				requests := host.Requests()
 				require.Equal(t, "true", requests[len(requests)-1].Query.Get("bypass_cache"))
 			}
-			for range 100 { // a service that refuses every token
+			for range 100 { // a service that rejects every token
 				cred.Invalidate(get())
 			}
 			host.RequireTokens(t, 2)

@@ -21,7 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// herd lets 1,000 goroutines ask at once, each for one of so many resources.
+// herd lets 1,000 goroutines request a token at once, each for one of the given number of resources.
 func herd(t *testing.T, cred *azhost.ManagedIdentityCredential, resources int) {
 	var callers sync.WaitGroup
 	for n := range 1000 {
@@ -33,7 +33,7 @@ func herd(t *testing.T, cred *azhost.ManagedIdentityCredential, resources int) {
 	callers.Wait()
 }
 
-func TestHerdIsOneRequest(t *testing.T) {
+func TestConcurrentCallersShareRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.SetLatency(10 * time.Millisecond)
@@ -44,7 +44,7 @@ func TestHerdIsOneRequest(t *testing.T) {
 	})
 }
 
-func TestArcHerdIsOneExchange(t *testing.T) {
+func TestConcurrentArcCallersShareExchange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		a.SetLatency(10 * time.Millisecond)
@@ -53,7 +53,7 @@ func TestArcHerdIsOneExchange(t *testing.T) {
 	})
 }
 
-func TestHerdUnderIMDSLimits(t *testing.T) {
+func TestConcurrentCallersUnderIMDSLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vm := azhosttest.NewVM(t)
 		vm.Throttle(20, 5)
@@ -68,8 +68,8 @@ func TestHerdUnderIMDSLimits(t *testing.T) {
 	})
 }
 
-// TestFourRequestsAtOnce: not fewer than four go out side by side, and not more.
-func TestFourRequestsAtOnce(t *testing.T) {
+// TestFourConcurrentRequests checks that four requests, not fewer or more, are sent at the same time.
+func TestFourConcurrentRequests(t *testing.T) {
 	for resources, took := range map[int]time.Duration{4: time.Second, 5: 2 * time.Second, 8: 2 * time.Second} {
 		t.Run(fmt.Sprint(resources), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestFourRequestsAtOnce(t *testing.T) {
 	}
 }
 
-func TestAtMostFourRequestsAtOnce(t *testing.T) {
+func TestAtMostFourConcurrentRequests(t *testing.T) {
 	vm := azhosttest.NewVM(t)
 	vm.Throttle(0, 4)
 	vm.SetLatency(20 * time.Millisecond)
@@ -100,12 +100,12 @@ func TestAtMostFourRequestsAtOnce(t *testing.T) {
 	}
 	callers.Wait()
 	for _, r := range vm.Requests() {
-		require.Equal(t, 200, r.Status, "more than four at once")
+		require.Equal(t, 200, r.Status, "more than four at a time")
 	}
 }
 
-// TestWaitForASlotEnds: a request that waits for its turn is given up with its last caller.
-func TestWaitForASlotEnds(t *testing.T) {
+// TestCanceledWaitForSlot checks that a request that waits for a slot is dropped with its last caller.
+func TestCanceledWaitForSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		imds := always(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(time.Minute)
@@ -121,19 +121,19 @@ func TestWaitForASlotEnds(t *testing.T) {
 		_, err := token(ctx, cred)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		time.Sleep(2 * time.Minute)
-		require.Equal(t, 4, imds.Requests(), "a request for which no caller was left")
+		require.Equal(t, 4, imds.Requests(), "a request without callers was sent")
 	})
 }
 
-// TestQueueInBearerPolicyFailsTogether: azcore's own policy lets one request at a time ask the
-// credential, and after a failure the next. With azidentity 20 of them take 20 times as long as one.
-func TestQueueInBearerPolicyFailsTogether(t *testing.T) {
+// TestBearerPolicyQueueFailsTogether checks callers that wait in azcore's bearer token policy, which calls
+// GetToken for one request at a time. With azidentity, 20 failing requests take 20 times as long as one.
+func TestBearerPolicyQueueFailsTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		imds := always(func(req *http.Request) (*http.Response, error) {
 			time.Sleep(300 * time.Millisecond)
 			return answer(403, `{"error":"no","error_description":"never"}`, "Server: IMDS/1.0")(req)
 		})
-		service := always(func(*http.Request) (*http.Response, error) { panic("asked without a token") })
+		service := always(func(*http.Request) (*http.Response, error) { panic("request without a token") })
 		client, err := azcore.NewClient("test", "v1.0.0", azruntime.PipelineOptions{
 			PerRetry: []policy.Policy{azruntime.NewBearerTokenPolicy(onVM(t, imds), []string{vault + "/.default"}, nil)},
 		}, &policy.ClientOptions{Transport: service})
@@ -199,7 +199,7 @@ func TestCredentialsShareACache(t *testing.T) {
 	runtime.KeepAlive(keep)
 }
 
-// withDefaultTransport are a fake's options over loopback, with the transport that users get.
+// withDefaultTransport returns a fake's options over loopback, with the default transport.
 func withDefaultTransport(o *azhost.ManagedIdentityCredentialOptions) *azhost.ManagedIdentityCredentialOptions {
 	o.Transport = nil
 	return o

@@ -19,12 +19,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTransportThatAsks: a Transport or policy that asks its own credential with the context of the
-// request gets an error at once, and the request goes on.
-func TestTransportThatAsks(t *testing.T) {
+// TestTransportCallsGetToken checks that a Transport or policy that calls GetToken of its own credential
+// with the request's context gets an error at once, and that the request continues.
+func TestTransportCallsGetToken(t *testing.T) {
 	for _, scope := range []string{vault, "https://storage.azure.com"} {
 		for _, where := range []string{"Transport", "PerCallPolicies", "PerRetryPolicies"} {
-			t.Run(where+" asks for "+scope, func(t *testing.T) {
+			t.Run(where+" requests "+scope, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var cred *azhost.ManagedIdentityCredential
 					asks := func(ctx context.Context) {
@@ -50,8 +50,9 @@ func TestTransportThatAsks(t *testing.T) {
 	}
 }
 
-// TestPolicyThatAsksAnotherCredential: it waits for no request of its own.
-func TestPolicyThatAsksAnotherCredential(t *testing.T) {
+// TestPolicyUsesAnotherCredential checks that a policy can get a token from another credential, because it
+// doesn't wait for its own request.
+func TestPolicyUsesAnotherCredential(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		other := onVM(t, always(goodToken))
 		imds := always(goodToken)
@@ -67,7 +68,7 @@ func TestPolicyThatAsksAnotherCredential(t *testing.T) {
 	})
 }
 
-// withPolicy adds a policy where the options have such a field.
+// withPolicy adds a policy to the options, at the given place.
 func withPolicy(where string, f policyFunc) func(*azhost.ManagedIdentityCredentialOptions) {
 	return func(o *azhost.ManagedIdentityCredentialOptions) {
 		switch where {
@@ -79,10 +80,10 @@ func withPolicy(where string, f policyFunc) func(*azhost.ManagedIdentityCredenti
 	}
 }
 
-// TestTransportThatWaitsForItself: with a context of its own no one can tell who asks, so the request
-// waits for itself until its time is over. Other resources get their tokens, and so does this one when
-// the Transport no longer asks.
-func TestTransportThatWaitsForItself(t *testing.T) {
+// TestTransportDeadlock checks a Transport that calls GetToken with a new context. azhost can't recognize
+// that, so the request waits for itself until its deadline. Other resources get their tokens, and so does
+// this one when the Transport stops calling GetToken.
+func TestTransportDeadlock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cred *azhost.ManagedIdentityCredential
 		asks := true
@@ -117,9 +118,9 @@ func TestTransportThatWaitsForItself(t *testing.T) {
 	})
 }
 
-// TestTransportThatAsksForAnother: with a context of its own a Transport may ask for the token of
-// another resource, as a proxy that needs one does.
-func TestTransportThatAsksForAnother(t *testing.T) {
+// TestTransportRequestsAnotherResource checks that with a new context, a Transport can get a token for
+// another resource, for example for a proxy.
+func TestTransportRequestsAnotherResource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var cred *azhost.ManagedIdentityCredential
 		imds := always(func(req *http.Request) (*http.Response, error) {
@@ -136,9 +137,9 @@ func TestTransportThatAsksForAnother(t *testing.T) {
 	})
 }
 
-// TestTransportThatNeverReturns: its callers get an error that says so, and four of them don't keep
-// the endpoint from everyone else, whatever the TryTimeout.
-func TestTransportThatNeverReturns(t *testing.T) {
+// TestTransportNeverReturns checks that callers of a Transport that never returns get an error that says
+// so, and that four such calls don't block the endpoint for others, whatever the TryTimeout.
+func TestTransportNeverReturns(t *testing.T) {
 	for name, tryTimeout := range map[string]time.Duration{"default": 0, "a day": 24 * time.Hour, "none": -1, "the longest": 1<<63 - 1} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -170,7 +171,7 @@ func TestTransportThatNeverReturns(t *testing.T) {
 					if _, err := token(t.Context(), cred); err == nil {
 						break
 					}
-					require.Less(t, time.Since(start), 10*time.Minute, "the slots are taken for good")
+					require.Less(t, time.Since(start), 10*time.Minute, "the slots were never released")
 					time.Sleep(2 * time.Second)
 				}
 				require.LessOrEqual(t, time.Since(start), 200*time.Second)
@@ -178,7 +179,7 @@ func TestTransportThatNeverReturns(t *testing.T) {
 					require.Equal(t, 70*time.Second, time.Since(start))
 				}
 				all.Wait()
-				close(release) // and the answers come after all
+				close(release) // the responses arrive late
 				synctest.Wait()
 				_, err := token(t.Context(), cred)
 				require.NoError(t, err)
@@ -187,25 +188,25 @@ func TestTransportThatNeverReturns(t *testing.T) {
 	}
 }
 
-// TestHostileTransport: whatever a Transport or policy does in its request, those who share it get an
-// error that says so, and the next request is served.
+// TestHostileTransport checks that whatever a Transport or policy does in its request, the callers get an
+// error that describes it, and the next request succeeds.
 func TestHostileTransport(t *testing.T) {
 	type response = func() (*http.Response, error)
 	for name, test := range map[string]struct {
 		do   response
 		want string
 	}{
-		"ends the routine":           {func() (*http.Response, error) { runtime.Goexit(); return nil, nil }, "ended the goroutine of the request"},
+		"ends the goroutine":         {func() (*http.Response, error) { runtime.Goexit(); return nil, nil }, "ended the goroutine of the request"},
 		"panics":                     {func() (*http.Response, error) { panic("boom") }, "a policy or Transport panicked: boom"},
 		"panics with nil":            {func() (*http.Response, error) { panic(nil) }, "a policy or Transport panicked"},
 		"panics with a hostile text": {func() (*http.Response, error) { panic(hostileError{func() { panic("boom") }}) }, "a policy or Transport panicked"},
-		"panics with a selfish one":  {func() (*http.Response, error) { panic(selfish{}) }, "a policy or Transport panicked: callers.selfish"},
-		"panics with a text that ends the routine": {
+		"panics with itself":         {func() (*http.Response, error) { panic(selfish{}) }, "a policy or Transport panicked: callers.selfish"},
+		"panics with a text that ends the goroutine": {
 			func() (*http.Response, error) { panic(hostileError{runtime.Goexit}) }, "ended the goroutine of the request",
 		},
 		"error panics":                  {func() (*http.Response, error) { return nil, hostileError{func() { panic("boom") }} }, "a policy or Transport panicked: boom"},
 		"error panics with itself":      {func() (*http.Response, error) { return nil, selfish{} }, "a policy or Transport panicked: callers.selfish"},
-		"error ends the routine":        {func() (*http.Response, error) { return nil, hostileError{runtime.Goexit} }, "ended the goroutine of the request"},
+		"error ends the goroutine":      {func() (*http.Response, error) { return nil, hostileError{runtime.Goexit} }, "ended the goroutine of the request"},
 		"neither response nor error":    {func() (*http.Response, error) { return nil, nil }, "neither a response nor an error"},
 		"body panics":                   {func() (*http.Response, error) { return &http.Response{StatusCode: 200, Body: hostileBody{}}, nil }, "a policy or Transport panicked: body"},
 		"nothing but an empty response": {func() (*http.Response, error) { return new(http.Response), nil }, ""},
@@ -251,20 +252,21 @@ func TestHostileTransport(t *testing.T) {
 	}
 }
 
-// hostileBody is a body that can't be read.
+// hostileBody is a body whose Read panics.
 type hostileBody struct{}
 
 func (hostileBody) Read([]byte) (int, error) { panic("body") }
 
 func (hostileBody) Close() error { return nil }
 
-// TestErrorOfAnotherCredential: a policy or Transport that needs another credential's token returns its
-// error. That says nothing about this host, and its text and cause are in this error.
+// TestErrorOfAnotherCredential checks that if a policy or Transport returns the error of another
+// credential, azhost doesn't take it for a failure of this host, and returns an error with its text that
+// wraps it.
 func TestErrorOfAnotherCredential(t *testing.T) {
 	for name, other := range map[string]func(*http.Request) (*http.Response, error){
 		"refused connection": refusedDial,
 		"silent":             droppedDial,
-		"a refusal":          answer(403, "not you", "Server: IMDS/1.0"),
+		"a rejection":        answer(403, "not you", "Server: IMDS/1.0"),
 		"a foreign response": answer(200, "<html>"),
 		"a redirect":         answer(302, "", "Location: http://elsewhere/"),
 		"throttled":          answer(429, "", "Retry-After: 100"),
@@ -305,9 +307,9 @@ func TestErrorOfAnotherCredential(t *testing.T) {
 	}
 }
 
-// TestTransportThatAsksForAnotherIdentity: it holds a slot of the endpoint, and four of them would wait for
-// one another.
-func TestTransportThatAsksForAnotherIdentity(t *testing.T) {
+// TestTransportRequestsAnotherIdentity checks that such a call fails. It holds a slot of the endpoint, and
+// four of them would wait for each other.
+func TestTransportRequestsAnotherIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var other *azhost.ManagedIdentityCredential
 		imds := always(func(req *http.Request) (*http.Response, error) {

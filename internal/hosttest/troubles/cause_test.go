@@ -25,11 +25,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file has what users report about errors that hide their cause, or that are never the same.
+// This file tests what users report about errors that hide their cause or differ each time.
 
-// TestDeadlineDoesNotHideTheCause: the callers leave before the schedule is over, and learn what the
-// last attempt came to: by text, RawResponse and wrapped error.
-func TestDeadlineBeforeTheFirstResponseNamesTheHost(t *testing.T) {
+func TestDeadlineErrorNamesHost(t *testing.T) {
 	inBubble(t, "leftover variable", map[string]string{"MSI_ENDPOINT": "http://127.0.0.1:50342/token?secret=1"}, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
@@ -39,7 +37,9 @@ func TestDeadlineBeforeTheFirstResponseNamesTheHost(t *testing.T) {
 	})
 }
 
-func TestDeadlineDoesNotHideTheCause(t *testing.T) {
+// TestDeadlineErrorHasCause checks that callers whose deadline ends before the retries get the last attempt's
+// text, RawResponse, and wrapped error.
+func TestDeadlineErrorHasCause(t *testing.T) {
 	bye := errors.New("shutting down")
 	for _, cause := range []struct {
 		name   string
@@ -99,8 +99,9 @@ func TestDeadlineDoesNotHideTheCause(t *testing.T) {
 	}
 }
 
-// TestHostThatTakesRequestsAndIsSilent: past a minute, the error says so.
-func TestHostThatTakesRequestsAndIsSilent(t *testing.T) {
+// TestSilentHost checks that after a minute, the error says that the host accepted the request but didn't
+// respond.
+func TestSilentHost(t *testing.T) {
 	const silent = "the request was accepted, but there was no response in time"
 	for name, test := range map[string]struct {
 		adjust func(*azhost.ManagedIdentityCredentialOptions)
@@ -134,9 +135,9 @@ func TestHostThatTakesRequestsAndIsSilent(t *testing.T) {
 	})
 }
 
-// TestSameFailureHasTheSameText: controllers write it to a status, and reconcile when that changes.
-// TestTroubleshooting does the same for every message.
-func TestSameFailureHasTheSameText(t *testing.T) {
+// TestErrorTextIsStable checks that the same failure has the same text, because controllers write it to a
+// status and reconcile when that changes. TestTroubleshooting does so for every message.
+func TestErrorTextIsStable(t *testing.T) {
 	var n atomic.Int32
 	id := func() string { return fmt.Sprintf("%08d-0000-4000-8000-000000000000", n.Add(1)) }
 	ids := func(body string, headers ...string) func(*http.Request) (*http.Response, error) {
@@ -212,20 +213,21 @@ func TestSameFailureHasTheSameText(t *testing.T) {
 	})
 }
 
-// TestEveryIDIsInTheLog: what an error lacks is in the log, wherever a host or a proxy writes it.
-func TestEveryIDIsInTheLog(t *testing.T) {
+// TestIDsAreLogged checks that request IDs, which errors omit, are logged, wherever a host or a proxy
+// writes them.
+func TestIDsAreLogged(t *testing.T) {
 	const id = "11111111-0000-0000-0000-000000000000"
 	for name, test := range map[string]struct{ body, header, want string }{
-		"correlation_id":      {`{"error":"x","error_description":"No","correlation_id":"ID"}`, "", "correlation_id=ID"},
-		"trace_id":            {`{"error":"x","error_description":"No","trace_id":"ID"}`, "", "trace_id=ID"},
-		"requestId":           {`{"message":"No","requestId":"ID"}`, "", "requestId=ID"},
-		"activityId":          {`{"error":{"message":"No","activityId":"ID"}}`, "", "activityId=ID"},
-		"correlation header":  {"No", "x-ms-correlation-request-id: ID", "x-ms-correlation-request-id=ID"},
-		"request header":      {"No", "x-request-id: ID", "x-request-id=ID"},
-		"trailer":             {"No. Request ID: ID", "", `entra="Request ID: ID"`},
-		"text":                {"request ID failed", "", `text="request ID failed"`},
-		"a host's text":       {`{"error":"x","error_description":"request ID failed"}`, "", `text="x: request ID failed"`},
-		"a page of a content": {"<html>Ray ID: <b>ID</b>", "", `text="<html>Ray ID: <b>ID</b>"`},
+		"correlation_id":     {`{"error":"x","error_description":"No","correlation_id":"ID"}`, "", "correlation_id=ID"},
+		"trace_id":           {`{"error":"x","error_description":"No","trace_id":"ID"}`, "", "trace_id=ID"},
+		"requestId":          {`{"message":"No","requestId":"ID"}`, "", "requestId=ID"},
+		"activityId":         {`{"error":{"message":"No","activityId":"ID"}}`, "", "activityId=ID"},
+		"correlation header": {"No", "x-ms-correlation-request-id: ID", "x-ms-correlation-request-id=ID"},
+		"request header":     {"No", "x-request-id: ID", "x-request-id=ID"},
+		"trailer":            {"No. Request ID: ID", "", `entra="Request ID: ID"`},
+		"text":               {"request ID failed", "", `text="request ID failed"`},
+		"a host's text":      {`{"error":"x","error_description":"request ID failed"}`, "", `text="x: request ID failed"`},
+		"a content network":  {"<html>Ray ID: <b>ID</b>", "", `text="<html>Ray ID: <b>ID</b>"`},
 	} {
 		inBubble(t, name, nil, func(t *testing.T) {
 			var log safeBuffer
@@ -243,8 +245,9 @@ func TestEveryIDIsInTheLog(t *testing.T) {
 	}
 }
 
-// TestRequestIDsAreInTheLog: Azure's support asks for them. They are not in the error.
-func TestRequestIDsAreInTheLog(t *testing.T) {
+// TestRequestIDsAreLogged checks that request IDs, which Azure support asks for, are in the log. They
+// aren't in the error.
+func TestRequestIDsAreLogged(t *testing.T) {
 	const request, correlation = "11111111-0000-0000-0000-000000000000", "22222222-0000-0000-0000-000000000000"
 	for _, test := range []struct {
 		name   string

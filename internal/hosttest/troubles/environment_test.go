@@ -17,16 +17,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file has what users report about variables and options that come from files and templates.
+// This file tests what users report about variables and options that come from files and templates.
 
-// TestVariableWithBlanksAroundIt: env files leave line ends behind.
-func TestVariableWithBlanksAroundIt(t *testing.T) {
+// TestWhiteSpaceAroundVariables checks that white space around variables, such as the line ends of env
+// files, has no effect.
+func TestWhiteSpaceAroundVariables(t *testing.T) {
 	for name, around := range map[string][2]string{
 		"line end": {"", "\n"}, "Windows line end": {"", "\r\n"}, "tabs": {"\t", "\t"}, "spaces": {"  ", " "}, "no-break spaces": {"\u00a0", "\u00a0"},
 	} {
 		for source, env := range platforms {
 			if source == azhost.SourceServiceFabric {
-				continue // TestServiceFabricRequest, over a socket
+				continue // in TestServiceFabricRequest, over a socket
 			}
 			blank := map[string]string{}
 			for variable, value := range env {
@@ -57,9 +58,9 @@ func TestVariableWithBlanksAroundIt(t *testing.T) {
 	}
 }
 
-// TestWrongVariableIsNamedAtOnce: by GetToken, because one leftover variable must not stop a program
-// whose chain would go on.
-func TestWrongVariableIsNamedAtOnce(t *testing.T) {
+// TestErrorNamesInvalidVariable checks that GetToken's error names the invalid variable. The constructor
+// succeeds, because one leftover variable must not stop a program whose chain would continue.
+func TestErrorNamesInvalidVariable(t *testing.T) {
 	for name, test := range map[string]struct {
 		env      map[string]string
 		variable string
@@ -101,8 +102,9 @@ func TestWrongVariableIsNamedAtOnce(t *testing.T) {
 	}
 }
 
-// TestErrorSaysWhichVariableDecided: a leftover one sends the program to another host.
-func TestErrorSaysWhichVariableDecided(t *testing.T) {
+// TestErrorNamesDecidingVariable checks that the error names the variables that selected the host, because
+// leftover variables may select the wrong one.
+func TestErrorNamesDecidingVariable(t *testing.T) {
 	reasons := map[azhost.Source]string{
 		azhost.SourceCloudShell: "MSI_ENDPOINT is set and MSI_SECRET is not",
 		azhost.SourceAzureML:    "MSI_ENDPOINT and MSI_SECRET are set",
@@ -135,8 +137,9 @@ func TestErrorSaysWhichVariableDecided(t *testing.T) {
 	}
 }
 
-// TestPlatformsOwnNetworkIsNoWarning: sidecars listen in 100.64.0.0/10, which leads nowhere else.
-func TestPlatformsOwnNetworkIsNoWarning(t *testing.T) {
+// TestNoWarningForPlatformNetwork checks that no warning is logged for 100.64.0.0/10, where sidecars listen
+// and which isn't routed elsewhere.
+func TestNoWarningForPlatformNetwork(t *testing.T) {
 	for endpoint, warned := range map[string]bool{
 		"http://100.64.100.2:41580/MSI/token/": false,
 		"http://100.127.255.254/token":         false,
@@ -162,8 +165,8 @@ func TestPlatformsOwnNetworkIsNoWarning(t *testing.T) {
 	}
 }
 
-// TestArcEndpointWithoutItsPath: the error shows the whole URL as it should be.
-func TestArcEndpointWithoutItsPath(t *testing.T) {
+// TestArcEndpointWithoutPath checks that the error has the complete URL.
+func TestArcEndpointWithoutPath(t *testing.T) {
 	const whole = "http://localhost:40342/metadata/identity/oauth2/token"
 	for _, endpoint := range []string{"http://localhost:40342", "http://localhost:40342/", "http://127.0.0.1:40342", "http://[::1]:40342//"} {
 		inBubble(t, endpoint, map[string]string{"IDENTITY_ENDPOINT": endpoint, "IMDS_ENDPOINT": "http://localhost:40342"}, func(t *testing.T) {
@@ -175,13 +178,13 @@ func TestArcEndpointWithoutItsPath(t *testing.T) {
 			require.ErrorContains(t, err, whole)
 			require.Zero(t, w.Requests())
 			_, err = azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{Source: azhost.SourceAzureArc, Endpoint: endpoint, ArcKeyDirectory: t.TempDir()})
-			require.ErrorContains(t, err, whole, "an option is the constructor's")
+			require.ErrorContains(t, err, whole, "the constructor returns the error of an option")
 		})
 	}
 }
 
-// TestIDThatCannotBeOne is the constructor's error; any other word is allowed, because tests use words.
-func TestIDThatCannotBeOne(t *testing.T) {
+// TestInvalidID checks the constructor's errors. Any other word is valid, because tests use words as IDs.
+func TestInvalidID(t *testing.T) {
 	const guid = "00000000-0000-0000-0000-000000000001"
 	const resource = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/me"
 	for name, id := range map[string]azhost.ManagedIDKind{
@@ -190,7 +193,7 @@ func TestIDThatCannotBeOne(t *testing.T) {
 		"a GUID as resource ID": azhost.ResourceID(guid), "a GUID in braces as resource ID": azhost.ResourceID("{" + guid + "}"),
 		"quotes": azhost.ClientID(`"` + guid + `"`), "single quotes": azhost.ObjectID("'" + guid + "'"), "a line end": azhost.ClientID(guid + "\n"),
 		"a space in front": azhost.ObjectID(" " + guid), "a no-break space": azhost.ClientID("\u00a0" + guid), "a space inside": azhost.ResourceID("/subscriptions/a b"),
-		"nothing": azhost.ClientID(""), "an empty resource ID": azhost.ResourceID(""),
+		"an empty client ID": azhost.ClientID(""), "an empty resource ID": azhost.ResourceID(""),
 	} {
 		inBubble(t, name, nil, func(t *testing.T) {
 			_, err := azhost.NewManagedIdentityCredential(&azhost.ManagedIdentityCredentialOptions{ID: id, Source: azhost.SourceIMDS})

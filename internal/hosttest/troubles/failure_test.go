@@ -24,17 +24,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file has the ways to make a failure, for TestTroubleshooting.
+// This file makes failures for TestTroubleshooting.
 
-// transporter is a transport that leaves its answers as they are.
+// transporter is a transport whose responses are not varied.
 type transporter func(*http.Request) (*http.Response, error)
 
 func (f transporter) Do(req *http.Request) (*http.Response, error) { return f(req) }
 
-// failure makes one failure. All that may vary differs from occasion to occasion.
+// failure makes one failure. Everything that may vary differs between occasions.
 type failure func(o *occasion) error
 
-// occasion is one time that a failure happens.
+// occasion is one occurrence of a failure.
 type occasion struct {
 	*testing.T
 	n int // 1 or 2
@@ -50,7 +50,7 @@ func (o *occasion) letter(name string) string {
 	return strings.ReplaceAll(name, "K", string(rune('a'+o.n)))
 }
 
-// vary sets a transport whose answers differ in what has no place in an error.
+// vary sets a transport whose responses differ in what errors must omit.
 func (o *occasion) vary(opts *azhost.ManagedIdentityCredentialOptions) {
 	if opts.Transport != nil {
 		opts.Transport = varied{o, opts.Transport}
@@ -62,7 +62,7 @@ type varied struct {
 	next policy.Transporter
 }
 
-// Do adds request IDs and times to answers, source ports to network errors, and a delay to both.
+// Do adds request IDs and times to responses, source ports to network errors, and a delay to both.
 func (v varied) Do(req *http.Request) (*http.Response, error) {
 	time.Sleep(time.Duration(v.n) * 7 * time.Millisecond)
 	resp, err := v.next.Do(req)
@@ -84,7 +84,7 @@ func (v varied) Do(req *http.Request) (*http.Response, error) {
 		return resp, nil
 	}
 	body, err := io.ReadAll(resp.Body)
-	if err != nil { // it is cut short
+	if err != nil { // a truncated body
 		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), iotest.ErrReader(err)))
 		return resp, nil
 	}
@@ -117,7 +117,7 @@ func (o *occasion) annotate(body string) string {
 	return string(text)
 }
 
-// trailer is what Microsoft Entra ends its texts with.
+// trailer returns what Microsoft Entra appends to its texts.
 func (o *occasion) trailer() string {
 	return fmt.Sprintf("\r\nTrace ID: %s\r\nCorrelation ID: %s\r\nTimestamp: 2026-11-25 10:00:%02dZ", o.id(3), o.id(4), o.n)
 }
@@ -144,7 +144,7 @@ func onFakeArc(id azhost.ManagedIDKind, set func(*azhosttest.Arc)) failure {
 	}
 }
 
-// ask asks for a token with a credential of its own.
+// ask requests a token with a new credential.
 func (o *occasion) ask(opts *azhost.ManagedIdentityCredentialOptions) error {
 	o.vary(opts)
 	cred, err := azhost.NewManagedIdentityCredential(opts)
@@ -154,17 +154,17 @@ func (o *occasion) ask(opts *azhost.ManagedIdentityCredentialOptions) error {
 	return err
 }
 
-// fault is a VM's answer, for good.
+// fault is a failure of a VM that always responds with f.
 func fault(f azhosttest.Fault) failure {
 	return onFakeVM(nil, func(vm *azhosttest.VM) { vm.FailUntil(time.Now().Add(time.Hour), f) })
 }
 
-// by is a failure of IMDS, which is a transport at an address where nothing is known.
+// by is a failure of w as IMDS, on a machine that isn't known to be an Azure VM.
 func by(w policy.Transporter) failure {
 	return func(o *occasion) error { return ask(o, onVM(o.T, w, o.vary)) }
 }
 
-// byKnown is a failure of an IMDS that is worth waiting for.
+// byKnown is a failure of w as IMDS, on a known Azure VM.
 func byKnown(w policy.Transporter) failure {
 	return func(o *occasion) error { return ask(o, onVM(o.T, w, known, o.vary)) }
 }
@@ -183,18 +183,18 @@ func refusal(status int, code, description string) failure {
 	return byKnown(always(answer(status, string(body), "Server: IMDS/1.0")))
 }
 
-// body is a failure of a VM with an answer of IMDS's.
+// body is a failure of IMDS's response with status 200 and this body.
 func body(text string) failure {
 	return byKnown(always(answer(200, text, "Server: IMDS/1.0")))
 }
 
-// hang is a host that takes a request and does not answer.
+// hang is a host that accepts a request and doesn't respond.
 func hang(req *http.Request) (*http.Response, error) {
 	<-req.Context().Done()
 	return nil, req.Context().Err()
 }
 
-// challenged is a failure of an Arc server with other challenges.
+// challenged is a failure of an Arc server with these challenges.
 func challenged(values ...string) failure {
 	return onFakeArc(nil, func(a *azhosttest.Arc) { a.SetChallenge(func(string) []string { return values }) })
 }
@@ -211,7 +211,7 @@ func named(name string, write func(t *testing.T, path string)) failure {
 	}
 }
 
-// options is what the constructor, or the first call, says to options.
+// options is the error of the constructor or the first call with these options.
 func options(opts azhost.ManagedIdentityCredentialOptions, env ...string) failure {
 	return func(o *occasion) error {
 		for i := 0; i < len(env); i += 2 {
@@ -225,7 +225,7 @@ func options(opts azhost.ManagedIdentityCredentialOptions, env ...string) failur
 	}
 }
 
-// variables is what the first call says in an environment.
+// variables is the error of the first call in an environment.
 func variables(source azhost.Source, env ...string) failure {
 	return func(o *occasion) error {
 		for i := 0; i < len(env); i += 2 {
@@ -235,7 +235,7 @@ func variables(source azhost.Source, env ...string) failure {
 	}
 }
 
-// scoped is what GetToken says to scopes.
+// scoped is the error of GetToken with these scopes.
 func scoped(scopes ...string) failure {
 	return func(o *occasion) error {
 		_, err := onVM(o.T, always(goodToken)).GetToken(o.Context(), policy.TokenRequestOptions{Scopes: scopes})
@@ -243,7 +243,7 @@ func scoped(scopes ...string) failure {
 	}
 }
 
-// second is a failure of a VM that has given a token before.
+// second is a failure of a VM that has returned a token before.
 func second(then func(*http.Request) (*http.Response, error)) failure {
 	return func(o *occasion) error {
 		cred := onVM(o.T, &wire{Answer: func(n int, req *http.Request) (*http.Response, error) {
@@ -263,7 +263,7 @@ func endpoint(source azhost.Source, url string) failure {
 	return options(azhost.ManagedIdentityCredentialOptions{Source: source, Endpoint: url})
 }
 
-// troubles are the failures by their message on the page.
+// troubles returns the failures by their message on the page.
 func troubles() map[string]*trouble {
 	all := map[string]*trouble{}
 	for _, some := range []map[string]*trouble{hostTroubles(), arcTroubles(), platformTroubles(), programTroubles(), answerTroubles()} {

@@ -1,8 +1,8 @@
 // Copyright (c) azhost authors.
 // SPDX-License-Identifier: MIT
 
-// Package troubles tests what can go wrong, and what azhost's errors then say. Every message in
-// TROUBLESHOOTING.md is here.
+// Package troubles tests what can go wrong, and azhost's errors. It makes every message in
+// TROUBLESHOOTING.md.
 package troubles
 
 import (

@@ -22,7 +22,7 @@ import (
 
 const onLinux, onWindows = runtime.GOOS == "linux", runtime.GOOS == "windows"
 
-// hostTroubles are the failures of IMDS, and those that any host may have.
+// hostTroubles returns the failures of IMDS, and those that any host may have.
 func hostTroubles() map[string]*trouble {
 	a, b := azhosttest.UserAssigned("a"), azhosttest.UserAssigned("b")
 	client := azhost.ClientID(a.ClientID)
@@ -91,7 +91,7 @@ func denied(*http.Request) (*http.Response, error) {
 	return answer(403, "", "Connection: close")(nil)
 }
 
-// arcTroubles are the failures of an Arc agent and of its keys.
+// arcTroubles returns the failures of an Arc agent and of its keys.
 func arcTroubles() map[string]*trouble {
 	client := azhost.ClientID(azhosttest.UserAssigned("a").ClientID)
 	agents := func(o *occasion) error {
@@ -112,7 +112,7 @@ func arcTroubles() map[string]*trouble {
 
 		"denies access to": only(onLinux, onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyUnreadable) })),
 		"Run the container as root or with the numeric ID of the host's group": only(onLinux, onFakeArc(nil, func(a *azhosttest.Arc) { a.SetKeyFault(azhosttest.KeyUnreadable) })),
-		// These take an agent's directory, and an account that may not read it.
+		// These need the agent's real directory and an account that can't read it.
 		"Run as root, or add this user to the group":                                                    elsewhere,
 		"Run as an administrator, or add this account to the local group":                               elsewhere,
 		"In a container: mount the directory that the agent writes its keys to and set ArcKeyDirectory": only(onLinux && err != nil, agents),
@@ -147,7 +147,7 @@ func arcTroubles() map[string]*trouble {
 	}
 }
 
-// answerTroubles are answers with status 200 that can't be used.
+// answerTroubles returns the failures of invalid responses with status 200.
 func answerTroubles() map[string]*trouble {
 	const rest = `,"expires_in":3600}`
 	return map[string]*trouble{

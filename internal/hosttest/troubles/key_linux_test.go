@@ -16,9 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestErrorSaysWhatDeniesAccessToTheKey: which element of its path, with mode, owner and group, and who
-// asks. "Run as root" helps no one whose directory is closed, or who is root in a container already.
-func TestErrorSaysWhatDeniesAccessToTheKey(t *testing.T) {
+// TestKeyPermissionError checks that the error names the element of the key's path that denies access, with
+// its mode, owner, and group, and the user. "Run as root" doesn't help if the directory is closed, or in a
+// container that runs as root.
+func TestKeyPermissionError(t *testing.T) {
 	if !asOrdinaryUser(t) {
 		return
 	}
@@ -26,12 +27,12 @@ func TestErrorSaysWhatDeniesAccessToTheKey(t *testing.T) {
 		name   string
 		closed string // of the path agent/tokens/k.key
 		mode   fs.FileMode
-		want   string // the element as the error has it
+		want   string // the element in the error
 	}{
 		{"the key", "agent/tokens/k.key", 0, "the key file in %s/agent/tokens (mode 0000, owner "},
-		{"the key for its group alone", "agent/tokens/k.key", 0o040, "the key file in %s/agent/tokens (mode 0040, owner "},
+		{"the key readable by its group", "agent/tokens/k.key", 0o040, "the key file in %s/agent/tokens (mode 0040, owner "},
 		{"the directory", "agent/tokens", 0, "%s/agent/tokens (mode 0000, owner "},
-		{"the directory although it can be listed", "agent/tokens", 0o400, "%s/agent/tokens (mode 0400, owner "},
+		{"the directory that can be listed", "agent/tokens", 0o400, "%s/agent/tokens (mode 0400, owner "},
 		{"the directory above", "agent", 0o070, "%s/agent (mode 0070, owner "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -41,7 +42,7 @@ func TestErrorSaysWhatDeniesAccessToTheKey(t *testing.T) {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "k.key"), []byte("key"), 0o600))
 			closed := filepath.Join(root, test.closed)
 			require.NoError(t, os.Chmod(closed, test.mode))
-			defer func() { require.NoError(t, os.Chmod(closed, 0o700)) }() // to be removed
+			defer func() { require.NoError(t, os.Chmod(closed, 0o700)) }() // so that it can be removed
 
 			w := always(answer(401, "", "WWW-Authenticate: Basic realm="+filepath.Join(dir, "k.key")))
 			cred, err := azhost.NewManagedIdentityCredential(arcOptions(w, dir))
@@ -58,8 +59,9 @@ func TestErrorSaysWhatDeniesAccessToTheKey(t *testing.T) {
 	}
 }
 
-// TestArcKeyIsUnreadable runs itself again as an ordinary user if it is root, whom no mode keeps out.
-func TestArcKeyIsUnreadable(t *testing.T) {
+// TestArcKeyUnreadable runs itself again as an ordinary user if it runs as root, which file modes don't
+// restrict.
+func TestArcKeyUnreadable(t *testing.T) {
 	const variable = "AZHOST_TEST_KEY_DIRECTORY"
 	dir := os.Getenv(variable)
 	if dir == "" {
@@ -77,15 +79,15 @@ func TestArcKeyIsUnreadable(t *testing.T) {
 		require.Equal(t, 1, w.Requests())
 		return
 	}
-	for _, open := range []string{dir, filepath.Dir(dir)} { // so that the file alone is closed
+	for _, open := range []string{dir, filepath.Dir(dir)} { // so that only the file denies access
 		require.NoError(t, os.Chmod(open, 0o755))
 	}
-	// By its own path the test binary is out of an ordinary user's reach.
-	again := exec.Command("/proc/self/exe", "-test.run=^TestArcKeyIsUnreadable$", "-test.v")
+	// An ordinary user can't reach the test binary by its path.
+	again := exec.Command("/proc/self/exe", "-test.run=^TestArcKeyUnreadable$", "-test.v")
 	again.Env = append(os.Environ(), variable+"="+dir)
 	again.Dir = "/"
 	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := again.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	require.Contains(t, string(out), "--- PASS: TestArcKeyIsUnreadable")
+	require.Contains(t, string(out), "--- PASS: TestArcKeyUnreadable")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/azhost/azhost/internal/advice"
 )
 
-// onPlatformBy is a failure of a platform that is a wire.
+// onPlatformBy is a failure of a platform whose endpoint is w.
 func onPlatformBy(source azhost.Source, id azhost.ManagedIDKind, w *wire) failure {
 	return func(o *occasion) error {
 		cred, err := onPlatform(o.T, source, w, func(opts *azhost.ManagedIdentityCredentialOptions) {
@@ -29,12 +29,13 @@ func onPlatformBy(source azhost.Source, id azhost.ManagedIDKind, w *wire) failur
 	}
 }
 
-// refused is a platform's answer to a request for an identity.
+// refused is a failure of a platform that responds to a request for an identity with a status and a body.
 func refused(source azhost.Source, id azhost.ManagedIDKind, status int, body string) failure {
 	return onPlatformBy(source, id, always(answer(status, body)))
 }
 
-// onFabricServer is a failure of a Service Fabric node that answers over a socket, the only way to pin it.
+// onFabricServer is a failure of a Service Fabric node that responds over a socket, because azhost checks
+// its certificate.
 func onFabricServer(answer func(o *occasion) http.HandlerFunc, env ...string) failure {
 	return func(o *occasion) error {
 		fabric(o.T, answer(o))
@@ -45,7 +46,7 @@ func onFabricServer(answer func(o *occasion) http.HandlerFunc, env ...string) fa
 		if err == nil {
 			return nil
 		}
-		// The node's own port is where the program asks, so it is part of the failure.
+		// The node's port, which differs each time, is part of the endpoint and so of the error.
 		return sameAddress{err, strings.ReplaceAll(err.Error(), os.Getenv("IDENTITY_ENDPOINT"), "https://node/")}
 	}
 }
@@ -69,7 +70,7 @@ func fabricRefused(status int, code string) failure {
 	})
 }
 
-// onFabricWith is what the constructor says on Service Fabric to a transport.
+// onFabricWith is the constructor's error on Service Fabric with a transport.
 func onFabricWith(transport http.RoundTripper) failure {
 	return func(o *occasion) error {
 		setHost(o.T, azhost.SourceServiceFabric)
@@ -80,8 +81,8 @@ func onFabricWith(transport http.RoundTripper) failure {
 	}
 }
 
-// platformTroubles are the failures of App Service, Service Fabric, Cloud Shell and Azure ML, and of
-// the variables by which hosts are found.
+// platformTroubles returns the failures of App Service, Service Fabric, Cloud Shell and Azure ML, and of
+// the variables that select hosts.
 func platformTroubles() map[string]*trouble {
 	me := azhost.ClientID("me")
 	const imds = "http://169.254.169.254/metadata/identity/oauth2/token"
@@ -105,9 +106,9 @@ func platformTroubles() map[string]*trouble {
 		"is set without IDENTITY_HEADER (App Service) or IMDS_ENDPOINT (Azure Arc) and is ignored":            here(options(atIMDS, "IDENTITY_ENDPOINT", "x")),
 		"MSI_SECRET is set without MSI_ENDPOINT and is ignored":                                               here(options(atIMDS, "MSI_SECRET", "x")),
 		"IDENTITY_SERVER_THUMBPRINT is set without both IDENTITY_ENDPOINT and IDENTITY_HEADER and is ignored": here(options(atIMDS, "IDENTITY_SERVER_THUMBPRINT", "x")),
-		// IMDS's error alone has these notes, so it takes a Source, too.
+		// Only IMDS's errors have these notes, so Source is set.
 		"but another host's take precedence":           here(options(atIMDS, "IDENTITY_ENDPOINT", "x", "IDENTITY_HEADER", "x", "IMDS_ENDPOINT", "x")),
-		"but another host's variables take precedence": elsewhere, // which takes an agent
+		"but another host's variables take precedence": elsewhere, // needs an agent
 
 		"is not set. App Service sets it for apps that it hosts":                          here(variables(azhost.SourceAppService)),
 		"contains a control character, which an HTTP header cannot contain":               here(variables("", "IDENTITY_ENDPOINT", "http://localhost/", "IDENTITY_HEADER", "a\nb")),

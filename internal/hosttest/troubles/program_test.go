@@ -14,7 +14,7 @@ import (
 	"github.com/azhost/azhost"
 )
 
-// programTroubles are what a program does wrong.
+// programTroubles returns the failures that a program causes.
 func programTroubles() map[string]*trouble {
 	selected := func(id azhost.ManagedIDKind) *trouble {
 		return here(options(azhost.ManagedIdentityCredentialOptions{ID: id}))

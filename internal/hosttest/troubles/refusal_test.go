@@ -20,11 +20,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// This file has what users report about hosts that reject their requests: they want to know at once,
-// and why.
+// This file tests what users report about hosts that reject their requests: they want to know at once, and
+// why.
 
-// TestMetadataSecurityProtocolDenies: its agent answers 403 without a body and without IMDS's header.
-// That is final at once, and the error names the allow list.
+// TestMetadataSecurityProtocolDenies checks the response of the Metadata Security Protocol's agent, 403
+// without a body and without IMDS's header. azhost doesn't retry, and the error names the allow list.
 func TestMetadataSecurityProtocolDenies(t *testing.T) {
 	for _, status := range []int{403, 421} {
 		inBubble(t, fmt.Sprint(status), nil, func(t *testing.T) {
@@ -62,8 +62,8 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 		require.ErrorContains(t, err, advice.AllowList)
 		vm.RequireRequests(t, 1)
 	})
-	for _, status := range []int{502, 503} { // the agent is allowed to retry IMDS, so it is, too
-		inBubble(t, fmt.Sprintf("out of the agent's reach, %d", status), nil, func(t *testing.T) {
+	for _, status := range []int{502, 503} { // the agent allowed the request, but can't reach IMDS
+		inBubble(t, fmt.Sprintf("the agent can't reach IMDS, %d", status), nil, func(t *testing.T) {
 			w := always(answer(status, "", "Connection: close"))
 			_, err := token(t.Context(), onVM(t, w, known))
 			requireFailed(t, err)
@@ -71,7 +71,7 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 			require.Equal(t, 6, w.Requests())
 		})
 	}
-	inBubble(t, "Docker Desktop's has a body", nil, func(t *testing.T) {
+	inBubble(t, "Docker Desktop's 403 has a body", nil, func(t *testing.T) {
 		w := always(answer(403, "connecting to 169.254.169.254:80: connecting to 169.254.169.254:80: dial tcp 169.254.169.254:80: connectex: A socket operation was attempted to an unreachable network."))
 		_, err := token(t.Context(), onVM(t, w, known))
 		requireUnavailable(t, err)
@@ -79,8 +79,9 @@ func TestMetadataSecurityProtocolDenies(t *testing.T) {
 	})
 }
 
-// TestRefusalIsFinalAndQuoted: sidecars and proxies that answer for IMDS refuse in plain text.
-func TestRefusalIsFinalAndQuoted(t *testing.T) {
+// TestRejectionIsFinalAndQuoted checks that a rejection in plain text, as sidecars and proxies send instead
+// of IMDS, is final and quoted.
+func TestRejectionIsFinalAndQuoted(t *testing.T) {
 	for _, test := range []struct{ name, body, want string }{
 		{"workload identity's proxy", "failed to acquire token: service account azure.workload.identity/client-id is missing", "service account azure.workload.identity/client-id is missing"},
 		{"NMI", "no azure identity found for request clientID \n", "no azure identity found for request clientID"},
@@ -114,11 +115,11 @@ func TestRefusalIsFinalAndQuoted(t *testing.T) {
 	}
 }
 
-// TestRefusalIsFinalOnEveryHost, at the first response.
-func TestRefusalIsFinalOnEveryHost(t *testing.T) {
+// TestRejectionIsFinalOnEveryHost checks that azhost doesn't retry a rejection.
+func TestRejectionIsFinalOnEveryHost(t *testing.T) {
 	for source, env := range platforms {
 		if source == azhost.SourceServiceFabric {
-			continue // TestServiceFabricRefusals, over a socket
+			continue // in TestServiceFabricRejections, over a socket
 		}
 		for _, status := range []int{400, 401, 403, 404, 405, 407} {
 			inBubble(t, fmt.Sprint(source, " ", status), env, func(t *testing.T) {
@@ -143,8 +144,8 @@ func TestRefusalIsFinalOnEveryHost(t *testing.T) {
 	}
 }
 
-// TestRefusalThatComesSlowly: its body takes more than the minute of an attempt.
-func TestRefusalThatComesSlowly(t *testing.T) {
+// TestSlowRejection checks a rejection whose body takes longer than an attempt, which ends after a minute.
+func TestSlowRejection(t *testing.T) {
 	for _, status := range []int{400, 401, 403, 405} {
 		inBubble(t, fmt.Sprint(status), nil, func(t *testing.T) {
 			w := always(func(req *http.Request) (*http.Response, error) {
@@ -162,7 +163,7 @@ func TestRefusalThatComesSlowly(t *testing.T) {
 	}
 }
 
-// slowBody is a body that doesn't come while its request is alive.
+// slowBody is a body that blocks until its request ends.
 type slowBody struct{ *http.Request }
 
 func (b slowBody) Read([]byte) (int, error) {
@@ -170,7 +171,8 @@ func (b slowBody) Read([]byte) (int, error) {
 	return 0, b.Context().Err()
 }
 
-// TestAdviceFitsTheErrorCode: by Microsoft Entra ID's code where there is one, whichever host passes it on.
+// TestAdviceFitsTheErrorCode checks that advice follows Microsoft Entra ID's error code, whichever host
+// passes it on.
 func TestAdviceFitsTheErrorCode(t *testing.T) {
 	for _, test := range []struct{ name, text, want string }{
 		{"application not found", "AADSTS700016: Application with identifier '00000000-0000-0000-0000-000000000001' was not found in the directory 'Contoso'.", advice.AppNotFound},
@@ -192,7 +194,7 @@ func TestAdviceFitsTheErrorCode(t *testing.T) {
 				if test.want != "" {
 					require.True(t, strings.HasSuffix(err.Error(), test.text+" "+test.want), err.Error())
 				} else {
-					require.True(t, strings.HasSuffix(err.Error()+".", test.text), "advice where nothing is known: %v", err)
+					require.True(t, strings.HasSuffix(err.Error()+".", test.text), "advice for an unknown error: %v", err)
 				}
 				if test.want != advice.NoResource {
 					require.NotContains(t, err.Error(), "scope")
@@ -202,8 +204,8 @@ func TestAdviceFitsTheErrorCode(t *testing.T) {
 	}
 }
 
-// TestArcIdentityIsNotAssignedHoweverTheAgentSaysSo: by 404, or by 400 with a code.
-func TestArcIdentityIsNotAssignedHoweverTheAgentSaysSo(t *testing.T) {
+// TestArcIdentityNotAssigned checks responses with status 404, and with status 400 and a code.
+func TestArcIdentityNotAssigned(t *testing.T) {
 	a := azhosttest.UserAssigned("a")
 	for name, id := range map[string]azhost.ManagedIDKind{
 		"client ID": azhost.ClientID(a.ClientID), "object ID": azhost.ObjectID(a.ObjectID), "resource ID": azhost.ResourceID(a.ResourceID),
@@ -227,8 +229,9 @@ func TestArcIdentityIsNotAssignedHoweverTheAgentSaysSo(t *testing.T) {
 	}
 }
 
-// TestUnavailableHasTheResponse: RawResponse, and the text of a body that isn't JSON.
-func TestUnavailableHasTheResponse(t *testing.T) {
+// TestUnavailableErrorHasResponse checks that the error has RawResponse, and the text of a body that isn't
+// JSON.
+func TestUnavailableErrorHasResponse(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		status int
@@ -251,7 +254,7 @@ func TestUnavailableHasTheResponse(t *testing.T) {
 			unavailable := requireUnavailable(t, err)
 			require.ErrorContains(t, err, test.want)
 			require.Equal(t, test.status, unavailable.RawResponse.StatusCode)
-			if test.status != 200 { // whose body may have a token
+			if test.status != 200 { // a body with status 200 may have a token
 				body, err := io.ReadAll(unavailable.RawResponse.Body)
 				require.NoError(t, err)
 				require.Equal(t, test.body, string(body))

@@ -18,7 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEveryServerErrorIsRetried: proxies in front of a host have numbers of their own, such as 520.
+// TestEveryServerErrorIsRetried checks that every server error is retried, because proxies in front of a
+// host use unregistered statuses, such as 520.
 func TestEveryServerErrorIsRetried(t *testing.T) {
 	for status := 400; status <= 600; status++ {
 		inBubble(t, fmt.Sprint(status), nil, func(t *testing.T) {
@@ -35,9 +36,9 @@ func TestEveryServerErrorIsRetried(t *testing.T) {
 	}
 }
 
-// TestStatusAndTextAreInEveryErrorAboutAResponse: whatever is wrong with the response, the error has its
-// status and its text, and RawResponse is this response.
-func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
+// TestErrorHasStatusAndText checks that whatever is wrong with a response, the error has its status and
+// text, and RawResponse is this response.
+func TestErrorHasStatusAndText(t *testing.T) {
 	keys := t.TempDir()
 	key := filepath.Join(keys, "k.key")
 	require.NoError(t, os.WriteFile(key, []byte("key"), 0o600))
@@ -51,7 +52,7 @@ func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		source azhost.Source
-		first  func(*http.Request) (*http.Response, error) // of Arc's exchange
+		first  func(*http.Request) (*http.Response, error) // in Arc's exchange
 		answer func(*http.Request) (*http.Response, error)
 		want   []string
 		status int
@@ -69,7 +70,7 @@ func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
 		"a page without a challenge":      {azhost.SourceAzureArc, answer(200, "<html>Hello"), nil, []string{"without a challenge", "200 OK: <html>Hello"}, 200},
 		"a token without a challenge":     {azhost.SourceAzureArc, answer(200, token200), nil, []string{"without a challenge", "200 OK"}, 200},
 		"an agent's token with a 202":     {azhost.SourceAzureArc, nil, answer(202, token200), []string{"doesn't return tokens with this status", "202 Accepted"}, 202},
-		"a key that the agent refuses":    {azhost.SourceAzureArc, nil, answer(401, "no", "WWW-Authenticate: Basic realm="+key), []string{"401 Unauthorized: no"}, 401},
+		"a key that the agent rejects":    {azhost.SourceAzureArc, nil, answer(401, "no", "WWW-Authenticate: Basic realm="+key), []string{"401 Unauthorized: no"}, 401},
 		"a redirect":                      {azhost.SourceIMDS, nil, answer(302, "", "Location: http://x/y"), []string{"status 302", "http://x/y"}, 302},
 		"a status without a name":         {azhost.SourceIMDS, nil, answer(499, "bye", "Server: IMDS/1.0"), []string{": 499: bye"}, 499},
 		"a platform's text":               {azhost.SourceCloudShell, nil, answer(418, "bye"), []string{"418 I'm a teapot: bye"}, 418},
@@ -106,16 +107,16 @@ func TestStatusAndTextAreInEveryErrorAboutAResponse(t *testing.T) {
 	}
 }
 
-// TestMissingKeyIsTriedAgainBeforeTheTimeIsOver: a caller's TryTimeout that ends in the pause between two
-// exchanges doesn't hide why the first one failed.
-func TestMissingKeyIsTriedAgainBeforeTheTimeIsOver(t *testing.T) {
+// TestMissingKeyError checks that a TryTimeout that ends in the pause between two exchanges doesn't hide
+// why the first one failed.
+func TestMissingKeyError(t *testing.T) {
 	keys := t.TempDir()
 	for name, test := range map[string]struct {
 		second func(*http.Request) (*http.Response, error)
 		want   string
 	}{
-		"no key":                {nil, "cannot read the Arc agent's key"},
-		"a key that is refused": {answer(401, "stale", "WWW-Authenticate: Basic realm="+filepath.Join(keys, "k.key")), "401 Unauthorized: stale"},
+		"no key":         {nil, "cannot read the Arc agent's key"},
+		"a rejected key": {answer(401, "stale", "WWW-Authenticate: Basic realm="+filepath.Join(keys, "k.key")), "401 Unauthorized: stale"},
 	} {
 		inBubble(t, name, nil, func(t *testing.T) {
 			if test.second != nil {

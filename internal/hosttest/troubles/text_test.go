@@ -21,8 +21,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTextIsTheSame: what hosts and proxies write into their texts is different each time. The rest is quoted.
-func TestTextIsTheSame(t *testing.T) {
+// TestVaryingTextIsRemoved checks that errors omit what hosts and proxies write differently each time, and
+// quote the rest.
+func TestVaryingTextIsRemoved(t *testing.T) {
 	const (
 		own     = `{"error":"x","error_description":"%s"}`
 		foreign = "<p>%s</p>"
@@ -88,7 +89,8 @@ func TestTextIsTheSame(t *testing.T) {
 	}
 }
 
-// TestTextNamesTheIdentity: these IDs are the same each time, and say what a host doesn't know.
+// TestTextNamesTheIdentity checks that errors keep IDs that are the same each time, such as that of the
+// identity.
 func TestTextNamesTheIdentity(t *testing.T) {
 	const id = "0f8fad5b-d9cb-469f-a165-70867728950e"
 	for _, text := range []string{
@@ -105,7 +107,7 @@ func TestTextNamesTheIdentity(t *testing.T) {
 	}
 }
 
-// TestTextInAnotherEncoding is quoted if most of it is readable.
+// TestTextInAnotherEncoding checks that text in another encoding is quoted if most of it is readable.
 func TestTextInAnotherEncoding(t *testing.T) {
 	for name, test := range map[string]struct{ body, want string }{
 		"Latin-1":     {"acc\xe8s refus\xe9", "403 Forbidden: acc\ufffds refus\ufffd"},
@@ -122,12 +124,12 @@ func TestTextInAnotherEncoding(t *testing.T) {
 	}
 }
 
-// TestTokenIsInNoError, in whatever form something between passes it on, with whatever status.
-func TestTokenIsInNoError(t *testing.T) {
+// TestErrorsOmitToken checks that no error contains a token, whatever the response's form and status.
+func TestErrorsOmitToken(t *testing.T) {
 	const token1 = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJjYW5hcnkifQ.c2ln"
 	for name, body := range map[string]string{
 		"a form":                   "access_token=" + token1 + "&token_type=Bearer",
-		"an opaque one":            "access_token=canary",
+		"an opaque token":          "access_token=canary",
 		"single quotes":            "{'access_token': 'canary'}",
 		"JSON in a string":         `"{\"access_token\":\"canary\"}"`,
 		"XML":                      "<access_token>" + token1 + "</access_token>",
@@ -159,8 +161,9 @@ func TestTokenIsInNoError(t *testing.T) {
 	}
 }
 
-// TestTransportThatReturnsAnotherRequest: the secret is that of the request that azhost has sent.
-func TestTransportThatReturnsAnotherRequest(t *testing.T) {
+// TestTransportReturnsAnotherRequest checks that azhost removes the secret that it sent, even if the
+// response has another request.
+func TestTransportReturnsAnotherRequest(t *testing.T) {
 	inBubble(t, "without the secret", platforms[azhost.SourceAppService], func(t *testing.T) {
 		cred := credential(t, nil, func(o *azhost.ManagedIdentityCredentialOptions) {
 			o.Transport = transporter(func(req *http.Request) (*http.Response, error) {
@@ -176,9 +179,9 @@ func TestTransportThatReturnsAnotherRequest(t *testing.T) {
 	})
 }
 
-// TestSocketOfAProxyIsMissing: a Unix socket that doesn't exist is no missing key, for which the agent
-// would be challenged again at once.
-func TestSocketOfAProxyIsMissing(t *testing.T) {
+// TestMissingProxySocket checks that a Unix socket that doesn't exist isn't taken for a missing key, after
+// which azhost would request another challenge at once.
+func TestMissingProxySocket(t *testing.T) {
 	inBubble(t, "on Arc", nil, func(t *testing.T) {
 		a := azhosttest.NewArc(t)
 		requests := 0

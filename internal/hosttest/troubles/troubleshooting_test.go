@@ -30,20 +30,20 @@ func troubleshootingPage(t *testing.T) string {
 
 // trouble is a failure that has a message on the page.
 type trouble struct {
-	here   bool // this system can make it; elsewhere the message must at least be in the source
+	here   bool // this system can make it; otherwise the message must at least be in the source
 	make   failure
-	socket bool // it takes a socket, on which a bubble can't wait
+	socket bool // it needs a socket, on which a bubble can't wait
 }
 
 func here(make failure) *trouble            { return &trouble{here: true, make: make} }
 func only(here bool, make failure) *trouble { return &trouble{here: here, make: make} }
 func overASocket(make failure) *trouble     { return &trouble{here: true, make: make, socket: true} }
 
-// elsewhere is a failure that no test can make, such as one that takes an agent's own directory.
+// elsewhere is a failure that no test can make, such as one that needs the agent's real directory.
 var elsewhere = &trouble{}
 
-// TestTroubleshootingRows: the page has a row for every message that TestTroubleshooting makes the
-// library produce, and no others. What this system can't produce is at least in the source.
+// TestTroubleshootingRows checks that the page has a row for every message that TestTroubleshooting makes
+// the library return, and no others. A message that this system can't make must be in the source.
 func TestTroubleshootingRows(t *testing.T) {
 	producers := troubles()
 	rows := map[string]bool{}
@@ -69,16 +69,16 @@ func TestTroubleshootingRows(t *testing.T) {
 	}
 }
 
-// TestTroubleshooting makes the library produce every message in TROUBLESHOOTING.md. It makes each
-// failure twice: the text is the same, whatever else differs.
+// TestTroubleshooting makes the library return every message in TROUBLESHOOTING.md. It makes each failure
+// twice and checks that the text is the same.
 func TestTroubleshooting(t *testing.T) {
 	if !asOrdinaryUser(t) {
 		return
 	}
-	plain := regexp.MustCompile(`[^A-Za-z0-9]+`) // the name goes into that of the key directory
+	plain := regexp.MustCompile(`[^A-Za-z0-9]+`) // the subtest's name is part of the key directory's
 	for message, p := range troubles() {
 		if !p.here {
-			continue // TestTroubleshootingRows
+			continue // in TestTroubleshootingRows
 		}
 		t.Run(plain.ReplaceAllString(message, "-"), func(t *testing.T) {
 			for _, name := range append(hostVariables, "KUBERNETES_SERVICE_HOST") {
@@ -108,7 +108,7 @@ func TestTroubleshooting(t *testing.T) {
 	}
 }
 
-// TestTroubleshootingHasEveryAdvice: the page has what package advice says, word for word.
+// TestTroubleshootingHasEveryAdvice checks that the page has all texts of package advice.
 func TestTroubleshootingHasEveryAdvice(t *testing.T) {
 	page := troubleshootingPage(t)
 	source, err := os.ReadFile(filepath.Join(repository, "internal/advice/advice.go"))
@@ -134,7 +134,7 @@ func TestTroubleshootingHasEveryAdvice(t *testing.T) {
 	require.Greater(t, found, 25)
 }
 
-// TestTroubleshootingAnchors: programs and pages link to these, so they don't change.
+// TestTroubleshootingAnchors checks that the anchors, to which programs and pages link, don't change.
 func TestTroubleshootingAnchors(t *testing.T) {
 	page := troubleshootingPage(t)
 	var anchors []string

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// asOrdinaryUser runs the test again as an ordinary user if this one is root, whom no file's mode
-// keeps out, and reports whether this is the run that counts.
+// asOrdinaryUser reports whether the test runs as an ordinary user. If it runs as root, which file modes
+// don't restrict, it runs the test again as an ordinary user.
 func asOrdinaryUser(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		return true
@@ -22,7 +22,7 @@ func asOrdinaryUser(t *testing.T) bool {
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o777))
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
-	// By its own path the test binary is out of an ordinary user's reach.
+	// An ordinary user can't reach the test binary by its path.
 	again := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
 	again.Env = append(os.Environ(), "TMPDIR="+dir)
 	again.Dir = "/"

@@ -13,7 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
-func TestKafkaNeedsAToken(t *testing.T) {
+func TestKafkaNeedsToken(t *testing.T) {
 	t.Parallel()
 	k, err := NewKafka(host, "telemetry")
 	require.NoError(t, err)

@@ -19,7 +19,7 @@ import (
 
 const host = "laptop.servicebus.windows.net"
 
-func TestEntityNeedsATokenForItself(t *testing.T) {
+func TestTokenPerEntity(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
