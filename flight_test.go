@@ -455,7 +455,7 @@ func TestPanicIsLogged(t *testing.T) {
 	})
 }
 
-// TestLeavingAFinishedFlight: a caller whose context ends at the same moment gets the flight's token.
+// TestLeavingAFinishedFlight checks that a caller whose context ends at the same moment gets the flight's token.
 func TestLeavingAFinishedFlight(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -472,7 +472,7 @@ func TestLeavingAFinishedFlight(t *testing.T) {
 	})
 }
 
-// TestFailureWithoutAnAttempt: it counts if a caller waits for it, as during a Retry-After.
+// TestFailureWithoutAnAttempt checks that it counts if a caller waits for it, as during a Retry-After.
 func TestFailureWithoutAnAttempt(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		r := newRig()
@@ -484,5 +484,23 @@ func TestFailureWithoutAnAttempt(t *testing.T) {
 		f := r.cache.entries["r"].flights[0]
 		require.Equal(t, noToken, f.outcome)
 		require.Equal(t, 1, r.cache.entries["r"].state.failures)
+	})
+}
+
+// TestFlightOfASweptEntry checks that its token isn't stored, because another entry may have the resource.
+func TestFlightOfASweptEntry(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		c := r.cache
+		go r.want(t.Context(), "r", "")
+		synctest.Wait()
+		c.mu.Lock()
+		e := c.entries["r"]
+		delete(c.entries, "r")
+		c.mu.Unlock()
+		<-e.flights[0].done
+		require.True(t, e.state.valid(c.at(time.Now())))
+		_, ok := c.hit("r", time.Now())
+		require.False(t, ok)
 	})
 }

@@ -55,7 +55,9 @@ func (c *cache) drop(token string) {
 		if e != nil && e.state.token.Token == token && (e.dropped == nil || e.dropped.at.add(dropEvery).reached(now)) {
 			e.dropped, e.finished = &drop{token, now}, now
 			for _, f := range e.flights {
-				f.overtaken = f.overtaken || e.outdated(f)
+				if e.outdated(f) {
+					f.overtaken = true
+				}
 			}
 			c.store(e, &state{acquired: e.state.acquired, failures: e.state.failures, err: e.state.err})
 		}
