@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os/signal"
 	"strings"
@@ -134,10 +135,14 @@ func run(ctx context.Context, out io.Writer, args []string) error {
 	if err != nil {
 		return err
 	}
-	log.Info("starting", "address", *addr, "vault", *vault)
-	server := &http.Server{Addr: *addr, Handler: http.MaxBytesHandler(s, 1<<20), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "address", listener.Addr().String(), "vault", *vault)
+	server := &http.Server{Handler: http.MaxBytesHandler(s, 1<<20), ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second}
 	ended := make(chan error, 1)
-	go func() { ended <- server.ListenAndServe() }()
+	go func() { ended <- server.Serve(listener) }()
 	go s.keepFresh(ctx)
 	select {
 	case err := <-ended:

@@ -5,7 +5,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,31 +29,21 @@ func TestGracefulShutdown(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	address := freeAddress(t)
 	logs, w := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, w, []string{"-addr", address})
+		ended <- run(ctx, w, []string{"-addr", "127.0.0.1:0"})
 		_ = w.Close()
 	}()
-	messages := make(chan string, 100)
-	go func() {
-		defer close(messages)
-		for lines := bufio.NewScanner(logs); lines.Scan(); {
-			var line struct{ Msg string }
-			_ = json.Unmarshal(lines.Bytes(), &line)
-			messages <- line.Msg
-		}
-	}()
-	awaitReady(t, address)
+	address, lines := awaitReady(t, logs)
 
 	message, rest := io.Pipe()
 	begun := make(chan struct{})
 	go func() {
 		<-begun
 		stop()
-		for m := range messages {
-			if m == "shutting down" {
+		for line := range lines {
+			if strings.Contains(line, `"msg":"shutting down"`) {
 				break
 			}
 		}
@@ -106,12 +95,11 @@ func TestReadme(t *testing.T) {
 		require.Equal(t, 2, failed.ExitCode(), "%s", said)
 		require.Contains(t, string(said), arg)
 	}
-	address := freeAddress(t)
-	command := exec.CommandContext(t.Context(), program, "-addr", address)
-	var logs bytes.Buffer
-	command.Stdout, command.Stderr = &logs, &logs
+	logs, w := io.Pipe()
+	command := exec.CommandContext(t.Context(), program, "-addr", "127.0.0.1:0")
+	command.Stdout, command.Stderr = w, w
 	require.NoError(t, command.Start())
-	awaitReady(t, address)
+	address, lines := awaitReady(t, logs)
 
 	row := regexp.MustCompile("(?m)^\\| .* \\| `curl (?:-d '(.+)' )?http://localhost:8080(/\\w+)` \\| (.+) \\|$")
 	rows := row.FindAllStringSubmatch(string(page), -1)
@@ -139,26 +127,39 @@ func TestReadme(t *testing.T) {
 	}
 
 	require.NoError(t, command.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, command.Wait(), "%s", &logs)
-	require.Regexp(t, `"msg":"shutting down","cause":"`, logs.String())
+	require.NoError(t, command.Wait())
+	_ = w.Close()
+	var last string
+	for line := range lines {
+		last = line
+	}
+	require.Contains(t, last, `"msg":"shutting down","cause":"`)
 }
 
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// awaitReady waits until the service is ready.
-func awaitReady(t *testing.T, address string) {
+// awaitReady reads from the log where the service listens, and waits until it is ready. It returns the address,
+// and the lines of the log that follow.
+func awaitReady(t *testing.T, logs io.Reader) (address string, rest <-chan string) {
 	t.Helper()
+	lines := make(chan string, 100)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(logs); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	for line := range lines {
+		var said struct{ Msg, Address string }
+		require.NoError(t, json.Unmarshal([]byte(line), &said), line)
+		if address = said.Address; said.Msg == "listening" {
+			break
+		}
+	}
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		resp, err := http.Get(fmt.Sprintf("http://%s/readyz", address))
 		if err == nil {
 			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
-				return
+				return address, lines
 			}
 		}
 		require.True(t, time.Now().Before(deadline), "the service doesn't get ready: %v", err)
