@@ -75,8 +75,8 @@ func earlier(a, b instant) instant {
 	return instant{min(a.wall, b.wall), min(a.mono, b.mono)}
 }
 
-// scheduled sets the RefreshOn of a token that arrived at now. r is a random number in [0,1). It returns the times from now until the
-// token must be refreshed, is dying, and expires.
+// scheduled sets the RefreshOn of a token that arrived at now. r is a random number in [0,1). It returns the
+// times from now until the token is stale and must be renewed, is dying, and expires.
 //
 // RefreshOn is the host's or, if more than two hours remain, after half the lifetime. It is at most 12 h from
 // now. It is up to a tenth earlier, at random, so that machines that start together don't refresh together.
