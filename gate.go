@@ -62,8 +62,8 @@ func newGate(paced bool) *gate {
 	return g
 }
 
-// enter waits for the turn of an attempt that takes at most timeout. The caller calls leave once, when the attempt ends. If
-// ctx is done first, enter returns an error.
+// enter waits for the turn of an attempt that takes at most timeout. The caller calls leave once, when the
+// attempt ends. If ctx is done first, enter returns an error.
 //
 // For the rate, an attempt counts until one second after its end. So even if a request is delayed on its way,
 // the host sees at most 20 in any second.
