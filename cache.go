@@ -140,7 +140,7 @@ func (c *cache) get(ctx context.Context, resource, claims string, r *requester) 
 		if s.renew.reached(now) {
 			f = c.refresh(e, f, now, r)
 		}
-		wait := f != nil && s.dying.reached(now) // returns at once for a failed flight, which is done
+		wait := f != nil && s.dying.reached(now) // if f has failed, the wait ends at once
 		c.mu.Unlock()
 		if !wait {
 			return s.token, nil

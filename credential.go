@@ -147,12 +147,12 @@ type ManagedIdentityCredentialOptions struct {
 // in IDENTITY_ENDPOINT, are logged, and GetToken returns them as a [*CredentialUnavailableError]. The
 // constructor doesn't check that the identity exists; GetToken does.
 //
-// Credentials of one process share a token cache if they set no policies, StatusCodes, or ShouldRetry, and
-// have the same host, endpoint, identity, key directory, Transport (nil, or the same pointer), MaxRetries,
-// TryTimeout, RetryDelay, and MaxRetryDelay. They share the limits on requests even if only their endpoint
-// and Transport are the same: 4 requests at a time, and to IMDS at most 20 in any second. The cache outlives
-// the credentials, so creating one for each use is cheap. At most 1,000 caches are kept. To share nothing,
-// give each credential its own Transport.
+// A credential that sets policies, StatusCodes, or ShouldRetry shares nothing. Other credentials of one
+// process share the limits on requests if they have the same endpoint and Transport (nil, or the same
+// pointer): 4 requests at a time, and to IMDS at most 20 in any second. They also share a token cache if they
+// have the same host, identity, key directory, MaxRetries, TryTimeout, RetryDelay, and MaxRetryDelay. The
+// cache outlives the credentials, so creating one for each use is cheap. At most 1,000 caches are kept. To
+// share nothing, give each credential its own Transport.
 //
 // Except on Azure Arc, credentials that read their endpoint from the environment never share a cache with
 // credentials that set Endpoint. A credential that sets Source to SourceIMDS, but not Endpoint, always

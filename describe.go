@@ -39,8 +39,8 @@ func trimPeriod(text string) string { return strings.TrimRight(text, ". ") }
 // idHeaders are the headers that have a response's IDs.
 var idHeaders = []string{"x-ms-request-id", "x-ms-correlation-request-id", "x-request-id"}
 
-// responseIDs returns log attributes for the IDs that Azure's support asks for, and for the text from which an
-// error lacks some.
+// responseIDs returns log attributes for the IDs that Azure's support asks for, and for the parts of the text
+// that differ each time and are therefore not in the error.
 func responseIDs(resp *http.Response) []any {
 	var attrs []any
 	add := func(name, value string, limit int) {

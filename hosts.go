@@ -39,8 +39,8 @@ type host struct {
 }
 
 // hosts lists all supported hosts. To add one, add a Source, a row here and in evidence, a file with its
-// source, and a case in package detect. Its parameters may be added to client.go for the log, its failures to
-// package advice, and its fake to azhosttest.
+// source, and a case in package detect. Optionally, add its failures to package advice, a fake to azhosttest,
+// and query parameters for the log to client.go.
 var hosts = [...]host{
 	{SourceIMDS, "IMDS", detect.IMDSTokenEndpoint, "", "", "", anyOptions, newIMDS},
 	{SourceAzureArc, "Azure Arc", detect.ArcTokenEndpoint, "", "", "Authorization", checkArc, newArc},

@@ -32,8 +32,8 @@ type drop struct {
 	at    instant
 }
 
-// rejectedToken returns the token that Invalidate dropped. It returns "" if there is none, or once another token is
-// stored.
+// rejectedToken returns the token that Invalidate dropped. It returns "" if there is none, or once another
+// token is stored.
 func (e *entry) rejectedToken() string {
 	if e.dropped == nil {
 		return ""

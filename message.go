@@ -58,11 +58,12 @@ func messageOf(resp *http.Response) (m message) {
 	return m
 }
 
-// word matches what may be a part of a text's form, such as "Timestamp" or a colon.
+// word matches what may be a part of a message's format, such as "Timestamp" or a colon.
 var word = regexp.MustCompile(`^(?:[\w-]{1,15}|.)$`)
 
-// isWord reports whether a secret may be a word of a text, so that the text must be read first. A real secret
-// is longer, or looks like an ID; it is removed first, so that no part of it remains next to an ID.
+// isWord reports whether a secret may be a part of a message's format. If so, it is removed only after the
+// message was parsed. A real secret is longer, or looks like an ID; it is removed first, so that no part of it
+// remains next to an ID.
 func isWord(secret string) bool { return word.MatchString(secret) && steady(secret, true) == secret }
 
 // bounded returns at most maxRead bytes of a line, without a part of the secret at the end.
@@ -78,8 +79,8 @@ func bounded(line, secret string) string {
 	return line[:end]
 }
 
-// decoded returns a body's text. Of UTF-16, it needs only the mark removed, if the text is ASCII: the other
-// bytes are invisible.
+// decoded returns a body's text. In UTF-16, ASCII characters have an additional zero byte, which
+// [tokenjson.Line] drops, so only the byte order mark is removed here.
 func decoded(body []byte) string {
 	for _, mark := range []string{"\xff\xfe", "\xfe\xff"} {
 		body = bytes.TrimPrefix(body, []byte(mark))

@@ -37,7 +37,7 @@ func (c *cache) finish(e *entry, f *flight, token azcore.AccessToken, err error)
 	f.overtaken = f.overtaken || !slices.Contains(e.flights, f)
 	e.finished = at
 	if err != nil {
-		f.until = at.add(max(forget(rand.Float64()), retryAfterOf(err)))
+		f.until = at.add(max(forgetAfter(rand.Float64()), retryAfterOf(err)))
 		f.outcome = c.keepFailure(e, f, at)
 	} else {
 		f.outcome = tokenAcquired

@@ -18,7 +18,7 @@ type progress struct {
 	journal journal
 
 	attempts atomic.Int32            // number of finished attempts
-	last     atomic.Pointer[failure] // the last one without a token, for callers that leave
+	last     atomic.Pointer[failure] // of the last attempt without a token, for callers that leave
 }
 
 // failure is the error of an attempt without a token.

@@ -19,7 +19,8 @@ import (
 )
 
 // This file removes secrets from errors, logs, and spans, because a response may repeat its request's secret.
-// azhost parses the original response, because a secret may also be a word in a valid one.
+// azhost parses the original response, because the secret's text may also occur in a valid one, such as in a
+// field's name.
 
 // removed replaces a secret.
 const removed = "[removed]"
@@ -87,7 +88,8 @@ func unescaped(text string) string {
 }
 
 // errWithoutSecret returns err or, if its text contains the secret, an error with the secret removed from the
-// text. net/http's errors quote what it can't parse. A failure to connect quotes nothing, and azhost reads it.
+// text. net/http's errors quote what it can't parse. An error from dialing quotes nothing, and stays as it is,
+// because problemOf reads it.
 func errWithoutSecret(err error, secret string) error {
 	if dial, ok := causeOf[*net.OpError](err); ok && dial.Op == "dial" {
 		return err
@@ -97,14 +99,14 @@ func errWithoutSecret(err error, secret string) error {
 	switch {
 	case own == text:
 		return err
-	case errors.Is(err, context.DeadlineExceeded): // azhost reads this too
+	case errors.Is(err, context.DeadlineExceeded): // problemOf reads this too
 		return context.DeadlineExceeded
 	}
 	return errors.New(own)
 }
 
-// readHeaders are the names of the headers that azhost and azcore read. They stay in
-// the header, even if the secret is a part of a name.
+// readHeaders are the names of the headers that azhost and azcore read. They stay, even if the secret is part of
+// a name.
 var readHeaders = []string{
 	"Age", "Content-Type", "Date", "Location", "Retry-After", "Retry-After-Ms", "Server", "Www-Authenticate", "X-Ms-Azure-Host-Authorization",
 	"X-Ms-Correlation-Request-Id", "X-Ms-Request-Id", "X-Ms-Retry-After-Ms", "X-Request-Id",

@@ -110,7 +110,7 @@ func pauseAfter(n int, r float64) time.Duration {
 	return d + time.Duration(r*float64(d)/10)
 }
 
-// forget returns how long a failed flight is cached.
-func forget(r float64) time.Duration {
+// forgetAfter returns how long a failed flight is cached.
+func forgetAfter(r float64) time.Duration {
 	return failureMemory*9/10 + time.Duration(r*float64(failureMemory)/5)
 }

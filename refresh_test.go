@@ -365,7 +365,7 @@ func TestPause(t *testing.T) {
 	}
 }
 
-func TestForget(t *testing.T) {
-	require.Equal(t, 900*time.Millisecond, forget(0))
-	require.Equal(t, time.Second, forget(0.5))
+func TestForgetAfter(t *testing.T) {
+	require.Equal(t, 900*time.Millisecond, forgetAfter(0))
+	require.Equal(t, time.Second, forgetAfter(0.5))
 }

@@ -116,7 +116,7 @@ func newHTTPClient(connectTimeout time.Duration) *http.Client {
 			DisableCompression:     true,            // a small body must not expand into a large one
 			MaxResponseHeaderBytes: 64 << 10,        // more than any WWW-Authenticate needs
 			MaxIdleConnsPerHost:    maxAttempts,     // all that can be in use at once
-			IdleConnTimeout:        5 * time.Second, // for the requests when a program starts
+			IdleConnTimeout:        5 * time.Second, // long enough for the burst of requests when a program starts
 		},
 	}
 }

@@ -2,9 +2,11 @@
 // SPDX-License-Identifier: MIT
 
 // Package azhostdefault is azidentity's DefaultAzureCredential with azhost as its managed identity
-// credential. In code that calls azidentity.NewDefaultAzureCredential, only the import changes:
+// credential. In a file that uses nothing else from azidentity, only the import changes:
 //
-//	cred, err := azhostdefault.NewDefaultAzureCredential(nil)
+//	import azidentity "github.com/azhost/azhost/azhostdefault"
+//
+//	cred, err := azidentity.NewDefaultAzureCredential(nil)
 //
 // # Order
 //
@@ -40,8 +42,8 @@
 //     identity. azidentity sends the white space to the host, and skips the managed identity if the
 //     value is empty.
 //   - In errors, the text after "ManagedIdentityCredential:" is azhost's. As with azidentity, errors.As
-//     finds an [azidentity.AuthenticationFailedError] with its RawResponse. A type assertion doesn't,
-//     and the error that errors.As finds has another text, so log the one that GetToken returned.
+//     finds an [azidentity.AuthenticationFailedError] with its RawResponse. A type assertion doesn't.
+//     The error that errors.As finds has a different text, so log the error that GetToken returned.
 //
 // # Cost
 //

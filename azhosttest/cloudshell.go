@@ -13,7 +13,7 @@ import (
 
 // CloudShell is a fake Azure Cloud Shell. Make one with [NewCloudShell] or [ListenCloudShell].
 //
-// Its tokens are those of the signed-in user, for whom the [SystemAssigned] identity stands. It
+// Its tokens are those of the signed-in user, which the [SystemAssigned] identity represents. It
 // ignores selectors. The parameters are in the body, so [Request] has them in Form. The real Cloud
 // Shell supports only some audiences; use AllowResources to limit them.
 type CloudShell struct{ Host }

@@ -45,7 +45,7 @@ type fakeKind struct {
 func fakeKinds() []fakeKind {
 	return []fakeKind{
 		{"vm", "an Azure VM", []string{
-			"MSAL.NET and the Azure SDKs for JavaScript and Python use the variable. Other",
+			"MSAL.NET, MSAL Python, and the Azure SDK for JavaScript use the variable. Other",
 			"clients, azhost among them, connect to 169.254.169.254 unless their code says",
 			"otherwise.",
 		}, func(addr, _ string) (fakeHost, error) { return azhosttest.ListenVM(addr) }, false},

@@ -87,7 +87,7 @@ func name(windows bool, file string, dirs []string) (string, error) {
 	return base, nil
 }
 
-// checkBase returns an error unless base can be the name of a key file, and of nothing but a file.
+// checkBase returns an error unless base is a valid name of a key file. On Windows, a device's name isn't.
 func checkBase(windows bool, base string) error {
 	switch {
 	case !strings.HasSuffix(base, suffix):

@@ -31,8 +31,8 @@ type Error struct {
 //	{"code": "…", "message": "…"}                   IMDS, by its published schema
 //	{"statusCode": 400, "message": "…"}             App Service
 //
-// A lone "message" doesn't count, because many other servers send that. A lone "error" with spaces is a
-// description. Only if it is about the api-version, it is a code.
+// A lone "message" doesn't count, because many other servers send that. A lone "error" is a description if it
+// has spaces, unless it comes with newest-versions.
 func ParseError(body []byte) (Error, bool) {
 	var a struct {
 		Error          field `json:"error"`

@@ -26,9 +26,9 @@ const (
 
 var errMissing = errors.New("is missing")
 
-// expiry returns when the token expires, by the earlier of expires_on and expires_in, and the difference of
-// the clocks if that matters. date, the time of the response by the host's clock, may be zero. If it shows
-// that the clocks differ, expires_on is compared with date instead of with now.
+// expiry returns when the token expires, which is the earlier of expires_on and expires_in, and
+// [Token.ClockSkew]. date, the time of the response by the host's clock, may be zero. If it shows that the
+// clocks differ, expires_on is compared with date instead of with now.
 func (a *fields) expiry(now, date time.Time) (time.Time, time.Duration, error) {
 	var skew time.Duration
 	asked := now // on the clock that expires_on is compared with
@@ -95,8 +95,8 @@ func lifetime(f field) (time.Duration, error) {
 	return time.Duration(s) * time.Second, nil
 }
 
-// scalar returns the text of a number or of a string that is not blank. It may be something else that doesn't
-// parse as a number.
+// scalar returns the field's text without white space at its ends. It fails if nothing remains. The text may
+// not be a number.
 func (f field) scalar() (string, error) {
 	text := strings.TrimSpace(f.text)
 	if text == "" {
