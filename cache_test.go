@@ -293,3 +293,14 @@ func TestSweepsAreRare(t *testing.T) {
 		require.Equal(t, swept, r.swept)
 	})
 }
+
+func TestSweepKeepsValidTokens(t *testing.T) {
+	c := newCache(false)
+	now := c.at(time.Now())
+	const n = maxEntries - 1
+	for i := range n {
+		c.entry(fmt.Sprint(i), now).state = &state{expiry: now.add(time.Hour)}
+	}
+	c.sweep(now.add(2 * sweepEvery))
+	require.Len(t, c.entries, n)
+}

@@ -4,6 +4,7 @@
 package azhost_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -88,4 +89,35 @@ func TestOptionsAreCopied(t *testing.T) {
 		require.ErrorContains(t, err, "418")
 		require.Equal(t, 6, w.Requests())
 	})
+}
+
+// detached is a policy that replaces the context of a request.
+type detached struct{}
+
+func (detached) Do(req *policy.Request) (*http.Response, error) {
+	return req.WithContext(context.Background()).Next()
+}
+
+func TestPolicyReplacesContext(t *testing.T) {
+	for name, set := range map[string]func(*azhost.ManagedIdentityCredentialOptions){
+		"per call": func(o *azhost.ManagedIdentityCredentialOptions) { o.PerCallPolicies = []policy.Policy{detached{}} },
+		"per try":  func(o *azhost.ManagedIdentityCredentialOptions) { o.PerRetryPolicies = []policy.Policy{detached{}} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				vm := azhosttest.NewVM(t)
+				o := vm.InMemory()
+				set(o)
+				cred, err := azhost.NewManagedIdentityCredential(o)
+				require.NoError(t, err)
+				_, err = token(t.Context(), cred) // tells azhost that IMDS exists
+				require.NoError(t, err)
+				down := azhosttest.Fault{Status: http.StatusServiceUnavailable}
+				vm.Fail(down, down)
+				_, err = cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}})
+				require.NoError(t, err)
+				require.Len(t, vm.Requests(), 4)
+			})
+		})
+	}
 }

@@ -138,3 +138,16 @@ func TestUselessGate(t *testing.T) {
 		require.True(t, g.useless())
 	})
 }
+
+func TestUnpacedGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(false)
+		start := time.Now()
+		for range 5 * maxRate {
+			leave, err := g.enter(t.Context(), time.Minute)
+			require.NoError(t, err)
+			leave()
+		}
+		require.Equal(t, start, time.Now())
+	})
+}
