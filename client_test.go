@@ -121,3 +121,17 @@ func TestPolicyReplacesContext(t *testing.T) {
 		})
 	}
 }
+
+// TestAttemptEndsWithFlight checks that the last attempt of a flight isn't given its whole TryTimeout.
+func TestAttemptEndsWithFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := always(func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		start := time.Now()
+		_, err := token(t.Context(), onVM(t, w, known))
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 3*time.Minute, time.Since(start))
+	})
+}
