@@ -167,7 +167,7 @@ func stripped(resp *http.Response) *http.Response {
 
 // payload returns the body of a response that has passed the pipeline.
 func payload(resp *http.Response) []byte {
-	if body, ok := resp.Body.(*read); ok {
+	if body, ok := resp.Body.(*readBody); ok {
 		return body.all
 	}
 	body, _ := runtime.Payload(resp) // in memory, so it cannot fail

@@ -177,19 +177,19 @@ func (t *transport) Do(req *http.Request) (*http.Response, error) {
 	case body.Len() > maxBody:
 		return nil, final{reject(fmt.Errorf("the response (status %d) is larger than 1 MiB", resp.StatusCode))}
 	}
-	resp.Body = &read{*bytes.NewReader(body.Bytes()), body.Bytes()}
+	resp.Body = &readBody{*bytes.NewReader(body.Bytes()), body.Bytes()}
 	resp.Header = headerWithoutSecret(resp.Header, secret)
 	return resp, nil
 }
 
-// read is the body of a response that has been read completely.
-type read struct {
+// readBody is the body of a response that has been read completely.
+type readBody struct {
 	bytes.Reader
 	all []byte
 }
 
 // Close implements [io.Closer].
-func (*read) Close() error { return nil }
+func (*readBody) Close() error { return nil }
 
 // watched returns a context for a request, and whether net/http is still connecting for it. With another
 // Transport, that is unknown and false.
