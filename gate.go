@@ -127,10 +127,10 @@ func (g *gate) pauseFor(d time.Duration, resp *http.Response) {
 func (g *gate) throttled(req *http.Request) *http.Response {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t := g.throttle
-	if t == nil || !time.Now().Before(g.pauseEnd) {
+	if !time.Now().Before(g.pauseEnd) {
 		return nil
 	}
+	t := g.throttle
 	header := t.header.Clone()
 	header.Del("Retry-After-Ms")
 	header.Del("X-Ms-Retry-After-Ms")

@@ -52,21 +52,23 @@ func TestLongerPauseWins(t *testing.T) {
 
 // TestCanceledTurn checks that an attempt that is canceled in the queue leaves its turn to the next one.
 func TestCanceledTurn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := newGate(true)
-		g.pauseFor(time.Hour, throttled429)
-		require.Equal(t, maxRetryAfter, g.pauseLeft())
-		for range 2 * maxRate {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-			start := time.Now()
-			_, err := g.enter(ctx, time.Minute)
-			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.Equal(t, time.Second, time.Since(start))
-			cancel()
-		}
-		require.Empty(t, g.slots)
-		require.Len(t, g.rate, maxRate)
-	})
+	for _, paced := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate(paced)
+			g.pauseFor(time.Hour, throttled429)
+			require.Equal(t, maxRetryAfter, g.pauseLeft())
+			for range 2 * maxRate {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				start := time.Now()
+				_, err := g.enter(ctx, time.Minute)
+				require.ErrorIs(t, err, context.DeadlineExceeded)
+				require.Equal(t, time.Second, time.Since(start))
+				cancel()
+			}
+			require.Empty(t, g.slots)
+			require.Len(t, g.rate, cap(g.rate))
+		})
+	}
 }
 
 // TestLeaseEnds checks that an attempt that doesn't return keeps its slot for its timeout and ten seconds,

@@ -71,7 +71,7 @@ type retry struct {
 
 // complete returns o with the schedule's values instead of zeros. As in azcore, a negative value means none.
 func complete(o, schedule policy.RetryOptions) policy.RetryOptions {
-	o.MaxRetries = max(cmp.Or(o.MaxRetries, schedule.MaxRetries), 0)
+	o.MaxRetries = cmp.Or(o.MaxRetries, schedule.MaxRetries)
 	o.RetryDelay = max(cmp.Or(o.RetryDelay, schedule.RetryDelay), 0)
 	if o.MaxRetryDelay = cmp.Or(o.MaxRetryDelay, schedule.MaxRetryDelay); o.MaxRetryDelay < 0 {
 		o.MaxRetryDelay = math.MaxInt64

@@ -10,8 +10,17 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/stretchr/testify/require"
 )
+
+func TestComplete(t *testing.T) {
+	require.Equal(t, brief, complete(policy.RetryOptions{}, brief))
+	own := policy.RetryOptions{MaxRetries: 7, RetryDelay: time.Second, MaxRetryDelay: time.Hour, TryTimeout: 9 * time.Second, StatusCodes: []int{418}}
+	require.Equal(t, own, complete(own, brief))
+	none := complete(policy.RetryOptions{MaxRetries: -1, RetryDelay: -1, MaxRetryDelay: -1, TryTimeout: -1, StatusCodes: []int{}}, brief)
+	require.Equal(t, policy.RetryOptions{MaxRetries: -1, MaxRetryDelay: math.MaxInt64, TryTimeout: flightDeadline, StatusCodes: []int{}}, none)
+}
 
 func TestSpread(t *testing.T) {
 	for _, test := range []struct {
