@@ -135,3 +135,29 @@ func TestAttemptEndsWithFlight(t *testing.T) {
 		require.Equal(t, 3*time.Minute, time.Since(start))
 	})
 }
+
+// TestLeaveQueue checks that a caller that leaves before its turn causes no attempt.
+func TestLeaveQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := always(func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		events := make(chan azhost.Event, 10)
+		cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Observe = func(e azhost.Event) { events <- e } })
+		for _, resource := range []string{"1", "2", "3", "4"} {
+			go cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{resource}})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{"5"}})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		e := <-events
+		require.Equal(t, "5", e.Resource)
+		require.Zero(t, e.Attempts)
+		require.ErrorIs(t, e.Err, context.Canceled)
+		require.Equal(t, 4, w.Requests())
+		time.Sleep(time.Hour)
+	})
+}

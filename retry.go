@@ -102,7 +102,7 @@ func (p *retry) Do(req *policy.Request) (*http.Response, error) {
 		retriable := p.retriable(resp, err)
 		p.gate.attempted(statusOf(resp, err) != 0, p.source.genuine(resp, err), retriable)
 		pause, again := p.pause(n, resp, err, retriable)
-		if err != nil || !granted(resp) {
+		if !granted(resp) {
 			progress.last.Store(&failure{p.source.explain(resp, err)})
 		}
 		if !again || !progress.end() {
