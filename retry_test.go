@@ -73,3 +73,10 @@ func TestRetryAfter(t *testing.T) {
 		}
 	})
 }
+
+func TestPauseAsked(t *testing.T) {
+	for status, want := range map[int]time.Duration{429: 7 * time.Second, 503: 7 * time.Second, 500: 0, 404: 0, 200: 0} {
+		require.Equal(t, want, pauseAsked(&http.Response{StatusCode: status, Header: http.Header{"Retry-After": {"7"}}}), status)
+	}
+	require.Zero(t, pauseAsked(nil))
+}
