@@ -161,3 +161,16 @@ func TestLeaveQueue(t *testing.T) {
 		time.Sleep(time.Hour)
 	})
 }
+
+// TestSingleAttemptLeavesOthersPatient checks that the failure of a credential that doesn't retry doesn't stop
+// the retries of another one for the same endpoint.
+func TestSingleAttemptLeavesOthersPatient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := always(answer(503, "", "Server: IMDS/1.0"))
+		_, err := token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 }))
+		requireFailed(t, err)
+		_, err = token(t.Context(), onVM(t, w, known))
+		requireFailed(t, err)
+		require.Equal(t, 1+6, w.Requests())
+	})
+}

@@ -201,16 +201,11 @@ func (p *retry) pause(n int, resp *http.Response, err error, retriable bool) (ti
 // retryAfter returns the pause that a host requests, from the headers that azcore knows, or 0.
 func retryAfter(h http.Header) time.Duration {
 	for _, name := range []string{"Retry-After-Ms", "X-Ms-Retry-After-Ms"} {
-		if value := h.Get(name); value != "" {
-			if ms, err := strconv.Atoi(value); err == nil && ms > 0 && ms <= 1<<30 {
-				return time.Duration(ms) * time.Millisecond
-			}
+		if ms, err := strconv.Atoi(h.Get(name)); err == nil && ms > 0 && ms <= 1<<30 {
+			return time.Duration(ms) * time.Millisecond
 		}
 	}
 	value := h.Get("Retry-After")
-	if value == "" {
-		return 0
-	}
 	if seconds, err := strconv.Atoi(value); err == nil && seconds > 0 && seconds <= 1<<20 {
 		return time.Duration(seconds) * time.Second
 	}

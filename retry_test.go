@@ -66,7 +66,12 @@ func TestRetryAfter(t *testing.T) {
 			"a date by a clock behind": {http.Header{"Retry-After": {time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)}, "Date": {time.Now().Add(-time.Hour - 9*time.Second).UTC().Format(http.TimeFormat)}}, 9 * time.Second},
 			"a date and an old Date":   {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}, "Date": {"Thu, 01 Jan 1970 00:00:00 GMT"}}, 9 * time.Second},
 			"a date and no Date":       {http.Header{"Retry-After": {time.Now().Add(9 * time.Second).UTC().Format(http.TimeFormat)}, "Date": {"now"}}, 9 * time.Second},
+			"12 days":                  {http.Header{"Retry-After": {"1048576"}}, 1048576 * time.Second},
+			"more than 12 days":        {http.Header{"Retry-After": {"1048577"}}, 0},
 			"milliseconds":             {http.Header{"Retry-After-Ms": {"1500"}, "Retry-After": {"7"}}, 1500 * time.Millisecond},
+			"no milliseconds":          {http.Header{"Retry-After-Ms": {"0"}, "Retry-After": {"7"}}, 7 * time.Second},
+			"12 days in milliseconds":  {http.Header{"Retry-After-Ms": {"1073741824"}, "Retry-After": {"7"}}, 1073741824 * time.Millisecond},
+			"too many milliseconds":    {http.Header{"Retry-After-Ms": {"1073741825"}, "Retry-After": {"7"}}, 7 * time.Second},
 			"the other header":         {http.Header{"X-Ms-Retry-After-Ms": {"1500"}}, 1500 * time.Millisecond},
 		} {
 			require.Equal(t, test.want, retryAfter(test.header), name)
