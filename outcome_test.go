@@ -189,9 +189,10 @@ func TestFlightOfASweptEntry(t *testing.T) {
 		synctest.Wait()
 		c.mu.Lock()
 		e := c.entries["r"]
+		f := e.flights[0]
 		delete(c.entries, "r")
 		c.mu.Unlock()
-		<-e.flights[0].done
+		<-f.done
 		require.True(t, e.state.valid(c.at(time.Now())))
 		_, ok := c.hit("r", time.Now())
 		require.False(t, ok)
