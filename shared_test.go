@@ -121,6 +121,33 @@ func TestRegistryIsBounded(t *testing.T) {
 	}
 }
 
+// TestRegistrySweepsWhenFull checks that a value that is useless now stays until room is needed, and that a
+// tenth is free afterward.
+func TestRegistrySweepsWhenFull(t *testing.T) {
+	useless := true
+	r := registry[int, int]{useless: func(*int) bool { return useless }}
+	create := func() *int { return new(int) }
+	first := r.get(0, create)
+	for n := range maxShared {
+		r.get(n, create)
+	}
+	require.Same(t, first, r.get(0, create))
+	useless = false
+	r.get(maxShared, create)
+	require.Len(t, r.values, maxShared*9/10+1)
+}
+
+// nothing is a Transport of size zero. All pointers to such values may be equal.
+type nothing struct{}
+
+func (*nothing) Do(*http.Request) (*http.Response, error) { return nil, nil }
+
+func TestDistinct(t *testing.T) {
+	require.True(t, distinct(nil))
+	require.True(t, distinct(&http.Client{}))
+	require.False(t, distinct(&nothing{}))
+}
+
 // TestUselessCache checks that a cache with a valid token, a flight, or a recent failure isn't useless.
 func TestUselessCache(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
