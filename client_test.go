@@ -5,6 +5,7 @@ package azhost_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -173,4 +174,31 @@ func TestSingleAttemptLeavesOthersPatient(t *testing.T) {
 		requireFailed(t, err)
 		require.Equal(t, 1+6, w.Requests())
 	})
+}
+
+// TestPolicyResponds checks that a policy can respond itself, even with a response that names no request.
+func TestPolicyResponds(t *testing.T) {
+	for name, of := range map[string]*http.Request{"no request": nil, "a request without a URL": {}} {
+		for _, perTry := range []bool{false, true} {
+			respond := func(status int, body string) error {
+				w := always(answer(500, "", ""))
+				_, err := token(t.Context(), onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) {
+					policies := []policy.Policy{policyFunc(func(*policy.Request) (*http.Response, error) {
+						resp, err := answer(status, body, "Server: IMDS/1.0")(nil)
+						resp.Request = of
+						return resp, err
+					})}
+					if o.PerCallPolicies = policies; perTry {
+						o.PerCallPolicies, o.PerRetryPolicies = nil, policies
+					}
+				}))
+				return err
+			}
+			t.Run(fmt.Sprintf("%s, per try %v", name, perTry), func(t *testing.T) {
+				require.NoError(t, respond(200, fmt.Sprintf(`{"access_token":"t","expires_on":%d}`, time.Now().Unix()+3600)))
+				err := respond(400, `{"error":"invalid_request","error_description":"no"}`)
+				require.ErrorContains(t, err, "GET http://169.254.169.254/metadata/identity/oauth2/token: 400 Bad Request: invalid_request: no")
+			})
+		}
+	}
 }
