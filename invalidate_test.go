@@ -69,3 +69,20 @@ func TestHostReturnsRejectedToken(t *testing.T) {
 		require.NotContains(t, r.logged.String(), "the same")
 	})
 }
+
+// TestInvalidateNothing checks that an empty token counts for nothing, even if a failed resource has none.
+func TestInvalidateNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		r := newRig()
+		cred := r.credential()
+		r.set(func() { r.down = failed(nil, nil, "down") })
+		_, err := r.want(t.Context(), "r", "")
+		require.Error(t, err)
+		cred.Invalidate("")
+		time.Sleep(2 * time.Second) // until the failure is forgotten
+		r.set(func() { r.down = nil })
+		first := r.token(t)
+		cred.Invalidate(first.Token)
+		require.NotEqual(t, first.Token, r.token(t).Token)
+	})
+}

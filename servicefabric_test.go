@@ -227,3 +227,24 @@ func TestServiceFabricRevocation(t *testing.T) {
 		require.Equal(t, want, asked[len(asked)-1])
 	}
 }
+
+// TestServiceFabricInvalidate checks that Invalidate drops tokens for clients that handle revocation and for
+// those that don't.
+func TestServiceFabricInvalidate(t *testing.T) {
+	n := 0
+	fabric(t, func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		_, _ = fmt.Fprintf(w, `{"access_token":"token-%d","expires_in":3600}`, n)
+	})
+	cred, err := azhost.NewManagedIdentityCredential(nil)
+	require.NoError(t, err)
+	for _, cae := range []bool{false, true} {
+		options := policy.TokenRequestOptions{Scopes: []string{vault}, EnableCAE: cae}
+		first, err := cred.GetToken(t.Context(), options)
+		require.NoError(t, err)
+		cred.Invalidate(first.Token)
+		second, err := cred.GetToken(t.Context(), options)
+		require.NoError(t, err)
+		require.NotEqual(t, first.Token, second.Token)
+	}
+}
