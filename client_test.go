@@ -202,3 +202,19 @@ func TestPolicyResponds(t *testing.T) {
 		}
 	}
 }
+
+// TestThrottledRequestFailsAtOnce checks that a request during a pause that the host asked for isn't sent, and
+// that its caller doesn't wait for the end of the pause.
+func TestThrottledRequestFailsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := always(answer(429, "", "Server: IMDS/1.0", "Retry-After: 60"))
+		cred := onVM(t, w, func(o *azhost.ManagedIdentityCredentialOptions) { o.Retry.MaxRetries = -1 })
+		start := time.Now()
+		for _, resource := range []string{"1", "2"} {
+			_, err := cred.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{resource}})
+			require.ErrorContains(t, err, "429 Too Many Requests")
+		}
+		require.Equal(t, 1, w.Requests())
+		require.Equal(t, start, time.Now())
+	})
+}
