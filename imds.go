@@ -56,8 +56,11 @@ func (s *imds) genuine(resp *http.Response, err error) bool {
 		return false
 	}
 	body := payload(resp)
+	if tokenjson.IsToken(body) {
+		return true
+	}
 	e, isError := tokenjson.ParseError(body)
-	return tokenjson.IsToken(body) || isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
+	return isError && e.Code != "" && (e.Description != "" || e.NewestVersions)
 }
 
 // token implements [source]. Without a token in the response, its error depends on whether IMDS sent it.
