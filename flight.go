@@ -102,20 +102,20 @@ func (c *cache) start(e *entry, claims string, now instant, r *requester) *fligh
 	ctx, stop := context.WithTimeoutCause(context.Background(), flightDeadline, errTooLong)
 	f := &flight{
 		number: c.flights, claims: claims, started: now, done: make(chan struct{}), requester: r, stop: stop,
-		until: instant{wall: math.MaxInt64, mono: math.MaxInt64},
+		until:    instant{wall: math.MaxInt64, mono: math.MaxInt64},
+		progress: progress{cache: c, entry: e, ctx: ctx, journal: journal{log: r.log}},
 	}
+	f.progress.flight = f
 	f.rejected = e.rejectedToken()
 	if claims != "" {
 		f.rejected = cmp.Or(e.state.token.Token, f.rejected)
 	}
-	p := &f.progress
-	p.cache, p.entry, p.flight, p.ctx, p.journal.log = c, e, f, ctx, r.log
 	e.flights = append(slices.DeleteFunc(e.flights, func(old *flight) bool { return old.until.reached(now) }), f)
 	watchdog := time.AfterFunc(stuckAfter, func() { c.finish(e, f, azcore.AccessToken{}, errStuck) })
 	go func() {
 		defer stop()
 		defer watchdog.Stop()
-		c.run(withProgress(ctx, p), e, f)
+		c.run(withProgress(ctx, &f.progress), e, f)
 	}()
 	return f
 }

@@ -20,12 +20,12 @@ type gate struct {
 	slots chan struct{}  // one for each attempt under way
 	rate  chan time.Time // for IMDS: when each of the last attempts ended; nil for other hosts
 
-	mu        sync.Mutex // guards the fields below; never held across I/O
-	responded bool       // the host itself has responded
-	spent     time.Time  // until then each request makes one attempt, because a whole schedule has failed
-	silent    bool       // that schedule ended without a response
-	pauseEnd  time.Time  // until then no request is sent, because of a Retry-After
-	throttle  *throttle  // the response that asked for this pause
+	mu       sync.Mutex // guards the fields below; never held across I/O
+	genuine  bool       // the host itself has responded
+	spent    time.Time  // until then each request makes one attempt, because a whole schedule has failed
+	silent   bool       // that schedule ended without a response
+	pauseEnd time.Time  // until then no request is sent, because of a Retry-After
+	throttle *throttle  // the response that asked for this pause
 }
 
 // throttle is a response that asks for a pause.
@@ -145,7 +145,7 @@ func (g *gate) throttled(req *http.Request) *http.Response {
 func (g *gate) hasResponded() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.responded
+	return g.genuine
 }
 
 // attempted records an attempt: whether there was a response (responded), the host itself sent it (genuine),
@@ -153,7 +153,7 @@ func (g *gate) hasResponded() bool {
 func (g *gate) attempted(responded, genuine, retriable bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.responded = g.responded || genuine
+	g.genuine = g.genuine || genuine
 	if responded && (g.silent || !retriable) {
 		g.spent, g.silent = time.Time{}, false
 	}

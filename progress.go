@@ -14,7 +14,7 @@ type progress struct {
 	cache   *cache // nil without a flight
 	entry   *entry
 	flight  *flight
-	ctx     context.Context // of the flight; ends early only when the last caller leaves between two attempts
+	ctx     context.Context // of the flight; ends early only if the last caller leaves, and never during an attempt
 	journal journal
 
 	attempts atomic.Int32            // number of finished attempts

@@ -29,14 +29,14 @@ var errMissing = errors.New("is missing")
 // expiry returns when the token expires, which is the earlier of expires_on and expires_in, and
 // [Token.ClockSkew]. date, the time of the response by the host's clock, may be zero. If it shows that the
 // clocks differ, expires_on is compared with date instead of with now.
-func (a *fields) expiry(now, date time.Time) (time.Time, time.Duration, error) {
+func (r *fields) expiry(now, date time.Time) (time.Time, time.Duration, error) {
 	var skew time.Duration
 	asked := now // on the clock that expires_on is compared with
 	if !date.IsZero() && date.Sub(now).Abs() > maxSkew {
 		asked, skew = date, date.Sub(now)
 	}
-	on, onErr := instant(a.ExpiresOn, asked)
-	in, inErr := lifetime(a.ExpiresIn)
+	on, onErr := instant(r.ExpiresOn, asked)
+	in, inErr := lifetime(r.ExpiresIn)
 	left := on.Sub(asked)
 	switch {
 	case onErr != nil && inErr != nil:

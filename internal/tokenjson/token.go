@@ -43,7 +43,7 @@ type Token struct {
 	ClockSkew time.Duration
 }
 
-// fields holds the fields of a response.
+// fields is what is read from a response with a token.
 type fields struct {
 	AccessToken field `json:"access_token"`
 	TokenType   field `json:"token_type"`
@@ -61,26 +61,26 @@ type fields struct {
 // error. Errors are phrases such as "the response has no access_token", for the end of a sentence.
 func Parse(body []byte, now, date time.Time) (Token, error) {
 	now = now.UTC() // also drops the monotonic reading: the wall clock decides expiry
-	var a fields
-	if err := decode(body, &a); err != nil {
+	var r fields
+	if err := decode(body, &r); err != nil {
 		return Token{}, err
 	}
 	var t Token
 	var err error
-	if t.AccessToken, err = accessToken(a.AccessToken); err != nil {
+	if t.AccessToken, err = accessToken(r.AccessToken); err != nil {
 		return Token{}, err
 	}
 	// Proof-of-possession tokens are useless to a caller that sends "Bearer".
-	if kind := strings.TrimSpace(a.TokenType.text); a.TokenType.isString && kind != "" && !strings.EqualFold(kind, "Bearer") {
+	if kind := strings.TrimSpace(r.TokenType.text); r.TokenType.isString && kind != "" && !strings.EqualFold(kind, "Bearer") {
 		return Token{}, errors.New("the response's token_type is not Bearer")
 	}
-	if err := a.identity(&t); err != nil {
+	if err := r.identity(&t); err != nil {
 		return Token{}, err
 	}
-	if t.ExpiresOn, t.ClockSkew, err = a.expiry(now, date); err != nil {
+	if t.ExpiresOn, t.ClockSkew, err = r.expiry(now, date); err != nil {
 		return Token{}, err
 	}
-	if in, err := lifetime(a.RefreshIn); err == nil && in > 0 && in < t.ExpiresOn.Sub(now) {
+	if in, err := lifetime(r.RefreshIn); err == nil && in > 0 && in < t.ExpiresOn.Sub(now) {
 		t.RefreshIn = in
 	}
 	return t, nil
@@ -135,16 +135,16 @@ func accessToken(f field) (string, error) {
 
 // identity copies the IDs of the identity. An ID of the wrong type is an error and doesn't count as missing,
 // because callers compare it with the identity that they asked for.
-func (a *fields) identity(t *Token) error {
+func (r *fields) identity(t *Token) error {
 	for _, id := range [...]struct {
 		name string
 		field
-	}{{"client_id", a.ClientID}, {"object_id", a.ObjectID}, {"msi_res_id", a.MSIResID}, {"mi_res_id", a.MIResID}} {
+	}{{"client_id", r.ClientID}, {"object_id", r.ObjectID}, {"msi_res_id", r.MSIResID}, {"mi_res_id", r.MIResID}} {
 		if id.isSet && !id.isString {
 			return fmt.Errorf("the response's %s is not a string", id.name)
 		}
 	}
-	t.ClientID, t.ObjectID, t.ResourceID = a.ClientID.text, a.ObjectID.text, cmp.Or(a.MSIResID.text, a.MIResID.text)
+	t.ClientID, t.ObjectID, t.ResourceID = r.ClientID.text, r.ObjectID.text, cmp.Or(r.MSIResID.text, r.MIResID.text)
 	return nil
 }
 
